@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/palantir/go-githubapp/githubapp"
+	"github.com/rs/zerolog"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/internal/store"
+)
+
+// The fits that only this package can check.
+var (
+	_ gate.GitHub     = (*githubapi.Client)(nil)
+	_ handlers.GitHub = (*githubapi.Client)(nil)
+	_ handlers.Inbox  = (*store.Store)(nil)
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	// readTimeout lets a payload of 25 MB arrive; GitHub gives up after 10 s.
+	readTimeout  = 15 * time.Second
+	writeTimeout = 15 * time.Second
+)
+
+// Options are what a test or the demo sets beside the configuration. The zero
+// value is right for a server.
+type Options struct {
+	// Log is where the server logs to.
+	Log zerolog.Logger
+	// Now is the clock; the default is the system's.
+	Now func() time.Time
+	// Backoff is how long failed work waits before its next attempt; the default
+	// grows from a second to an hour.
+	Backoff func(attempts int) time.Duration
+}
+
+// App is one server.
+type App struct {
+	config  Config
+	log     zerolog.Logger
+	store   *store.Store
+	workers *workers
+	server  *http.Server
+
+	listener net.Listener
+	serving  sync.WaitGroup
+	stopOnce sync.Once
+	stopErr  error
+}
+
+// New wires a server. It opens the database and reads the key, and makes no
+// call to GitHub. The caller must call Stop, also if Start was never called.
+func New(ctx context.Context, config Config, options Options) (*App, error) {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Backoff == nil {
+		options.Backoff = backoff
+	}
+	client, err := githubapi.New(config.GitHub, "portcullis/"+Version())
+	if err != nil {
+		return nil, err
+	}
+	facts, err := store.Open(ctx, config.Database.URL, options.Now)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	keeper := gate.New(gate.Config{
+		GitHub: client, Workflow: facts, Store: facts, Now: options.Now,
+		CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
+	})
+	door, err := handlers.New(handlers.Config{
+		Secret: config.GitHub.App.WebhookSecret, Inbox: facts, Gate: keeper, GitHub: client, Log: options.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, facts.Close())
+	}
+	a := &App{
+		config: config, log: options.Log, store: facts,
+		workers: newWorkers(facts, door, keeper, options),
+	}
+	a.server = &http.Server{
+		Handler: a.routes(door), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+	}
+	return a, nil
+}
+
+func (a *App) routes(door *handlers.Door) http.Handler {
+	routes := http.NewServeMux()
+	routes.Handle(githubapp.DefaultWebhookRoute, door)
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	routes.HandleFunc("GET /readyz", a.ready)
+	return routes
+}
+
+// ready says whether webhooks can be kept. GitHub's own health does not count:
+// taking the server out of rotation would not mend it.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	if err := a.store.Ping(r.Context()); err != nil {
+		a.log.Error().Err(err).Msg("the database cannot be written")
+		http.Error(w, "the database cannot be written", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ready")
+}
+
+// Start listens and begins to work, and returns at once.
+func (a *App) Start() error {
+	address := net.JoinHostPort(a.config.Server.Address, strconv.Itoa(a.config.Server.Port))
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	a.listener = listener
+	a.workers.start()
+	a.serving.Go(func() {
+		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error().Err(err).Msg("the server stopped serving")
+		}
+	})
+	a.log.Info().Str("address", listener.Addr().String()).Str("webhook_url", a.webhookURL()).Str("version", Version()).Msg("portcullis is listening")
+	return nil
+}
+
+// URL is where the server can be reached from this machine; empty before Start.
+func (a *App) URL() string {
+	if a.listener == nil {
+		return ""
+	}
+	return "http://" + a.listener.Addr().String()
+}
+
+func (a *App) webhookURL() string {
+	base := a.config.Server.PublicURL
+	if base == "" {
+		base = a.URL()
+	}
+	return base + githubapp.DefaultWebhookRoute
+}
+
+// Settle waits until no work is due: everything that was accepted is done, or
+// has failed and waits for its next attempt.
+func (a *App) Settle(ctx context.Context) error { return a.workers.settle(ctx) }
+
+// Stop takes no more webhooks, lets running work finish until ctx ends, gives
+// back what did not, and closes the database. What was accepted and not done is
+// done after the next start. It may be called twice.
+func (a *App) Stop(ctx context.Context) error {
+	a.stopOnce.Do(func() {
+		var shutdown error
+		if a.listener != nil {
+			shutdown = a.server.Shutdown(ctx)
+			a.serving.Wait()
+		}
+		a.workers.stop(ctx)
+		a.stopErr = errors.Join(shutdown, a.store.Close())
+	})
+	return a.stopErr
+}

@@ -1,0 +1,194 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/goccy/go-yaml"
+	"github.com/golang-jwt/jwt/v4"
+	"github.com/palantir/go-githubapp/githubapp"
+	"github.com/rs/zerolog"
+
+	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// Config is the server's configuration: a YAML file, each field of which can be
+// set by an environment variable as well, which then wins. config.example.yml
+// shows all of it. An unknown field refuses to start.
+type Config struct {
+	// GitHub is go-githubapp's block with its own variables, GITHUB_APP_PRIVATE_KEY
+	// and so on. private_key is the key itself in PEM, not a path.
+	GitHub githubapp.Config `yaml:"github"`
+	// The variables of everything below are PORTCULLIS_ and the path, as
+	// PORTCULLIS_DATABASE_URL.
+	Server   ServerConfig   `yaml:"server"   envPrefix:"SERVER_"`
+	Log      LogConfig      `yaml:"log"      envPrefix:"LOG_"`
+	Database DatabaseConfig `yaml:"database" envPrefix:"DATABASE_"`
+	Policy   PolicyConfig   `yaml:"policy"   envPrefix:"POLICY_"`
+	Check    CheckConfig    `yaml:"check"    envPrefix:"CHECK_"`
+}
+
+// ServerConfig says where the server listens.
+type ServerConfig struct {
+	// Address is the interface to listen on; empty: all of them.
+	Address string `yaml:"address" env:"ADDRESS"`
+	// Port is the TCP port; 0 takes a free one. The default is 8080.
+	Port int `yaml:"port" env:"PORT"`
+	// PublicURL is how GitHub reaches the server, for the line in the log that says
+	// which webhook URL to enter. Empty: the address it listens on.
+	PublicURL string `yaml:"public_url" env:"PUBLIC_URL"`
+}
+
+// LogConfig says what is logged, to standard error.
+type LogConfig struct {
+	// Level is trace, debug, info, warn or error; the default is info.
+	Level string `yaml:"level" env:"LEVEL"`
+	// Format is json, the default, or console, for people.
+	Format string `yaml:"format" env:"FORMAT"`
+}
+
+// DatabaseConfig says where facts are kept.
+type DatabaseConfig struct {
+	// URL is sqlite:PATH; the default is sqlite:portcullis.db in the working folder.
+	URL string `yaml:"url" env:"URL"`
+}
+
+// PolicyConfig says where policies are.
+type PolicyConfig struct {
+	// Path is the policy file's path in each repository.
+	Path string `yaml:"path" env:"PATH"`
+}
+
+// CheckConfig names the check.
+type CheckConfig struct {
+	// Name is the check run's name, which branch protection must require.
+	Name string `yaml:"name" env:"NAME"`
+}
+
+const defaultPort = 8080
+
+func defaultConfig() Config {
+	c := Config{
+		Server:   ServerConfig{Port: defaultPort},
+		Log:      LogConfig{Level: "info", Format: "json"},
+		Database: DatabaseConfig{URL: "sqlite:portcullis.db"},
+		Policy:   PolicyConfig{Path: policy.DefaultPath},
+		Check:    CheckConfig{Name: "portcullis"},
+	}
+	c.GitHub.WebURL = "https://github.com"
+	c.GitHub.V3APIURL = "https://api.github.com/"
+	c.GitHub.V4APIURL = "https://api.github.com/graphql"
+	return c
+}
+
+// LoadConfig reads the file, lays the environment over it and validates. An
+// empty path means the environment alone. The error names every fault, one a
+// line, and holds no value of a field.
+func LoadConfig(path string) (Config, error) {
+	config := defaultConfig()
+	if path != "" {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return Config{}, fmt.Errorf("read the configuration: %w", err)
+		}
+		if err := decodeConfig(path, content, &config); err != nil {
+			return Config{}, err
+		}
+	}
+	config.GitHub.SetValuesFromEnv("")
+	if err := env.ParseWithOptions(&config, env.Options{Prefix: "PORTCULLIS_"}); err != nil {
+		return Config{}, fmt.Errorf("read the configuration from the environment: %w", err)
+	}
+	return config, config.validate()
+}
+
+// decodeConfig reports a fault with its place alone: the parser's own message
+// would show the lines around it, and secrets stand in them.
+func decodeConfig(path string, content []byte, config *Config) error {
+	err := yaml.NewDecoder(bytes.NewReader(content), yaml.Strict()).Decode(config)
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	place, fault := path, "is not valid YAML"
+	var positioned yaml.Error
+	if errors.As(err, &positioned) {
+		if token := positioned.GetToken(); token != nil && token.Position != nil {
+			place = fmt.Sprintf("%s:%d:%d", path, token.Position.Line, token.Position.Column)
+		}
+	}
+	var unknown *yaml.UnknownFieldError
+	var duplicate *yaml.DuplicateKeyError
+	var mistyped *yaml.TypeError
+	switch {
+	case errors.As(err, &unknown):
+		fault = unknown.Message + "; see config.example.yml for the fields there are"
+	case errors.As(err, &duplicate):
+		fault = "a field is set twice"
+	case errors.As(err, &mistyped):
+		fault = "the value has the wrong type; a " + mistyped.DstType.String() + " is due"
+	}
+	return fmt.Errorf("%s: %s", place, fault)
+}
+
+// validate lists everything that would keep the server from doing its work.
+func (c Config) validate() error {
+	var faults []error
+	fault := func(field, problem string) { faults = append(faults, fmt.Errorf("%s %s", field, problem)) }
+
+	if c.GitHub.App.IntegrationID <= 0 {
+		fault("github.app.integration_id", "is not set; it is the App ID on the App's settings page")
+	}
+	if value, set := os.LookupEnv("GITHUB_APP_INTEGRATION_ID"); set {
+		if _, err := strconv.ParseInt(value, 10, 64); err != nil {
+			fault("GITHUB_APP_INTEGRATION_ID", "is not a number")
+		}
+	}
+	if c.GitHub.App.WebhookSecret == "" {
+		faults = append(faults, handlers.ErrNoSecret)
+	}
+	if _, err := jwt.ParseRSAPrivateKeyFromPEM([]byte(c.GitHub.App.PrivateKey)); err != nil {
+		fault("github.app.private_key", "is not an RSA private key in PEM; it is the key itself, not a path")
+	}
+	for _, u := range []struct{ field, value string }{
+		{"github.web_url", c.GitHub.WebURL}, {"github.v3_api_url", c.GitHub.V3APIURL}, {"github.v4_api_url", c.GitHub.V4APIURL},
+	} {
+		if parsed, err := url.Parse(u.value); err != nil || parsed.Host == "" {
+			fault(u.field, "is not a URL")
+		}
+	}
+	if c.Server.Port < 0 || c.Server.Port > 65535 {
+		fault("server.port", "is not between 0 and 65535")
+	}
+	if _, err := zerolog.ParseLevel(c.Log.Level); err != nil || c.Log.Level == "" {
+		fault("log.level", "is not one of trace, debug, info, warn, error")
+	}
+	if c.Log.Format != "json" && c.Log.Format != "console" {
+		fault("log.format", "is neither json nor console")
+	}
+	if c.Policy.Path == "" || strings.HasPrefix(c.Policy.Path, "/") {
+		fault("policy.path", "is not a path relative to the repository's root")
+	}
+	if c.Check.Name == "" {
+		fault("check.name", "is empty")
+	}
+	return errors.Join(faults...)
+}
+
+func newLogger(config LogConfig, out io.Writer) zerolog.Logger {
+	if config.Format == "console" {
+		out = zerolog.ConsoleWriter{Out: out}
+	}
+	level, err := zerolog.ParseLevel(config.Level)
+	if err != nil {
+		level = zerolog.InfoLevel
+	}
+	return zerolog.New(out).Level(level).With().Timestamp().Logger()
+}

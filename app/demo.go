@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+)
+
+func demoCommand(stdio Stdio) *cobra.Command {
+	var script, verbose bool
+	command := &cobra.Command{
+		Use: "demo", Short: "Run the App against a simulated GitHub, on this machine alone", Args: cobra.NoArgs,
+		Long: "Run the App against a simulated GitHub on loopback: no account, no network, nothing kept.\n" +
+			"With --script, tell a story in the terminal and end; the exit code is 0 only if every\nstep ended as told.",
+		RunE: func(command *cobra.Command, _ []string) error {
+			log := zerolog.Nop()
+			if verbose {
+				log = newLogger(LogConfig{Level: "info", Format: "console"}, stdio.Err)
+			}
+			return demo(command.Context(), stdio.Out, log, script)
+		},
+	}
+	command.Flags().BoolVar(&script, "script", false, "tell the story and end")
+	command.Flags().BoolVar(&verbose, "verbose", false, "show the server's log")
+	return command
+}
+
+func demo(ctx context.Context, out io.Writer, log zerolog.Logger, script bool) error {
+	w, err := newWorld(ctx, log)
+	if err != nil {
+		return err
+	}
+	if script {
+		err = newNarrator(w, out).tell(ctx)
+	} else {
+		err = w.invite(ctx, out)
+	}
+	return errors.Join(err, w.stop(ctx))
+}
+
+// invite opens a pull request, says what to try, and waits for a signal.
+func (w *world) invite(ctx context.Context, out io.Writer) error {
+	n := newNarrator(w, io.Discard)
+	if err := n.open("ann", "search", "Add search to the catalogue", searchFiles())(ctx); err != nil {
+		return fmt.Errorf("open the first pull request: %w", err)
+	}
+	if err := w.settle(ctx); err != nil {
+		return err
+	}
+	api, pull := w.github.APIURL()+"repos/acme/shop", fmt.Sprintf("/pulls/%d", n.pr.Number())
+	token := func(login string) string { return w.github.User(login).Token() }
+	lines := []string{
+		"A simulated GitHub runs at " + w.github.URL() + ", and Portcullis at " + w.server.URL() + ".",
+		"The organization acme has a repository shop; its main branch requires the check \"portcullis\".",
+		"ann has opened acme/shop#1. In another terminal:",
+		"",
+		"  # see what the check says",
+		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/commits/search/check-runs",
+		"  # try to merge: GitHub refuses",
+		"  curl -s -X PUT -H 'Authorization: Bearer " + token("ann") + "' " + api + pull + "/merge",
+		"  # approve as bob, in a comment or in a review",
+		"  curl -s -X POST -H 'Authorization: Bearer " + token("bob") + "' " + api + "/issues/1/comments -d '{\"body\":\"/approve\"}'",
+		"  curl -s -X POST -H 'Authorization: Bearer " + token("bob") + "' " + api + pull + "/reviews -d '{\"event\":\"APPROVE\"}'",
+		"  # push to the branch: the approval is stale",
+		"  curl -s -X PUT -H 'Authorization: Bearer " + token("ann") + "' " + api + "/contents/catalogue/more.go -d '{\"message\":\"more\",\"branch\":\"search\",\"content\":\"cGFja2FnZSBjYXRhbG9ndWUK\"}'",
+		"",
+		"Ctrl-C ends it. `demo --script` tells the whole story.",
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}

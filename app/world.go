@@ -1,0 +1,136 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+)
+
+// world is a simulated GitHub with an organization in it, and a server that is
+// installed there: all on loopback, nothing on disk.
+type world struct {
+	github *githubsim.Sim
+	server *App
+	hook   *githubsim.App
+	shop   *githubsim.Repository
+}
+
+// demoPolicy is the policy file of the simulated repository.
+const demoPolicy = `version: 1
+classify:
+  security_sensitive: {paths: ["**/auth/**"], labels: [security]}
+  infrastructure:     {paths: ["deploy/**"]}
+tiers:
+  peer-review:     {approvals: 1, from: {permission: write}}
+  team-lead:       {approvals: 1, from: {teams: [acme/leads]}}
+  security-review: {approvals: 2, from: {teams: [acme/security]}}
+`
+
+var demoFiles = map[string]string{
+	".github/portcullis.yml": demoPolicy,
+	"README.md":              "# Shop\n\nAn exampel shop.\n",
+	"catalogue/list.go":      "package catalogue\n",
+	"auth/login.go":          "package auth\n\nconst attempts = 5\n",
+}
+
+// newWorld starts a simulated GitHub and a server that works for it. The caller
+// must call stop.
+func newWorld(ctx context.Context, log zerolog.Logger) (*world, error) {
+	github, err := githubsim.Start(githubsim.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("start the simulated GitHub: %w", err)
+	}
+	w := &world{github: github}
+	w.populate()
+	if err := w.serve(ctx, log); err != nil {
+		return nil, errors.Join(err, w.stop(ctx))
+	}
+	return w, nil
+}
+
+// populate makes the organization acme with its people, teams, repository and
+// App, and requires the App's check on the default branch.
+func (w *world) populate() {
+	acme := w.github.CreateOrganization("acme")
+	for _, login := range []string{"ann", "bob", "lee", "sam", "sue"} {
+		acme.AddMember(w.github.CreateUser(login))
+	}
+	claude := w.github.CreateBot("claude[bot]", 209825114)
+	acme.CreateTeam("leads", w.github.User("lee"))
+	acme.CreateTeam("security", w.github.User("sam"), w.github.User("sue"))
+
+	w.shop = acme.CreateRepository("shop", demoFiles)
+	for _, login := range []string{"ann", "bob", "lee", "sam", "sue"} {
+		w.shop.SetRole(w.github.User(login), "write")
+	}
+	w.shop.SetRole(claude, "write")
+
+	w.hook = w.github.CreateApp(githubsim.AppSpec{
+		Slug: "portcullis",
+		Permissions: map[string]string{
+			"metadata": "read", "contents": "read", "pull_requests": "write", "issues": "write", "checks": "write",
+			"members": "read", "merge_queues": "read",
+		},
+		Events:        []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "merge_group"},
+		WebhookSecret: "a secret for the demo only",
+	})
+	w.hook.Install(acme)
+	w.shop.CreateRuleset(githubsim.Ruleset{
+		Name: "portcullis is required", Enforcement: "active", Branches: []string{"~DEFAULT_BRANCH"},
+		RequiredChecks: []githubsim.RequiredCheck{{Context: "portcullis", AppID: w.hook.ID()}},
+	})
+}
+
+// serve starts the server and tells the simulated GitHub where it is.
+func (w *world) serve(ctx context.Context, log zerolog.Logger) error {
+	config := defaultConfig()
+	config.GitHub.WebURL = w.github.URL()
+	config.GitHub.V3APIURL = w.github.APIURL()
+	config.GitHub.V4APIURL = w.github.URL() + "/api/graphql"
+	config.GitHub.App.IntegrationID = w.hook.ID()
+	config.GitHub.App.PrivateKey = w.hook.PrivateKeyPEM()
+	config.GitHub.App.WebhookSecret = "a secret for the demo only"
+	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0}
+	config.Database.URL = "sqlite::memory:"
+
+	server, err := New(ctx, config, Options{Log: log})
+	if err != nil {
+		return err
+	}
+	w.server = server
+	if err := server.Start(); err != nil {
+		return err
+	}
+	w.hook.SetWebhookURL(server.webhookURL())
+	return nil
+}
+
+// settle waits until GitHub has delivered everything and the server has done
+// what follows from it. What the server does is delivered in turn.
+func (w *world) settle(ctx context.Context) error {
+	const rounds = 2
+	for range rounds {
+		if err := w.github.WaitForDeliveries(ctx); err != nil {
+			return fmt.Errorf("wait for the webhooks: %w", err)
+		}
+		if err := w.server.Settle(ctx); err != nil {
+			return fmt.Errorf("wait for the server: %w", err)
+		}
+	}
+	return nil
+}
+
+func (w *world) stop(ctx context.Context) error {
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	var err error
+	if w.server != nil {
+		err = w.server.Stop(stopping)
+	}
+	w.github.Close()
+	return err
+}

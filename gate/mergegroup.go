@@ -1,0 +1,64 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// MergeGroup is an entry of a merge queue that waits for its checks.
+type MergeGroup struct {
+	Repository policy.Repository
+	// HeadSHA is the commit that the queue wants to merge, and HeadRef its branch.
+	HeadSHA string
+	HeadRef string
+}
+
+// queueBranch is how GitHub names the branch of a queue entry: for the pull
+// request that the entry adds, on top of those ahead of it, which have entries
+// of their own.
+var queueBranch = regexp.MustCompile(`^(?:refs/heads/)?gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]+$`)
+
+// PullRequest is the pull request that the entry adds.
+func (m MergeGroup) PullRequest() (policy.PullRequestRef, bool) {
+	match := queueBranch.FindStringSubmatch(m.HeadRef)
+	if match == nil {
+		return policy.PullRequestRef{}, false
+	}
+	number, err := strconv.Atoi(match[1])
+	if err != nil {
+		return policy.PullRequestRef{}, false
+	}
+	return policy.PullRequestRef{Repository: m.Repository, Number: number}, true
+}
+
+// EvaluateMergeGroup decides a queue entry by deciding its pull request anew. A
+// queue cannot wait for people, so what is not open is closed. On an error the
+// entry is closed, or unanswered, which blocks it too, and the caller tries
+// again.
+func (g *Gate) EvaluateMergeGroup(ctx context.Context, group MergeGroup) error {
+	ref, ok := group.PullRequest()
+	decision := policy.Closed(group.HeadSHA, fmt.Sprintf("the merge queue's branch %q names no pull request", group.HeadRef))
+	var decideErr error
+	if ok {
+		_, decision, decideErr = g.decide(ctx, ref)
+	}
+	if decideErr != nil {
+		decision = policy.Closed(group.HeadSHA, "this could not be decided and will be tried again: "+decideErr.Error())
+	}
+	check := decision.Check(g.CheckName, ref, g.DetailsURL(ref))
+	check.HeadSHA = group.HeadSHA
+	if check.Outcome != policy.OutcomeOpen {
+		check.Outcome = policy.OutcomeClosed
+	}
+	if _, err := g.GitHub.PutCheck(ctx, group.Repository, 0, check); err != nil {
+		return fmt.Errorf("answer the merge group %s of %s: %w", group.HeadSHA, ref, err)
+	}
+	if decideErr != nil {
+		return fmt.Errorf("evaluate the merge group %s of %s: %w", group.HeadSHA, ref, decideErr)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// ObserveHead records that a commit was seen as the pull request's head.
+// head.Since may be later than the push, never earlier.
+func (g *Gate) ObserveHead(ctx context.Context, ref policy.PullRequestRef, head policy.Head) error {
+	state, err := g.Workflow.State(ctx, ref.Key())
+	if err != nil && !errors.Is(err, ErrUnknownRequest) {
+		return fmt.Errorf("observe the head of %s: %w", ref, err)
+	}
+	request := ApprovalRequest{ID: ref.Key(), Subject: ref.String(), Commit: head.SHA, Since: head.Since}
+	if state.Request.Commit == head.SHA {
+		// Seen before: keep what is asked for this commit.
+		request = state.Request
+		request.Since = head.Since
+	}
+	if err := g.Workflow.Request(ctx, request); err != nil {
+		return fmt.Errorf("observe the head of %s: %w", ref, err)
+	}
+	return nil
+}
+
+// observed is the head that a reading of the pull request shows. The push came
+// before the last update, whose time GitHub gives to the second, rounded down.
+func observed(pr policy.PullRequest) policy.Head {
+	return policy.Head{SHA: pr.HeadSHA, Since: pr.UpdatedAt.Add(time.Second)}
+}
+
+// ensureRequest makes sure that there is a request to vote on, also if the vote
+// is the first that is heard of the pull request.
+func (g *Gate) ensureRequest(ctx context.Context, ref policy.PullRequestRef) error {
+	_, err := g.Workflow.State(ctx, ref.Key())
+	if !errors.Is(err, ErrUnknownRequest) {
+		return err
+	}
+	pr, err := g.GitHub.PullRequest(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return g.ObserveHead(ctx, ref, observed(pr))
+}
+
+// RecordReview records what a review says: an approval, a rejection, or, once
+// it is dismissed, nothing any more. A comment is no verdict and leaves an
+// earlier one as it is.
+func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, review policy.Review) error {
+	vote := policy.Vote{Source: ReviewSource(review.ID), By: review.By, Commit: review.Commit, At: review.SubmittedAt}
+	switch review.State {
+	case policy.ReviewApproved:
+		return g.Approve(ctx, ref, vote)
+	case policy.ReviewChangesRequested:
+		return g.Reject(ctx, ref, vote)
+	case policy.ReviewDismissed:
+		return g.withdraw(ctx, ref, vote.Source)
+	default:
+		return nil
+	}
+}
+
+// Approve records an approval. A commit that is named by its first digits is
+// looked up among the commits that the pull request had; a
+// [*UnknownCommitError] says that none of them begins so, or more than one.
+func (g *Gate) Approve(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) error {
+	if err := g.ensureRequest(ctx, ref); err != nil {
+		return fmt.Errorf("record the approval %s on %s: %w", vote.Source, ref, err)
+	}
+	vote, err := g.bind(ctx, ref, vote)
+	if err != nil {
+		return err
+	}
+	if err := g.Workflow.Approve(ctx, ref.Key(), vote); err != nil {
+		return fmt.Errorf("record the approval %s on %s: %w", vote.Source, ref, err)
+	}
+	return nil
+}
+
+// Reject records a rejection. It holds whatever is pushed afterwards.
+func (g *Gate) Reject(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) error {
+	if err := g.ensureRequest(ctx, ref); err != nil {
+		return fmt.Errorf("record the rejection %s on %s: %w", vote.Source, ref, err)
+	}
+	if err := g.Workflow.Reject(ctx, ref.Key(), vote); err != nil {
+		return fmt.Errorf("record the rejection %s on %s: %w", vote.Source, ref, err)
+	}
+	return nil
+}
+
+// Unapprove records that the person has no verdict any more, from vote.At on.
+func (g *Gate) Unapprove(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) error {
+	if err := g.Approve(ctx, ref, vote); err != nil {
+		return err
+	}
+	return g.withdraw(ctx, ref, vote.Source)
+}
+
+// WithdrawText takes back the votes that a text carried, because it was edited
+// or deleted. An approval goes whoever did it. A rejection stands unless its
+// owner did it, so that nobody lifts a veto by tidying up.
+func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text Text, by policy.Actor) error {
+	state, err := g.Workflow.State(ctx, ref.Key())
+	if errors.Is(err, ErrUnknownRequest) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
+	}
+	for _, vote := range state.Votes {
+		if !text.carries(vote.Source) || (vote.Verdict == policy.VerdictReject && vote.By.ID != by.ID) {
+			continue
+		}
+		if err := g.withdraw(ctx, ref, vote.Source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gate) withdraw(ctx context.Context, ref policy.PullRequestRef, source string) error {
+	if err := g.Workflow.Withdraw(ctx, ref.Key(), source); err != nil {
+		return fmt.Errorf("withdraw %s on %s: %w", source, ref, err)
+	}
+	return nil
+}
+
+// Refuse records that a command was refused, and why.
+func (g *Gate) Refuse(ctx context.Context, ref policy.PullRequestRef, by policy.Actor, command, why string) error {
+	err := g.Store.Audit(ctx, audit.Entry{
+		At: g.Now(), Actor: by.String(), ActorID: by.ID, Action: "command.refused", Subject: ref.String(), Detail: "/" + command + ": " + why,
+	})
+	if err != nil {
+		return fmt.Errorf("record the refusal of /%s on %s: %w", command, ref, err)
+	}
+	return nil
+}
+
+// Reconsider asks for the pull request's check to be decided and written anew:
+// GitHub does not show a run any more as it was once somebody asked to re-run it.
+func (g *Gate) Reconsider(ctx context.Context, ref policy.PullRequestRef) error {
+	if err := g.Store.ForgetPosted(ctx, ref); err != nil {
+		return fmt.Errorf("reconsider %s: %w", ref, err)
+	}
+	return nil
+}
+
+// ReconsiderHead asks for all checks on that commit to be decided and written
+// anew.
+func (g *Gate) ReconsiderHead(ctx context.Context, repository policy.Repository, sha string) error {
+	refs, err := g.Store.AtHead(ctx, repository, sha)
+	if err != nil {
+		return fmt.Errorf("reconsider %s of %s: %w", sha, repository, err)
+	}
+	for _, ref := range refs {
+		if err := g.Reconsider(ctx, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UnknownCommitError is returned for an approval of a commit that the pull
+// request never had as its head.
+type UnknownCommitError struct{ Named string }
+
+func (e *UnknownCommitError) Error() string {
+	return fmt.Sprintf("%s is not a commit that this pull request has or had as its head", e.Named)
+}
+
+const fullSHALength = 40
+
+// bind replaces a commit named by its first digits with the full one. An
+// abbreviation is never kept: a commit with the same beginning can be made.
+func (g *Gate) bind(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) (policy.Vote, error) {
+	if vote.Commit == "" || len(vote.Commit) >= fullSHALength {
+		return vote, nil
+	}
+	state, err := g.Workflow.State(ctx, ref.Key())
+	if err != nil {
+		return vote, fmt.Errorf("look up commit %s on %s: %w", vote.Commit, ref, err)
+	}
+	var found []string
+	for _, head := range state.Heads {
+		if strings.HasPrefix(head.SHA, vote.Commit) && !slices.Contains(found, head.SHA) {
+			found = append(found, head.SHA)
+		}
+	}
+	if len(found) != 1 {
+		return vote, &UnknownCommitError{vote.Commit}
+	}
+	vote.Commit = found[0]
+	return vote, nil
+}
+
+// ReviewSource names the vote that a review's state carries.
+func ReviewSource(reviewID int64) string { return fmt.Sprintf("review:%d", reviewID) }
+
+// Text names a text that people write commands in.
+type Text string
+
+// CommentText is a comment on the pull request.
+func CommentText(commentID int64) Text { return Text(fmt.Sprintf("comment:%d", commentID)) }
+
+// ReviewText is the text of a review, apart from the review's state.
+func ReviewText(reviewID int64) Text { return Text(fmt.Sprintf("review-text:%d", reviewID)) }
+
+// Source names the vote that the index-th command of the text carries.
+func (t Text) Source(index int) string { return fmt.Sprintf("%s:%d", t, index) }
+
+func (t Text) carries(source string) bool { return strings.HasPrefix(source, string(t)+":") }

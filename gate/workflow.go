@@ -1,0 +1,171 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// ApprovalStatus is the state of an approval request: pending, approved,
+// rejected or expired.
+type ApprovalStatus = policy.ApprovalStatus
+
+// ApprovalRequest asks for approvals of one commit. There is one request per
+// pull request; a push moves it to the new commit.
+type ApprovalRequest struct {
+	// ID names the request; the App uses [policy.PullRequestRef.Key].
+	ID string
+	// Subject names it for people, as "acme/shop#7".
+	Subject string
+	// Commit is what approvals must be for, and Since is when it was put up for
+	// approval: GitHub's clock, late rather than early.
+	Commit string
+	Since  time.Time
+	// Tier and Required say what it takes. A request with an unknown tier is
+	// pending whatever the votes are.
+	Tier     policy.ApprovalTier
+	Required int
+	// Excluded are accounts whose vote does not count, with the reason.
+	Excluded map[int64]string
+	// ExpiresAfter is how long an approval counts; zero: for ever.
+	ExpiresAfter time.Duration
+}
+
+// ApprovalState is a request with all that was answered to it.
+type ApprovalState struct {
+	Request ApprovalRequest
+	// Heads are the commits that were up for approval, and since when.
+	Heads []policy.Head
+	// Votes are all votes in the order in which they were recorded.
+	Votes []policy.Vote
+}
+
+// ApprovalWorkflow records who was asked to approve what, and what they
+// answered. Every method may be called from several goroutines and does the
+// same thing when it is called twice, so that deliveries may be repeated.
+// Errors are [ErrUnknownRequest], [*InvalidVoteError], or those of the storage
+// underneath; an error means that nothing was recorded.
+type ApprovalWorkflow interface {
+	// Request opens a request or brings it up to date. An observation of a commit
+	// that is older than the one already up for approval is remembered but does
+	// not move the request back.
+	Request(ctx context.Context, request ApprovalRequest) error
+	// Approve and Reject record a vote; its Verdict is set by the method. A vote
+	// from a source that was withdrawn stays withdrawn.
+	Approve(ctx context.Context, id string, vote policy.Vote) error
+	Reject(ctx context.Context, id string, vote policy.Vote) error
+	// Withdraw takes back what came from the source, or, if nothing has yet, what
+	// will still come. It leaves the person without a verdict and does not bring
+	// back an older vote of theirs.
+	Withdraw(ctx context.Context, id, source string) error
+	// Status counts the votes.
+	Status(ctx context.Context, id string) (ApprovalStatus, error)
+	// State returns the request and its votes uncounted.
+	State(ctx context.Context, id string) (ApprovalState, error)
+}
+
+// ErrUnknownRequest is returned for an id that nobody has opened a request for.
+var ErrUnknownRequest = fmt.Errorf("no approval request has this id")
+
+// InvalidVoteError is returned for a vote that lacks what binds it: its giver,
+// its time or its source.
+type InvalidVoteError struct{ Lacks string }
+
+func (e *InvalidVoteError) Error() string { return "the vote has no " + e.Lacks }
+
+// ValidateVote returns an [*InvalidVoteError] for a vote that no implementation
+// may record.
+func ValidateVote(vote policy.Vote) error {
+	switch {
+	case vote.Source == "":
+		return &InvalidVoteError{"source"}
+	case !vote.By.Known():
+		return &InvalidVoteError{"giver"}
+	case vote.At.IsZero():
+		return &InvalidVoteError{"time"}
+	default:
+		return nil
+	}
+}
+
+// Status counts the votes as of now: the rule that every implementation of
+// [ApprovalWorkflow] follows.
+func (s ApprovalState) Status(now time.Time) ApprovalStatus {
+	if !s.Request.Tier.Known() {
+		return policy.StatusPending
+	}
+	return policy.Ballot{
+		Required:     s.Request.Required,
+		Votes:        s.Votes,
+		Discount:     s.discount,
+		ExpiresAfter: s.Request.ExpiresAfter,
+		Now:          now,
+	}.Count().Status
+}
+
+func (s ApprovalState) discount(vote policy.Vote) string {
+	if why, excluded := s.Request.Excluded[vote.By.ID]; excluded {
+		return why
+	}
+	if vote.Verdict == policy.VerdictReject {
+		return ""
+	}
+	commit := vote.Commit
+	if commit == "" {
+		commit = policy.CommitAt(s.Heads, vote.At)
+	}
+	if commit != s.Request.Commit || commit == "" {
+		return "given for another commit"
+	}
+	return ""
+}
+
+// Observe returns the state with the request's commit added to the heads and
+// the request brought up to date: the rule that every implementation of
+// [ApprovalWorkflow.Request] follows. Changed says whether anything is new.
+func (s ApprovalState) Observe(request ApprovalRequest) (next ApprovalState, changed bool) {
+	next = ApprovalState{Request: request, Heads: s.Heads, Votes: s.Votes}
+	newest := newestHead(s.Heads)
+	switch {
+	case request.Commit == newest.SHA:
+		next.Request.Since = newest.Since
+		if request.Since.Before(newest.Since) {
+			// It has been up for longer than was known.
+			next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
+		}
+	case request.Since.Before(newest.Since):
+		// Late news of an older head: keep what is being asked.
+		next.Request = s.Request
+		next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
+	default:
+		next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
+	}
+	return next, len(next.Heads) != len(s.Heads) || !sameRequest(next.Request, s.Request)
+}
+
+func newestHead(heads []policy.Head) policy.Head {
+	var newest policy.Head
+	for _, head := range heads {
+		if !head.Since.Before(newest.Since) {
+			newest = head
+		}
+	}
+	return newest
+}
+
+func addHead(heads []policy.Head, head policy.Head) []policy.Head {
+	for _, known := range heads {
+		if known.SHA == head.SHA && known.Since.Equal(head.Since) {
+			return heads
+		}
+	}
+	return append(append([]policy.Head(nil), heads...), head)
+}
+
+func sameRequest(a, b ApprovalRequest) bool {
+	return a.ID == b.ID && a.Subject == b.Subject && a.Commit == b.Commit && a.Since.Equal(b.Since) && a.Tier == b.Tier &&
+		a.Required == b.Required && a.ExpiresAfter == b.ExpiresAfter && maps.Equal(a.Excluded, b.Excluded)
+}

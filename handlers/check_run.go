@@ -1,0 +1,85 @@
+package handlers
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// checkRunEvent is a re-run or a press of the button on one of our check runs.
+// GitHub sends both only to the App that owns the run.
+type checkRunEvent struct{ *Door }
+
+func (checkRunEvent) Handles() []string { return []string{"check_run"} }
+
+// concerns takes the pull request from the run's external id, which we wrote:
+// the payload's own list is empty for forks.
+func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+	e, err := parse[github.CheckRunEvent](payload)
+	if err != nil {
+		return policy.PullRequestRef{}, false, err
+	}
+	repo, err := repository(e.Repo, e.Installation)
+	if err != nil || !asksAgain(e) {
+		return policy.PullRequestRef{}, false, err
+	}
+	if isQueued(mergeGroupOf(e, repo)) {
+		return policy.PullRequestRef{}, true, nil
+	}
+	_, number, _ := strings.Cut(e.GetCheckRun().GetExternalID(), "#")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 {
+		return policy.PullRequestRef{}, false, nil
+	}
+	return policy.PullRequestRef{Repository: repo, Number: n}, true, nil
+}
+
+// asksAgain is true of a re-run and of a person's press of the button. Whoever
+// may see the button may press it: it reads anew and changes no rule.
+func asksAgain(e *github.CheckRunEvent) bool {
+	switch e.GetAction() {
+	case "rerequested":
+		return true
+	case "requested_action":
+		return actor(e.GetSender()).Kind == policy.KindUser
+	default:
+		return false
+	}
+}
+
+func mergeGroupOf(e *github.CheckRunEvent, repo policy.Repository) gate.MergeGroup {
+	return gate.MergeGroup{
+		Repository: repo, HeadSHA: e.GetCheckRun().GetHeadSHA(),
+		HeadRef: e.GetCheckRun().GetCheckSuite().GetHeadBranch(),
+	}
+}
+
+// Handle asks for the check to be decided and written anew.
+func (d checkRunEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+	e, err := parse[github.CheckRunEvent](payload)
+	if err != nil {
+		return err
+	}
+	repo, err := repository(e.Repo, e.Installation)
+	if err != nil {
+		return err
+	}
+	if group := mergeGroupOf(e, repo); isQueued(group) {
+		return d.config.Gate.EvaluateMergeGroup(ctx, group)
+	}
+	ref, ok, err := d.concerns(payload)
+	if err != nil || !ok {
+		return err
+	}
+	return d.config.Gate.Reconsider(ctx, ref)
+}
+
+func isQueued(group gate.MergeGroup) bool {
+	_, ok := group.PullRequest()
+	return ok
+}

@@ -1,0 +1,38 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// checkSuiteEvent is a re-run of all checks on a commit. A new suite on a push
+// says nothing that the pull request's own event does not, and can be switched
+// off by the commit's message.
+type checkSuiteEvent struct{ *Door }
+
+func (checkSuiteEvent) Handles() []string { return []string{"check_suite"} }
+
+func (checkSuiteEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+	e, err := parse[github.CheckSuiteEvent](payload)
+	if err != nil {
+		return policy.PullRequestRef{}, false, err
+	}
+	_, err = repository(e.Repo, e.Installation)
+	return policy.PullRequestRef{}, e.GetAction() == "rerequested", err
+}
+
+// Handle asks for every check on the commit to be decided and written anew.
+func (d checkSuiteEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+	e, err := parse[github.CheckSuiteEvent](payload)
+	if err != nil {
+		return err
+	}
+	repo, err := repository(e.Repo, e.Installation)
+	if err != nil {
+		return err
+	}
+	return d.config.Gate.ReconsiderHead(ctx, repo, e.GetCheckSuite().GetHeadSHA())
+}

@@ -1,0 +1,196 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/palantir/go-githubapp/githubapp"
+	"github.com/rs/zerolog"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// MaxPayload is the largest webhook that GitHub delivers, in bytes.
+const MaxPayload = 25 << 20
+
+// Inbox keeps deliveries until they are worked on.
+type Inbox interface {
+	// Accept keeps a delivery together with the work it asks for. about is the
+	// pull request it concerns; with the zero value the delivery is work of its
+	// own. A delivery id that is known already changes nothing and is no error.
+	Accept(ctx context.Context, id, event string, about policy.PullRequestRef, payload []byte) error
+}
+
+// GitHub is how the door answers people.
+type GitHub interface {
+	// React puts a reaction on a comment of a pull request.
+	React(ctx context.Context, repository policy.Repository, commentID int64, reaction string) error
+	// Reply comments on a pull request, once for each key. since is when what is
+	// replied to was written.
+	Reply(ctx context.Context, ref policy.PullRequestRef, key string, since time.Time, body string) error
+}
+
+// Config is what a door is made of. Every field is required.
+type Config struct {
+	// Secret is the webhook secret.
+	Secret string
+	Inbox  Inbox
+	Gate   *gate.Gate
+	GitHub GitHub
+	Log    zerolog.Logger
+}
+
+// ErrNoSecret is returned for an empty webhook secret: with it, anybody could
+// send events.
+var ErrNoSecret = errors.New("github.app.webhook_secret is empty; set it to the secret of the App's webhook")
+
+// Door receives GitHub's webhooks. It may be used by several goroutines.
+type Door struct {
+	config     Config
+	events     map[string]event
+	dispatcher http.Handler
+}
+
+// event is a kind of webhook that means something here.
+type event interface {
+	githubapp.EventHandler
+	// concerns says whose work the payload is; ok is false if there is nothing to
+	// do about it. The zero reference means that it is work of its own.
+	concerns(payload []byte) (ref policy.PullRequestRef, ok bool, err error)
+}
+
+// New returns a door, or [ErrNoSecret].
+func New(config Config) (*Door, error) {
+	if config.Secret == "" {
+		return nil, ErrNoSecret
+	}
+	d := &Door{config: config, events: map[string]event{}}
+	registered := []githubapp.EventHandler{}
+	for _, e := range []event{
+		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
+		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d},
+	} {
+		registered = append(registered, e)
+		for _, name := range e.Handles() {
+			d.events[name] = e
+		}
+	}
+	d.dispatcher = githubapp.NewEventDispatcher(registered, config.Secret,
+		githubapp.WithScheduler(inbox{config.Inbox}),
+		githubapp.WithErrorCallback(refuse),
+		githubapp.WithResponseCallback(accepted),
+	)
+	return d, nil
+}
+
+// ServeHTTP receives one webhook. What can be refused by its headers is refused
+// before the body is read.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = r.WithContext(d.config.Log.WithContext(r.Context()))
+	if refusal := inspect(r); refusal != nil {
+		refuse(w, r, refusal)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, MaxPayload)
+	d.dispatcher.ServeHTTP(w, r)
+}
+
+// Handle does what a kept delivery asks for. Deliveries that concern one pull
+// request must be handled one after the other.
+func (d *Door) Handle(ctx context.Context, eventName, deliveryID string, payload []byte) error {
+	e, ok := d.events[eventName]
+	if !ok {
+		return nil
+	}
+	return e.Handle(ctx, eventName, deliveryID, payload)
+}
+
+// Refusal is an answer to a webhook that has no effect.
+type Refusal struct {
+	Status int
+	Reason string
+}
+
+func (r *Refusal) Error() string { return r.Reason }
+
+// inspect refuses by method and headers. GitHub still sends the SHA-1 signature
+// beside the SHA-256 one, and go-github would accept it alone.
+func inspect(r *http.Request) *Refusal {
+	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	switch {
+	case r.Method != http.MethodPost:
+		return &Refusal{http.StatusMethodNotAllowed, "webhooks are sent with POST"}
+	case r.ContentLength > MaxPayload:
+		return &Refusal{http.StatusRequestEntityTooLarge, "the payload is larger than 25 MB"}
+	case r.Header.Get("X-Hub-Signature-256") == "":
+		return &Refusal{http.StatusUnauthorized, "the X-Hub-Signature-256 header is missing"}
+	case r.Header.Get("X-GitHub-Event") == "":
+		return &Refusal{http.StatusBadRequest, "the X-GitHub-Event header is missing"}
+	case r.Header.Get("X-GitHub-Delivery") == "":
+		return &Refusal{http.StatusBadRequest, "the X-GitHub-Delivery header is missing"}
+	case strings.TrimSpace(contentType) != "application/json":
+		return &Refusal{http.StatusUnsupportedMediaType, "set the webhook's content type to application/json"}
+	default:
+		return nil
+	}
+}
+
+// refuse is the one place where an error becomes an answer to GitHub.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refusal := asRefusal(err)
+	zerolog.Ctx(r.Context()).Warn().Err(err).
+		Str(githubapp.LogKeyEventType, r.Header.Get("X-GitHub-Event")).
+		Str(githubapp.LogKeyDeliveryID, r.Header.Get("X-GitHub-Delivery")).
+		Str("remote", r.RemoteAddr).Int("status", refusal.Status).
+		Msg("webhook refused")
+	http.Error(w, refusal.Reason, refusal.Status)
+}
+
+func asRefusal(err error) *Refusal {
+	var refusal *Refusal
+	var tooLarge *http.MaxBytesError
+	var invalid githubapp.ValidationError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.As(err, &tooLarge):
+		return &Refusal{http.StatusRequestEntityTooLarge, "the payload is larger than 25 MB"}
+	case errors.As(err, &invalid):
+		if errors.As(invalid.Cause, &tooLarge) {
+			return &Refusal{http.StatusRequestEntityTooLarge, "the payload is larger than 25 MB"}
+		}
+		return &Refusal{http.StatusUnauthorized, "the signature does not fit the webhook secret"}
+	default:
+		return &Refusal{http.StatusServiceUnavailable, "the delivery could not be kept; ask GitHub to deliver it again"}
+	}
+}
+
+// accepted answers 202: the work has not been done yet.
+func accepted(w http.ResponseWriter, _ *http.Request, _ string, _ bool) {
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// inbox is the scheduler of go-githubapp's dispatcher: instead of running the
+// handler it keeps the delivery.
+type inbox struct{ keep Inbox }
+
+// Schedule keeps the delivery, unless there is nothing to do about it.
+func (i inbox) Schedule(ctx context.Context, d githubapp.Dispatch) error {
+	e, ok := d.Handler.(event)
+	if !ok {
+		return fmt.Errorf("no handler for the event %s", d.EventType)
+	}
+	ref, ok, err := e.concerns(d.Payload)
+	if err != nil {
+		return &Refusal{http.StatusBadRequest, fmt.Sprintf("the payload of %s cannot be read: %v", d.EventType, err)}
+	}
+	if !ok {
+		return nil
+	}
+	return i.keep.Accept(ctx, d.DeliveryID, d.EventType, ref, d.Payload)
+}

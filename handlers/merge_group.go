@@ -1,0 +1,39 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// mergeGroupEvent is a merge queue that waits for our check on an entry.
+type mergeGroupEvent struct{ *Door }
+
+func (mergeGroupEvent) Handles() []string { return []string{"merge_group"} }
+
+func (mergeGroupEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+	e, err := parse[github.MergeGroupEvent](payload)
+	if err != nil {
+		return policy.PullRequestRef{}, false, err
+	}
+	_, err = repository(e.Repo, e.Installation)
+	return policy.PullRequestRef{}, e.GetAction() == "checks_requested", err
+}
+
+// Handle decides the entry.
+func (d mergeGroupEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+	e, err := parse[github.MergeGroupEvent](payload)
+	if err != nil {
+		return err
+	}
+	repo, err := repository(e.Repo, e.Installation)
+	if err != nil {
+		return err
+	}
+	return d.config.Gate.EvaluateMergeGroup(ctx, gate.MergeGroup{
+		Repository: repo, HeadSHA: e.GetMergeGroup().GetHeadSHA(), HeadRef: e.GetMergeGroup().GetHeadRef(),
+	})
+}

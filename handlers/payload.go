@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// errIncomplete is returned for a payload that lacks what every delivery to an
+// App has.
+var errIncomplete = errors.New("it names no installation, repository or pull request")
+
+// parse reads a payload into one of go-github's event types. Unknown fields are
+// ignored: GitHub adds to its payloads at any time.
+func parse[T any](payload []byte) (*T, error) {
+	parsed := new(T)
+	if err := json.Unmarshal(payload, parsed); err != nil {
+		return nil, fmt.Errorf("parse: %w", err)
+	}
+	return parsed, nil
+}
+
+func repository(repo *github.Repository, installation *github.Installation) (policy.Repository, error) {
+	r := policy.Repository{
+		Installation: installation.GetID(), ID: repo.GetID(),
+		Owner: repo.GetOwner().GetLogin(), Name: repo.GetName(),
+	}
+	if r.Installation == 0 || r.ID == 0 || r.Owner == "" || r.Name == "" {
+		return policy.Repository{}, errIncomplete
+	}
+	return r, nil
+}
+
+func pullRequestRef(repo *github.Repository, installation *github.Installation, number int) (policy.PullRequestRef, error) {
+	r, err := repository(repo, installation)
+	if err != nil {
+		return policy.PullRequestRef{}, err
+	}
+	if number < 1 {
+		return policy.PullRequestRef{}, errIncomplete
+	}
+	return policy.PullRequestRef{Repository: r, Number: number}, nil
+}
+
+func actor(user *github.User) policy.Actor {
+	return policy.Actor{ID: user.GetID(), Login: user.GetLogin(), Kind: policy.ActorKind(user.GetType())}
+}

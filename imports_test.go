@@ -1,0 +1,113 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/portcullis-app/portcullis"
+
+// mayImport is the graph: which of our packages each package may import. Imports
+// point down only. A package that is not listed here may not exist.
+var mayImport = map[string][]string{
+	".":                  {"app"},
+	"app":                {"audit", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/store", "policy"},
+	"handlers":           {"gate", "policy"},
+	"internal/store":     {"audit", "gate", "policy"},
+	"internal/githubapi": {"policy"},
+	"gate":               {"audit", "policy"},
+	"policy":             {},
+	"audit":              {},
+	"internal/githubsim": {},
+}
+
+// onlyIn lists what no other package may import: vendors and ways out. The
+// package policy does no I/O at all.
+var onlyIn = map[string][]string{
+	"github.com/google/go-github/v60/github":     {"handlers", "internal/githubapi"},
+	"github.com/palantir/go-githubapp/githubapp": {"app", "handlers", "internal/githubapi"},
+	"github.com/gregjones/httpcache":             {"internal/githubapi"},
+	"database/sql":                               {"internal/store"},
+	"modernc.org/sqlite":                         {"internal/store"},
+	"github.com/pressly/goose/v3":                {"internal/store"},
+	"github.com/spf13/cobra":                     {"app"},
+	"net/http":                                   {"app", "handlers", "internal/githubapi", "internal/githubsim"},
+	"os/exec":                                    {},
+}
+
+// denied lists what a package may not import, because it promises to be pure.
+var denied = map[string][]string{
+	"policy": {"net", "net/http", "os", "context", "database/sql", "io/fs", "log"},
+	"audit":  {"net", "net/http", "os", "context", "database/sql"},
+}
+
+// TestImports reads the files itself: a test that asks `go list` is answered
+// from the test cache, because the cache does not see what a child reads.
+func TestImports(t *testing.T) {
+	for folder, imports := range importsByFolder(t) {
+		allowed, known := mayImport[folder]
+		if !known {
+			t.Errorf("%s is not in the graph; add it to mayImport and to docs/architecture.md", folder)
+			continue
+		}
+		for imported, file := range imports {
+			if ours, ok := strings.CutPrefix(imported, module+"/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s: %s may not import %s", file, folder, ours)
+			}
+			if folders, restricted := onlyIn[imported]; restricted && !slices.Contains(folders, folder) {
+				t.Errorf("%s: only %v may import %s", file, folders, imported)
+			}
+			if slices.Contains(denied[folder], imported) {
+				t.Errorf("%s: %s promises to be pure and may not import %s", file, folder, imported)
+			}
+		}
+	}
+}
+
+// importsByFolder maps each folder with Go code to what it imports outside of
+// tests, and to a file that does.
+func importsByFolder(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	found := map[string]map[string]string{}
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && file != "." && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		folder := path.Dir(filepath.ToSlash(file))
+		if found[folder] == nil {
+			found[folder] = map[string]string{}
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			found[folder][imported] = file
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < len(mayImport) {
+		t.Errorf("the graph lists %d packages, the tree has %d", len(mayImport), len(found))
+	}
+	return found
+}

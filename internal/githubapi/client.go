@@ -1,0 +1,154 @@
+package githubapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/go-github/v60/github"
+	"github.com/gregjones/httpcache"
+	lru "github.com/hashicorp/golang-lru"
+	"github.com/palantir/go-githubapp/githubapp"
+	"github.com/rs/zerolog"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+const (
+	// callTimeout bounds one HTTP call, answer read.
+	callTimeout = 10 * time.Second
+	// clientCapacity is how many installations keep their token and cache.
+	clientCapacity = 1024
+	// cachedResponses is how many answers an installation's cache holds.
+	cachedResponses = 2048
+	pageSize        = 100
+)
+
+// Client calls GitHub as one App. It may be used by several goroutines.
+type Client struct {
+	creator githubapp.ClientCreator
+	appID   int64
+}
+
+// New returns a client for the App in the configuration. It makes no call. A
+// private key that cannot be read is an error here, before anything is served.
+func New(config githubapp.Config, userAgent string) (*Client, error) {
+	creator := githubapp.NewClientCreator(
+		config.V3APIURL, config.V4APIURL, config.App.IntegrationID, []byte(config.App.PrivateKey),
+		githubapp.WithClientUserAgent(userAgent),
+		githubapp.WithClientTimeout(callTimeout),
+		// Always ask GitHub whether a cached answer still holds: go-githubapp's other
+		// setting shows a pull request as it was up to a minute ago.
+		githubapp.WithClientCaching(true, newCache),
+		githubapp.WithClientMiddleware(githubapp.ClientLogging(zerolog.DebugLevel)),
+	)
+	caching, err := githubapp.NewCachingClientCreator(creator, clientCapacity)
+	if err != nil {
+		return nil, fmt.Errorf("create GitHub clients: %w", err)
+	}
+	if _, err := caching.NewAppClient(); err != nil {
+		return nil, fmt.Errorf("read github.app.private_key: %w", err)
+	}
+	return &Client{creator: caching, appID: config.App.IntegrationID}, nil
+}
+
+// cache bounds an httpcache by number of answers: its own memory cache grows for
+// ever. Entries hold the request's token, so they stay in memory.
+type cache struct{ entries *lru.Cache }
+
+func newCache() httpcache.Cache {
+	entries, err := lru.New(cachedResponses)
+	if err != nil {
+		// Only a capacity that is not positive is refused.
+		return httpcache.NewMemoryCache()
+	}
+	return cache{entries}
+}
+
+func (c cache) Get(key string) ([]byte, bool) {
+	value, ok := c.entries.Get(key)
+	if !ok {
+		return nil, false
+	}
+	response, ok := value.([]byte)
+	return response, ok
+}
+
+func (c cache) Set(key string, response []byte) { c.entries.Add(key, response) }
+func (c cache) Delete(key string)               { c.entries.Remove(key) }
+
+// Error says which call to GitHub failed. It never holds a token.
+type Error struct {
+	// Operation is what was being done, as "list the files of acme/shop#7".
+	Operation string
+	// Status is GitHub's answer; 0 if there was none.
+	Status int
+	cause  error
+}
+
+func (e *Error) Error() string {
+	if e.Status == 0 {
+		return e.Operation + ": GitHub could not be reached"
+	}
+	return fmt.Sprintf("%s: GitHub answered %d", e.Operation, e.Status)
+}
+
+// Unwrap returns go-github's own error, for the log.
+func (e *Error) Unwrap() error { return e.cause }
+
+// failed turns go-github's error into an [*Error], and nil into nil.
+func failed(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Operation: fmt.Sprintf(format, args...), Status: statusOf(err), cause: err}
+}
+
+func statusOf(err error) int {
+	var response *github.ErrorResponse
+	var limit *github.RateLimitError
+	var abuse *github.AbuseRateLimitError
+	switch {
+	case errors.As(err, &response) && response.Response != nil:
+		return response.Response.StatusCode
+	case errors.As(err, &limit), errors.As(err, &abuse):
+		return http.StatusForbidden
+	default:
+		return 0
+	}
+}
+
+func isNotFound(err error) bool { return statusOf(err) == http.StatusNotFound }
+
+// ErrNoInstallation is returned for a repository whose installation is unknown.
+var ErrNoInstallation = errors.New("the App's installation for this repository is not known")
+
+func (c *Client) rest(repository policy.Repository) (*github.Client, error) {
+	if repository.Installation == 0 {
+		return nil, fmt.Errorf("%s: %w", repository, ErrNoInstallation)
+	}
+	client, err := c.creator.NewInstallationClient(repository.Installation)
+	if err != nil {
+		return nil, fmt.Errorf("create the client of installation %d: %w", repository.Installation, err)
+	}
+	return client, nil
+}
+
+// pages reads a list to its end.
+func pages[T any](ctx context.Context, fetch func(context.Context, *github.ListOptions) ([]T, *github.Response, error)) ([]T, error) {
+	var all []T
+	options := &github.ListOptions{PerPage: pageSize}
+	for {
+		page, response, err := fetch(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if response.NextPage == 0 {
+			return all, nil
+		}
+		options.Page = response.NextPage
+	}
+}

@@ -1,0 +1,181 @@
+package githubsim
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v4"
+)
+
+// authenticate finds out who asks. No Authorization header is anonymous; a bad one is a 401 everywhere.
+func (c *call) authenticate() error {
+	header := c.req.Header.Get("Authorization")
+	if header == "" {
+		return nil
+	}
+	scheme, value, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "token") {
+		return badCredentials()
+	}
+	if strings.Count(value, ".") == 2 {
+		app, err := c.sim.appOf(value)
+		c.actor = actor{app: app, jwt: app != nil}
+		return err
+	}
+	t := c.sim.tokens[value]
+	if t == nil {
+		return badCredentials()
+	}
+	if t.install == nil {
+		c.actor = actor{user: t.user, token: t}
+		return nil
+	}
+	if !c.sim.now().Before(t.expires) {
+		delete(c.sim.tokens, value)
+		return badCredentials()
+	}
+	c.actor = actor{user: t.install.app.bot, app: t.install.app, token: t}
+	if t.install.suspended {
+		return refuse(http.StatusForbidden, "This installation has been suspended")
+	}
+	return nil
+}
+
+func badCredentials() error { return refuse(http.StatusUnauthorized, "Bad credentials") }
+
+// How far a JWT may reach, as GitHub documents: issued at most a minute from now, for clocks that differ, and over in ten minutes.
+const (
+	clockDrift  = time.Minute
+	longestLife = 10 * time.Minute
+)
+
+// appOf checks an App's JWT: RS256, signed with the App's key, within its time.
+func (s *Sim) appOf(value string) (*App, error) {
+	var app *App
+	claims := jwt.MapClaims{}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithoutClaimsValidation())
+	_, err := parser.ParseWithClaims(value, claims, func(*jwt.Token) (any, error) {
+		app = s.apps[issuer(claims)]
+		if app == nil {
+			return nil, errors.New("no such App")
+		}
+		return &app.key.PublicKey, nil
+	})
+	if err != nil {
+		return nil, refuse(http.StatusUnauthorized, "A JSON web token could not be decoded")
+	}
+	now := s.now()
+	issued, hasIssued := claims["iat"].(float64)
+	expires, hasExpires := claims["exp"].(float64)
+	switch {
+	case !hasIssued || time.Unix(int64(issued), 0).After(now.Add(clockDrift)):
+		return nil, refuse(http.StatusUnauthorized, "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
+	case !hasExpires || !time.Unix(int64(expires), 0).After(now):
+		return nil, refuse(http.StatusUnauthorized, "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
+	case time.Unix(int64(expires), 0).After(now.Add(longestLife)):
+		return nil, refuse(http.StatusUnauthorized, "'Expiration time' claim ('exp') is too far in the future")
+	}
+	return app, nil
+}
+
+func issuer(claims jwt.MapClaims) int64 {
+	switch iss := claims["iss"].(type) {
+	case float64:
+		return int64(iss)
+	default:
+		return parseID(fmt.Sprint(iss))
+	}
+}
+
+// admit checks that the route is for this kind of client, finds the repository or organization, and checks what may be done there.
+func (c *call) admit(rt *route) error {
+	if len(rt.need) > 0 {
+		c.header.Set("X-Accepted-GitHub-Permissions", rt.needText)
+	}
+	if rt.forApp != c.actor.jwt {
+		return c.wrongKind(rt)
+	}
+	switch {
+	case rt.forApp || rt.segs[0] != "repos" && rt.segs[0] != "orgs":
+		return nil
+	case rt.segs[0] == "orgs":
+		return c.admitOrganization(rt)
+	}
+	c.repo = c.sim.repos[strings.ToLower(c.params["owner"]+"/"+c.params["repo"])]
+	if c.repo == nil || c.repo.roleOf(c.actor) < roleRead {
+		return notFound()
+	}
+	return c.admitRepository(rt)
+}
+
+func (c *call) wrongKind(rt *route) error {
+	switch {
+	case rt.free:
+		return nil
+	case rt.forApp:
+		return refuse(http.StatusUnauthorized, "A JSON web token could not be decoded")
+	}
+	return badCredentials()
+}
+
+func (c *call) admitRepository(rt *route) error {
+	reading := c.req.Method == http.MethodGet
+	switch t := c.actor.token; {
+	case t == nil && !reading:
+		return refuse(http.StatusUnauthorized, "Requires authentication")
+	case t != nil && t.install != nil:
+		return c.admitInstallation(rt, c.actor.token.covers(c.repo) || !reading)
+	case rt.appsOnly:
+		return refuse(http.StatusForbidden, "You must authenticate via a GitHub App.")
+	case c.repo.role(c.actor.user) < rt.role:
+		return refuse(http.StatusForbidden, "Must have %s rights to Repository.", rt.role)
+	}
+	return nil
+}
+
+// admitInstallation checks the token's permissions; strict is false where everybody may read, outside the installation.
+func (c *call) admitInstallation(rt *route, strict bool) error {
+	t := c.actor.token
+	if !strict {
+		return nil
+	}
+	if c.repo != nil && !t.covers(c.repo) || rt.usersOnly {
+		return notAccessible()
+	}
+	for _, p := range rt.need {
+		if t.may(p.name, p.level) {
+			return nil
+		}
+	}
+	if len(rt.need) == 0 {
+		return nil
+	}
+	return notAccessible()
+}
+
+func notAccessible() error {
+	return refuse(http.StatusForbidden, "Resource not accessible by integration")
+}
+
+// admitOrganization lets in the App's installations there and, for people, its members.
+func (c *call) admitOrganization(rt *route) error {
+	c.org = c.sim.orgs[strings.ToLower(c.params["org"])]
+	switch t := c.actor.token; {
+	case c.org == nil:
+		return notFound()
+	case t == nil:
+		return refuse(http.StatusUnauthorized, "Requires authentication")
+	case t.install != nil && t.install.org != c.org:
+		return notFound()
+	case t.install != nil:
+		return c.admitInstallation(rt, true)
+	case !c.org.isMember(c.actor.user):
+		return notFound()
+	case rt.role == roleAdmin && !c.org.owners[c.actor.user.id]:
+		return refuse(http.StatusForbidden, "Must be an owner of the organization.")
+	}
+	return nil
+}

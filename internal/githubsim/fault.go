@@ -1,0 +1,145 @@
+package githubsim
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Fault is a failure that the simulator reports instead of the truth. For each API request the faults are asked in the order
+// in which they were injected; the first that matches wins.
+type Fault struct {
+	Method string            // "" is any
+	Path   *regexp.Regexp    // nil is any; matched against the path below /api/v3 and against the whole
+	After  bool              // the effect happens, then the failure is reported; else nothing happens
+	Status int               // 0 cuts the connection
+	Header map[string]string // added to the answer
+	Body   string            // by default what GitHub says with this status
+	Times  int               // how often; 0 until removed
+	Skip   int               // let the first so many matching requests through
+}
+
+type fault struct {
+	Fault
+	seen, fired int
+}
+
+type before struct {
+	method string
+	path   *regexp.Regexp
+	run    func()
+}
+
+// Inject adds a fault; remove takes it away again and may be called more than once.
+func (s *Sim) Inject(f Fault) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	added := &fault{Fault: f}
+	s.faults = append(s.faults, added)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.faults = slices.DeleteFunc(s.faults, func(x *fault) bool { return x == added })
+	}
+}
+
+// SetLatency makes every API answer take at least that long.
+func (s *Sim) SetLatency(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latency = d
+}
+
+// Before runs f right before a matching request is carried out, outside the lock, so that f may act on the Sim: the way to
+// make a race. It runs for every match until removed; a method of "" and a nil path match all.
+func (s *Sim) Before(method string, path *regexp.Regexp, f func()) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	added := &before{method: method, path: path, run: f}
+	s.befores = append(s.befores, added)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.befores = slices.DeleteFunc(s.befores, func(x *before) bool { return x == added })
+	}
+}
+
+func matches(method string, pattern *regexp.Regexp, gotMethod, path string) bool {
+	if method != "" && method != gotMethod {
+		return false
+	}
+	return pattern == nil || pattern.MatchString(path) || pattern.MatchString("/api/v3"+path)
+}
+
+// takeFault finds the fault that strikes this request, and counts.
+func (s *Sim) takeFault(method, path string) *fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		if !matches(f.Method, f.Path, method, path) || f.Times > 0 && f.fired >= f.Times {
+			continue
+		}
+		f.seen++
+		if f.seen <= f.Skip {
+			continue
+		}
+		f.fired++
+		return f
+	}
+	return nil
+}
+
+func (s *Sim) runBefores(method, path string) {
+	s.mu.Lock()
+	list := slices.Clone(s.befores)
+	s.mu.Unlock()
+	for _, b := range list {
+		if matches(b.method, b.path, method, path) {
+			b.run()
+		}
+	}
+}
+
+// delay waits for the latency; false when the client went away or the Sim is closing.
+func (s *Sim) delay(req *http.Request) bool {
+	s.mu.Lock()
+	latency := s.latency
+	s.mu.Unlock()
+	if latency <= 0 {
+		return true
+	}
+	timer := time.NewTimer(latency)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-req.Context().Done():
+		return false
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+var faultMessages = map[int]string{
+	http.StatusUnauthorized: "Bad credentials", http.StatusForbidden: "Resource not accessible by integration", http.StatusNotFound: "Not Found",
+	http.StatusTooManyRequests:     "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+	http.StatusInternalServerError: "Server Error", http.StatusBadGateway: "Server Error", http.StatusServiceUnavailable: "Service unavailable",
+}
+
+// fail replaces the answer by the fault's.
+func (c *call) fail(f *fault) {
+	c.header = http.Header{}
+	message := faultMessages[f.Status]
+	if message == "" {
+		message = http.StatusText(f.Status)
+	}
+	c.refused(refuse(f.Status, "%s", message))
+	c.encode()
+	if f.Body != "" {
+		c.raw = []byte(f.Body)
+	}
+	for name, value := range f.Header {
+		c.header.Set(name, value)
+	}
+}

@@ -1,0 +1,203 @@
+package githubsim
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// account is what a user and an organization have in common: both may own repositories.
+type account struct {
+	sim   *Sim
+	login string
+	id    int64
+	kind  string // User, Bot or Organization
+}
+
+// User is a person or a bot.
+type User struct {
+	account
+	token string
+}
+
+// Organization owns repositories and has members and teams.
+type Organization struct {
+	account
+	members  map[int64]*User
+	owners   map[int64]bool
+	teams    map[string]*Team
+	installs []*Installation
+	rulesets []*ruleset
+}
+
+// Team is a set of members of an organization.
+type Team struct {
+	org     *Organization
+	id      int64
+	slug    string
+	members map[int64]*User
+}
+
+// CreateOrganization makes an organization without members.
+func (s *Sim) CreateOrganization(login string) *Organization {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustBeFree(login)
+	o := &Organization{
+		account: account{s, login, s.id(), "Organization"},
+		members: map[int64]*User{}, owners: map[int64]bool{}, teams: map[string]*Team{},
+	}
+	s.orgs[strings.ToLower(login)] = o
+	return o
+}
+
+// CreateUser makes a person.
+func (s *Sim) CreateUser(login string) *User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.createUser(login, "User", 0)
+}
+
+// CreateBot makes an account of type Bot, with a login such as "claude[bot]"; an id of 0 takes the next free one.
+func (s *Sim) CreateBot(login string, id int64) *User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.createUser(login, "Bot", id)
+}
+
+// User finds an account by its login, in any case, or returns nil.
+func (s *Sim) User(login string) *User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.users[strings.ToLower(login)]
+}
+
+func (s *Sim) createUser(login, kind string, id int64) *User {
+	s.mustBeFree(login)
+	if id == 0 {
+		id = s.id()
+	}
+	u := &User{account: account{s, login, id, kind}, token: "ghp_" + randomHex(18)}
+	s.users[strings.ToLower(login)] = u
+	s.tokens[u.token] = &token{value: u.token, user: u}
+	return u
+}
+
+func (s *Sim) mustBeFree(login string) {
+	key := strings.ToLower(login)
+	if s.users[key] != nil || s.orgs[key] != nil || login == "" {
+		panic(fmt.Sprintf("githubsim: login %q is empty or taken", login))
+	}
+}
+
+// Login is the name that the account is mentioned by.
+func (a *account) Login() string { return a.login }
+
+// ID is the number that survives a rename.
+func (a *account) ID() int64 { return a.id }
+
+// Token is a personal access token: over REST it acts as this user. It never expires.
+func (u *User) Token() string { return u.token }
+
+// AddMember makes u a member; membership is active at once.
+func (o *Organization) AddMember(u *User) {
+	o.sim.mu.Lock()
+	defer o.sim.mu.Unlock()
+	o.members[u.id] = u
+}
+
+// AddOwner makes u an owner: admin of every repository, maintainer of every team.
+func (o *Organization) AddOwner(u *User) {
+	o.sim.mu.Lock()
+	defer o.sim.mu.Unlock()
+	o.members[u.id] = u
+	o.owners[u.id] = true
+}
+
+// RemoveMember ends u's membership, also in every team.
+func (o *Organization) RemoveMember(u *User) {
+	o.sim.mu.Lock()
+	defer o.sim.mu.Unlock()
+	delete(o.members, u.id)
+	delete(o.owners, u.id)
+	for _, t := range o.teams {
+		t.remove(u)
+	}
+}
+
+// CreateTeam makes a team; its members become members of the organization.
+func (o *Organization) CreateTeam(slug string, members ...*User) *Team {
+	o.sim.mu.Lock()
+	defer o.sim.mu.Unlock()
+	if o.teams[slug] != nil {
+		panic(fmt.Sprintf("githubsim: team %s/%s exists", o.login, slug))
+	}
+	t := &Team{org: o, id: o.sim.id(), slug: slug, members: map[int64]*User{}}
+	o.teams[slug] = t
+	for _, u := range members {
+		t.add(u)
+	}
+	return t
+}
+
+// Slug is the name in URLs and mentions.
+func (t *Team) Slug() string { return t.slug }
+
+// Add puts u into the team, and into the organization if need be; Apps hear membership.added.
+func (t *Team) Add(u *User) {
+	t.org.sim.mu.Lock()
+	defer t.org.sim.mu.Unlock()
+	t.add(u)
+}
+
+// Remove takes u out of the team; Apps hear membership.removed.
+func (t *Team) Remove(u *User) {
+	t.org.sim.mu.Lock()
+	defer t.org.sim.mu.Unlock()
+	t.remove(u)
+}
+
+func (t *Team) add(u *User) {
+	if t.members[u.id] != nil {
+		return
+	}
+	t.org.members[u.id] = u
+	t.members[u.id] = u
+	t.emit("added", u)
+}
+
+func (t *Team) remove(u *User) {
+	if t.members[u.id] == nil {
+		return
+	}
+	delete(t.members, u.id)
+	t.emit("removed", u)
+}
+
+func (t *Team) emit(action string, u *User) {
+	s := t.org.sim
+	s.tick()
+	s.emitOrganization(t.org, "membership", action, s.users["ghost-owner"], obj{
+		"scope": "team", "member": u.json(), "team": t.json(),
+	})
+}
+
+// isMember says whether u belongs to the organization.
+func (o *Organization) isMember(u *User) bool { return u != nil && o.members[u.id] != nil }
+
+func sortedUsers(set map[int64]*User) []*User {
+	list := make([]*User, 0, len(set))
+	for _, u := range set {
+		list = append(list, u)
+	}
+	slices.SortFunc(list, func(a, b *User) int { return int(a.id - b.id) })
+	return list
+}
+
+func randomHex(bytes int) string {
+	raw := make([]byte, bytes)
+	_, _ = rand.Read(raw) // crypto/rand.Read never returns an error
+	return hex.EncodeToString(raw)
+}

@@ -1,0 +1,287 @@
+package githubsim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Repository holds branches, threads (issues and pull requests), checks and rules.
+type Repository struct {
+	sim       *Sim
+	net       *network
+	id        int64
+	owner     *account
+	org       *Organization // nil when a user owns it
+	name      string
+	parent    *Repository // what it was forked from
+	private   bool
+	branch    string            // the default branch
+	branches  map[string]string // name to head SHA
+	roles     map[int64]role
+	labels    map[string]*label // by lower-case name
+	lastNum   int
+	threads   map[int]*thread
+	pulls     map[int]*PullRequest
+	open      int                       // open threads
+	bySHA     map[string][]*PullRequest // those that ever had this head
+	byRef     map[headRef][]*PullRequest
+	comments  map[int64]*comment
+	runs      map[int64]*checkRun
+	runsAt    map[string][]*checkRun   // by SHA, oldest first
+	suitesAt  map[string][]*checkSuite // by SHA, oldest first
+	statuses  map[string][]*status     // by SHA, oldest first
+	protected map[string]Protection
+	rulesets  []*ruleset
+	groups    []*MergeGroup
+	created   time.Time
+	pushed    time.Time
+}
+
+// headRef is a branch that pull requests may come from.
+type headRef struct {
+	repo *Repository
+	name string
+}
+
+// label is a label that a repository offers.
+type label struct {
+	id    int64
+	name  string
+	color string
+	text  string
+}
+
+// role orders what a person may do; it says "none" by default.
+type role int
+
+const (
+	roleNone role = iota
+	roleRead
+	roleTriage
+	roleWrite
+	roleMaintain
+	roleAdmin
+)
+
+var roleNames = []string{"none", "read", "triage", "write", "maintain", "admin"}
+
+func (r role) String() string { return roleNames[r] }
+
+// CreateRepository makes a public repository whose first commit, on main, holds the files.
+func (o *Organization) CreateRepository(name string, files map[string]string) *Repository {
+	s := o.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.newRepository(&o.account, o, name, newNetwork())
+	content := tree{}
+	for path, text := range files {
+		content[path] = r.net.blob(text)
+	}
+	author := s.users["ghost-owner"].signature()
+	first := r.net.store(commit{files: content, message: "Initial commit", author: author, committer: author, at: r.created})
+	r.branches[r.branch] = first.sha
+	return r
+}
+
+func (s *Sim) newRepository(owner *account, org *Organization, name string, net *network) *Repository {
+	key := strings.ToLower(owner.login + "/" + name)
+	if s.repos[key] != nil || name == "" {
+		panic(fmt.Sprintf("githubsim: repository %q is taken or has no name", key))
+	}
+	at := s.tick()
+	r := &Repository{
+		sim: s, net: net, id: s.id(), owner: owner, org: org, name: name, branch: "main",
+		branches: map[string]string{}, roles: map[int64]role{}, labels: map[string]*label{},
+		threads: map[int]*thread{}, pulls: map[int]*PullRequest{}, bySHA: map[string][]*PullRequest{}, byRef: map[headRef][]*PullRequest{}, comments: map[int64]*comment{},
+		runs: map[int64]*checkRun{}, runsAt: map[string][]*checkRun{}, suitesAt: map[string][]*checkSuite{},
+		statuses: map[string][]*status{}, protected: map[string]Protection{}, created: at, pushed: at,
+	}
+	s.repos[key], s.reposByID[r.id] = r, r
+	return r
+}
+
+// Fork copies the repository to u's account, where u is admin; u may open pull requests from it as "login:branch".
+func (r *Repository) Fork(u *User) *Repository {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	fork := r.sim.newRepository(&u.account, nil, r.name, r.net)
+	fork.parent, fork.private, fork.branch = r, r.private, r.branch
+	for name, sha := range r.branches {
+		fork.branches[name] = sha
+	}
+	return fork
+}
+
+// Repository finds a repository by "owner/name", in any case, or returns nil.
+func (s *Sim) Repository(fullName string) *Repository {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.repos[strings.ToLower(fullName)]
+}
+
+// Owner is the login of the organization or user that owns it.
+func (r *Repository) Owner() string { return r.owner.login }
+
+// Name is the short name.
+func (r *Repository) Name() string { return r.name }
+
+// FullName is "owner/name".
+func (r *Repository) FullName() string { return r.owner.login + "/" + r.name }
+
+// ID is the number that survives a rename.
+func (r *Repository) ID() int64 { return r.id }
+
+// DefaultBranch is the branch that pull requests go to by default.
+func (r *Repository) DefaultBranch() string { return r.branch }
+
+// SetPrivate hides the repository from everybody without a role (members of its organization read it).
+func (r *Repository) SetPrivate(private bool) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	r.private = private
+}
+
+// SetRole makes u a collaborator: read, triage, write, maintain or admin; "none" or "" ends it. Apps hear member.added, edited or removed.
+func (r *Repository) SetRole(u *User, roleName string) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	if roleName == "" {
+		roleName = "none"
+	}
+	next := slices.Index(roleNames, roleName)
+	if next < 0 {
+		panic(fmt.Sprintf("githubsim: role %q is none of %v", roleName, roleNames))
+	}
+	action, was := "edited", r.roles[u.id]
+	if was == roleNone {
+		action = "added"
+	} else if role(next) == roleNone {
+		action = "removed"
+	}
+	r.roles[u.id] = role(next)
+	r.sim.tick()
+	r.sim.emit(r, "member", action, r.sim.users["ghost-owner"], obj{
+		"member":  u.json(),
+		"changes": obj{"permission": obj{"from": was.String(), "to": roleName}},
+	})
+}
+
+// role is what u may do here: owners of the organization everything, its members read, everybody read when public.
+func (r *Repository) role(u *User) role {
+	if u == nil {
+		return r.publicRole()
+	}
+	if r.owner.id == u.id || r.org != nil && r.org.owners[u.id] {
+		return roleAdmin
+	}
+	if given := r.roles[u.id]; given != roleNone {
+		return given
+	}
+	if r.org.has(u) {
+		return roleRead
+	}
+	return r.publicRole()
+}
+
+func (r *Repository) publicRole() role {
+	if r.private {
+		return roleNone
+	}
+	return roleRead
+}
+
+// has is isMember for an organization that may not be there.
+func (o *Organization) has(u *User) bool { return o != nil && o.isMember(u) }
+
+// CreateLabel offers a label; nothing happens when the name, in any case, exists.
+func (r *Repository) CreateLabel(name string) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	r.label(name, r.sim.users["ghost-owner"])
+}
+
+// DeleteLabel takes the label away from the repository and from every thread, with no unlabeled event, only label.deleted.
+func (r *Repository) DeleteLabel(name string) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	l := r.labels[strings.ToLower(name)]
+	if l == nil {
+		return
+	}
+	delete(r.labels, strings.ToLower(name))
+	for _, t := range r.threads {
+		t.labels = slices.DeleteFunc(t.labels, func(have *label) bool { return have == l })
+	}
+	r.sim.tick()
+	r.sim.emit(r, "label", "deleted", r.sim.users["ghost-owner"], obj{"label": r.labelJSON(l)})
+}
+
+// RenameLabel changes the name everywhere; Apps hear label.edited with changes.name.from and nothing else.
+func (r *Repository) RenameLabel(from, to string) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	l := r.labels[strings.ToLower(from)]
+	if l == nil || r.labels[strings.ToLower(to)] != nil {
+		panic(fmt.Sprintf("githubsim: cannot rename label %q to %q", from, to))
+	}
+	delete(r.labels, strings.ToLower(from))
+	r.labels[strings.ToLower(to)] = l
+	old := l.name
+	l.name = to
+	r.sim.tick()
+	r.sim.emit(r, "label", "edited", r.sim.users["ghost-owner"], obj{
+		"label": r.labelJSON(l), "changes": obj{"name": obj{"from": old}},
+	})
+}
+
+// label finds the label, making it if need be.
+func (r *Repository) label(name string, by *User) *label {
+	key := strings.ToLower(name)
+	if r.labels[key] == nil {
+		r.labels[key] = &label{id: r.sim.id(), name: name, color: "ededed"}
+		r.sim.tick()
+		r.sim.emit(r, "label", "created", by, obj{"label": r.labelJSON(r.labels[key])})
+	}
+	return r.labels[key]
+}
+
+// resolve turns a branch, a ref, a SHA or a unique start of one (seven digits or more) into a commit, or nil.
+func (r *Repository) resolve(ref string) *commit {
+	name := strings.TrimPrefix(strings.TrimPrefix(ref, "refs/"), "heads/")
+	if sha := r.branches[name]; sha != "" {
+		return r.net.commits[sha]
+	}
+	if c := r.net.commits[ref]; c != nil || len(ref) < 7 {
+		return c
+	}
+	var found *commit
+	for sha, c := range r.net.commits {
+		if strings.HasPrefix(sha, ref) {
+			if found != nil {
+				return nil
+			}
+			found = c
+		}
+	}
+	return found
+}
+
+// Head is the SHA that a branch points to, or "" when there is no such branch.
+func (r *Repository) Head(branch string) string {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	return r.branches[branch]
+}
+
+// File is the content of a file on a branch or commit; ok is false when it is not there.
+func (r *Repository) File(ref, path string) (content string, ok bool) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	c := r.resolve(ref)
+	if c == nil || c.files[path] == nil {
+		return "", false
+	}
+	return c.files[path].content, true
+}

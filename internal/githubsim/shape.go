@@ -1,0 +1,182 @@
+package githubsim
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// obj is a JSON object in one of GitHub's documented shapes. Shapes are built under the lock from copies only, so that they can
+// be encoded outside it.
+type obj = map[string]any
+
+// nodeID is the GraphQL name of a thing: opaque, stable, different for each kind and number.
+func nodeID(kind string, id int64) string {
+	return kind + "_" + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "sim:%s:%d", kind, id))
+}
+
+// text is a string that is null when empty.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// moment is a time that is null when zero.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC()
+}
+
+func (s *Sim) api(format string, args ...any) string {
+	return s.base + "/api/v3/" + fmt.Sprintf(format, args...)
+}
+
+func (a *account) json() obj {
+	if a.kind == "Organization" {
+		return obj{
+			"login": a.login, "id": a.id, "node_id": nodeID("O", a.id), "type": a.kind, "site_admin": false,
+			"url": a.sim.api("orgs/%s", a.login), "repos_url": a.sim.api("orgs/%s/repos", a.login),
+			"html_url": a.sim.base + "/" + a.login, "avatar_url": a.sim.base + "/avatars/" + a.login, "description": "",
+		}
+	}
+	return obj{
+		"login": a.login, "id": a.id, "node_id": nodeID("U", a.id), "type": a.kind, "site_admin": false,
+		"url":      a.sim.api("users/%s", strings.ReplaceAll(strings.ReplaceAll(a.login, "[", "%5B"), "]", "%5D")),
+		"html_url": a.sim.base + "/" + a.login, "avatar_url": a.sim.base + "/avatars/" + a.login, "gravatar_id": "",
+	}
+}
+
+func (t *Team) json() obj {
+	return obj{
+		"id": t.id, "node_id": nodeID("T", t.id), "name": t.slug, "slug": t.slug, "description": nil, "privacy": "closed",
+		"notification_setting": "notifications_enabled", "permission": "pull", "parent": nil, "type": "organization",
+		"url":              t.org.sim.api("organizations/%d/team/%d", t.org.id, t.id),
+		"html_url":         t.org.sim.base + "/orgs/" + t.org.login + "/teams/" + t.slug,
+		"members_url":      t.org.sim.api("organizations/%d/team/%d/members{/member}", t.org.id, t.id),
+		"repositories_url": t.org.sim.api("organizations/%d/team/%d/repos", t.org.id, t.id),
+		"members_count":    len(t.members),
+	}
+}
+
+func (r *Repository) url(format string, args ...any) string {
+	return r.sim.api("repos/%s/%s", r.FullName(), fmt.Sprintf(format, args...))
+}
+
+func (r *Repository) html(format string, args ...any) string {
+	return r.sim.base + "/" + r.FullName() + "/" + fmt.Sprintf(format, args...)
+}
+
+func (r *Repository) json() obj {
+	visibility := "public"
+	if r.private {
+		visibility = "private"
+	}
+	base, html := r.sim.api("repos/%s", r.FullName()), r.sim.base+"/"+r.FullName()
+	return obj{
+		"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.FullName(), "owner": r.owner.json(),
+		"private": r.private, "visibility": visibility, "fork": r.parent != nil, "archived": false, "disabled": false,
+		"default_branch": r.branch, "description": nil, "homepage": nil, "language": nil, "license": nil, "topics": []string{},
+		"html_url": html, "url": base, "clone_url": html + ".git", "git_url": html + ".git", "ssh_url": html + ".git",
+		"pulls_url": base + "/pulls{/number}", "issues_url": base + "/issues{/number}", "commits_url": base + "/commits{/sha}",
+		"statuses_url": base + "/statuses/{sha}", "contents_url": base + "/contents/{+path}", "compare_url": base + "/compare/{base}...{head}",
+		"branches_url": base + "/branches{/branch}", "labels_url": base + "/labels{/name}", "hooks_url": base + "/hooks",
+		"has_issues": true, "has_projects": false, "has_wiki": false, "has_pages": false, "has_downloads": false, "has_discussions": false,
+		"is_template": false, "web_commit_signoff_required": false, "allow_forking": true, "mirror_url": nil,
+		"allow_merge_commit": true, "allow_squash_merge": true, "allow_rebase_merge": false, "allow_auto_merge": false,
+		"size": 1, "stargazers_count": 0, "watchers_count": 0, "watchers": 0, "forks_count": 0, "forks": 0,
+		"open_issues_count": r.open, "open_issues": r.open,
+		"created_at": r.created, "updated_at": r.pushed, "pushed_at": r.pushed,
+	}
+}
+
+func shortRepositories(list []*Repository) []obj {
+	out := make([]obj, len(list))
+	for i, r := range list {
+		out[i] = obj{"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.FullName(), "private": r.private}
+	}
+	return out
+}
+
+func (r *Repository) labelJSON(l *label) obj {
+	return obj{
+		"id": l.id, "node_id": nodeID("LA", l.id), "name": l.name, "color": l.color, "description": text(l.text), "default": false,
+		"url": r.url("labels/%s", l.name),
+	}
+}
+
+func (r *Repository) labelsJSON(list []*label) []obj {
+	out := make([]obj, len(list))
+	for i, l := range list {
+		out[i] = r.labelJSON(l)
+	}
+	return out
+}
+
+func (s *Sim) appJSON(a *App) obj {
+	return obj{
+		"id": a.id, "node_id": nodeID("A", a.id), "slug": a.slug, "name": a.slug, "description": "", "client_id": fmt.Sprintf("Iv1.%016x", a.id),
+		"owner": s.users["ghost-owner"].json(), "external_url": s.base, "html_url": s.base + "/apps/" + a.slug,
+		"created_at": a.created, "updated_at": a.created, "permissions": maps.Clone(a.permissions), "events": a.hears(),
+		"installations_count": len(a.installs),
+	}
+}
+
+// hears is the subscribed events, never null.
+func (a *App) hears() []string { return append([]string{}, a.events...) }
+
+func (i *Installation) short() obj {
+	return obj{"id": i.id, "node_id": nodeID("I", i.id)}
+}
+
+func (s *Sim) installationJSON(i *Installation) obj {
+	out := obj{
+		"id": i.id, "node_id": nodeID("I", i.id), "account": i.org.json(), "app_id": i.app.id, "app_slug": i.app.slug,
+		"client_id": fmt.Sprintf("Iv1.%016x", i.app.id),
+		"target_id": i.org.id, "target_type": "Organization", "repository_selection": "all",
+		"permissions": maps.Clone(i.permissions), "events": i.app.hears(), "single_file_name": nil, "single_file_paths": []string{},
+		"has_multiple_single_files": false,
+		"access_tokens_url":         s.api("app/installations/%d/access_tokens", i.id),
+		"repositories_url":          s.api("installation/repositories"),
+		"html_url":                  fmt.Sprintf("%s/organizations/%s/settings/installations/%d", s.base, i.org.login, i.id),
+		"created_at":                i.created, "updated_at": i.created, "suspended_at": moment(i.suspendedAt), "suspended_by": nil,
+	}
+	if i.suspended {
+		out["suspended_by"] = s.users["ghost-owner"].json()
+	}
+	return out
+}
+
+// association is author_association: what the account is to the repository. It is no authorization.
+func (r *Repository) association(u *User) string {
+	switch {
+	case r.owner.id == u.id || r.org != nil && r.org.owners[u.id]:
+		return "OWNER"
+	case r.org.has(u):
+		return "MEMBER"
+	case r.roles[u.id] != roleNone:
+		return "COLLABORATOR"
+	}
+	return "NONE"
+}
+
+// each shapes every element of a list.
+func each[T any](list []T, shape func(T) obj) []obj {
+	out := make([]obj, len(list))
+	for i, x := range list {
+		out[i] = shape(x)
+	}
+	return out
+}
+
+// byCreation orders things by their ids, which grow.
+func byCreation[T any](list []T, id func(T) int64) []T {
+	slices.SortFunc(list, func(a, b T) int { return int(id(a) - id(b)) })
+	return list
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/portcullis-app/portcullis/audit"
+)
+
+// Audit appends an act that changes nothing else, as a refusal, to the chain.
+// An entry without a time gets the store's.
+func (s *Store) Audit(ctx context.Context, entry audit.Entry) error {
+	if entry.At.IsZero() {
+		entry.At = s.now()
+	}
+	err := s.write(ctx, func(tx *sql.Tx) error { return s.appendAudit(ctx, tx, entry) })
+	if err != nil {
+		return fmt.Errorf("record %s on %s: %w", entry.Action, entry.Subject, err)
+	}
+	return nil
+}
+
+// AuditEntries returns the entries after that sequence number, at most limit of
+// them, in their order. 0 begins at the beginning.
+func (s *Store) AuditEntries(ctx context.Context, afterSequence int64, limit int) ([]audit.Entry, error) {
+	var found []audit.Entry
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		found, err = auditEntries(ctx, tx, afterSequence, limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the audit entries after %d: %w", afterSequence, err)
+	}
+	return found, nil
+}
+
+// appendAudit seals the entry to the chain's end. The transaction holds the
+// write lock, so nobody else extends the same end.
+func (s *Store) appendAudit(ctx context.Context, tx *sql.Tx, entry audit.Entry) error {
+	last, err := lastAuditEntry(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("read the end of the audit chain: %w", err)
+	}
+	// What is sealed is what is kept: to the millisecond.
+	entry.At = atEarliest(entry.At)
+	entry = audit.Seal(last, entry)
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO audit_entries (sequence, at, actor, actor_id, action, subject, commit_sha, detail, previous_hash, hash)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		entry.Sequence, entry.At.UnixMilli(), entry.Actor, entry.ActorID, entry.Action, entry.Subject, entry.Commit, entry.Detail, entry.Previous, entry.Hash)
+	if err != nil {
+		return fmt.Errorf("write the audit entry %s: %w", entry.Action, err)
+	}
+	return nil
+}
+
+const auditColumns = `sequence, at, actor, actor_id, action, subject, commit_sha, detail, previous_hash, hash`
+
+// lastAuditEntry returns the zero Entry if the chain is empty.
+func lastAuditEntry(ctx context.Context, tx *sql.Tx) (audit.Entry, error) {
+	entry, err := scanAuditEntry(tx.QueryRowContext(ctx, `SELECT `+auditColumns+` FROM audit_entries ORDER BY sequence DESC LIMIT 1`))
+	if errors.Is(err, sql.ErrNoRows) {
+		return audit.Entry{}, nil
+	}
+	return entry, err
+}
+
+func auditEntries(ctx context.Context, tx *sql.Tx, after int64, limit int) ([]audit.Entry, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+auditColumns+` FROM audit_entries WHERE sequence > ? ORDER BY sequence LIMIT ?`, after, max(0, limit))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []audit.Entry
+	for rows.Next() {
+		entry, err := scanAuditEntry(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, entry)
+	}
+	return found, rows.Err()
+}
+
+// scanner is a row, alone or one of many.
+type scanner interface{ Scan(columns ...any) error }
+
+func scanAuditEntry(row scanner) (audit.Entry, error) {
+	var e audit.Entry
+	var at int64
+	err := row.Scan(&e.Sequence, &at, &e.Actor, &e.ActorID, &e.Action, &e.Subject, &e.Commit, &e.Detail, &e.Previous, &e.Hash)
+	e.At = fromMillis(at)
+	return e, err
+}

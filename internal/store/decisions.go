@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+var _ gate.Store = (*Store)(nil)
+
+// NextGeneration returns a number above all that were handed out for this pull
+// request; the first is 1.
+func (s *Store) NextGeneration(ctx context.Context, ref policy.PullRequestRef) (int64, error) {
+	var generation int64
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `
+			INSERT INTO decisions (pull_request, generation, posted_generation, head_sha, decision, check_run_id, digest, posted_at)
+			VALUES (?, 1, 0, '', '', 0, '', 0)
+			ON CONFLICT (pull_request) DO UPDATE SET generation = decisions.generation + 1
+			RETURNING generation`, ref.Key()).Scan(&generation)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("begin a generation of %s: %w", ref, err)
+	}
+	return generation, nil
+}
+
+// Current reports whether the generation is the newest handed out.
+func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generation int64) (bool, error) {
+	var row decisionRow
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		row, err = decision(ctx, tx, ref)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("read the generation of %s: %w", ref, err)
+	}
+	return row.generation == generation, nil
+}
+
+// LastPosted returns what was posted last, the zero Posted if nothing was. After
+// [Store.ForgetPosted] it has no Digest.
+func (s *Store) LastPosted(ctx context.Context, ref policy.PullRequestRef) (gate.Posted, error) {
+	var row decisionRow
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		row, err = decision(ctx, tx, ref)
+		return err
+	})
+	if err != nil {
+		return gate.Posted{}, fmt.Errorf("read the last decision on %s: %w", ref, err)
+	}
+	return row.posted, nil
+}
+
+// PutPosted keeps the decision, its audit entry and, if time alone changes the
+// decision, the timer to evaluate again then; an earlier timer stays. It returns
+// gate.ErrSuperseded and keeps nothing if a newer generation was handed out.
+func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, entry audit.Entry) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		row, err := decision(ctx, tx, ref)
+		switch {
+		case err != nil:
+			return err
+		case posted.Generation < row.generation:
+			return gate.ErrSuperseded
+		case posted.Generation > row.generation, row.generation == 0:
+			return fmt.Errorf("generation %d was never handed out, the newest is %d", posted.Generation, row.generation)
+		}
+		if err := putDecision(ctx, tx, ref, posted); err != nil {
+			return err
+		}
+		if err := setTimer(ctx, tx, ref, atLatest(posted.Decision.ReviewAt)); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, entry)
+	})
+	if err != nil {
+		return fmt.Errorf("keep the decision of generation %d on %s: %w", posted.Generation, ref, err)
+	}
+	s.signal()
+	return nil
+}
+
+// ForgetPosted asks for the pull request to be evaluated soon, and for that
+// decision to be written whatever it says. The check run that was written last
+// is remembered, to be written over.
+func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET digest = '' WHERE pull_request = ?`, ref.Key()); err != nil {
+			return err
+		}
+		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, s.now())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forget what was posted on %s: %w", ref, err)
+	}
+	s.signal()
+	return nil
+}
+
+// AtHead lists the pull requests of the repository whose last posted decision is
+// about that head.
+func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error) {
+	var found []workRow
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		found, err = selectWork(ctx, tx, `
+			WHERE repository_id = ? AND work_key IN (SELECT 'pr:' || pull_request FROM decisions WHERE head_sha = ?)
+			ORDER BY number`, repository.ID, headSHA)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the pull requests at %s of %s: %w", headSHA, repository, err)
+	}
+	refs := make([]policy.PullRequestRef, len(found))
+	for i, row := range found {
+		refs[i] = row.ref
+	}
+	return refs, nil
+}
+
+type decisionRow struct {
+	generation int64
+	posted     gate.Posted
+	reviewAt   time.Time
+}
+
+// decision returns the zero row for a pull request that was never evaluated.
+func decision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef) (decisionRow, error) {
+	var row decisionRow
+	var encoded []byte
+	var postedAt int64
+	var reviewAt sql.NullInt64
+	err := tx.QueryRowContext(ctx, `
+		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at
+		FROM decisions WHERE pull_request = ?`, ref.Key()).
+		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return decisionRow{}, nil
+	}
+	if err != nil {
+		return decisionRow{}, fmt.Errorf("read the decision: %w", err)
+	}
+	if row.posted.Generation == 0 {
+		return row, nil
+	}
+	row.posted.At, row.reviewAt = fromMillis(postedAt), fromNullMillis(reviewAt)
+	if err := json.Unmarshal(encoded, &row.posted.Decision); err != nil {
+		return decisionRow{}, fmt.Errorf("read the decision: %w", err)
+	}
+	return row, nil
+}
+
+func putDecision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef, posted gate.Posted) error {
+	encoded, err := json.Marshal(posted.Decision)
+	if err != nil {
+		return fmt.Errorf("write the decision: %w", err)
+	}
+	_, err = tx.ExecContext(ctx, `
+		UPDATE decisions SET posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
+		WHERE pull_request = ?`,
+		posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
+		nullMillis(atLatest(posted.Decision.ReviewAt)), ref.Key())
+	if err != nil {
+		return fmt.Errorf("write the decision: %w", err)
+	}
+	return nil
+}

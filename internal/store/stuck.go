@@ -1,0 +1,47 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// StuckWork is work that failed at least once since it was last done.
+type StuckWork struct {
+	Key string
+	// Subject names for people what it is about: "acme/shop#7", or the delivery.
+	Subject string
+	// Reason is why it failed the last time, and Attempts how often it did.
+	Reason   string
+	Attempts int
+	// NextAt is when it is tried again.
+	NextAt time.Time
+}
+
+// Stuck lists the work that failed at least once, by key.
+func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
+	var rows []workRow
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		rows, err = selectWork(ctx, tx, `WHERE attempts > 0 ORDER BY work_key`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the work that failed: %w", err)
+	}
+	stuck := make([]StuckWork, len(rows))
+	for i, row := range rows {
+		stuck[i] = StuckWork{Key: row.key, Subject: row.subject(), Reason: row.reason, Attempts: row.attempts, NextAt: row.dueAt()}
+	}
+	return stuck, nil
+}
+
+func (w workRow) subject() string {
+	if w.ref == (policy.PullRequestRef{}) {
+		return "delivery " + strings.TrimPrefix(w.key, deliveryPrefix)
+	}
+	return w.ref.String()
+}

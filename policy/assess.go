@@ -1,0 +1,117 @@
+package policy
+
+import "fmt"
+
+// Assessment is what the change itself asks for, before anybody has approved
+// it.
+type Assessment struct {
+	Tier        ApprovalTier
+	Requirement Requirement
+	Score       Score
+	// Reasons say which rules put the change in this tier, the deciding ones first.
+	Reasons []Reason
+}
+
+// Reason is one rule's demand.
+type Reason struct {
+	Tier ApprovalTier
+	Why  string
+}
+
+// Assess classifies the change. policyPath is where the policy file stands, a
+// protected path. The error is a [*ComplexityRangeError] and cannot occur with
+// a score of [ScoreComplexity]; it is returned so that nobody reads a tier that
+// was not computed.
+func Assess(file PolicyFile, policyPath string, s Snapshot) (Assessment, error) {
+	security := securityReasons(file, policyPath, s)
+	infrastructure := file.Classify.Infrastructure.first(s)
+	score := ScoreComplexity(file.Classify, s, len(security) > 0)
+
+	tier, err := ClassifyApprovalTier(ApprovalClassificationInput{
+		ComplexityScore:      score.Value,
+		SecuritySensitive:    len(security) > 0,
+		InfrastructureChange: infrastructure != "",
+	})
+	if err != nil {
+		return Assessment{}, fmt.Errorf("classify %s: %w", s.PullRequest.Ref, err)
+	}
+
+	var reasons []Reason
+	for _, why := range security {
+		reasons = append(reasons, Reason{TierSecurityReview, "security-sensitive: " + why})
+	}
+	if infrastructure != "" {
+		reasons = append(reasons, Reason{TierTeamLead, "infrastructure: " + infrastructure})
+	}
+	reasons = append(reasons, Reason{tierOfScore(score.Value), fmt.Sprintf("complexity %d of %d", score.Value, MaxComplexity)})
+	for _, floor := range floors(file.Classify.Agents, s) {
+		reasons = append(reasons, floor)
+		tier = HigherTier(tier, floor.Tier)
+	}
+	return Assessment{Tier: tier, Requirement: file.Tiers[tier], Score: score, Reasons: decidingFirst(tier, reasons)}, nil
+}
+
+// securityReasons lists why the change is security-sensitive.
+func securityReasons(file PolicyFile, policyPath string, s Snapshot) []string {
+	var reasons []string
+	protected := Match{Paths: protectedPaths(policyPath)}
+	if why := protected.first(s); why != "" {
+		reasons = append(reasons, why+" (always protected)")
+	}
+	if why := file.Classify.SecuritySensitive.first(s); why != "" {
+		reasons = append(reasons, why)
+	}
+	return reasons
+}
+
+// floors are the demands that do not come from the content of the change: who
+// made it, and what could not be read about that.
+func floors(agents Agents, s Snapshot) []Reason {
+	var found []Reason
+	for _, evidence := range agents.Evidence(s) {
+		found = append(found, Reason{agents.MinimumTier, "made by an agent: " + evidence})
+	}
+	if !s.PullRequest.Author.Known() {
+		found = append(found, Reason{TierPeerReview, "the author of the pull request is not known"})
+	}
+	for _, commit := range s.Commits {
+		if !commit.Author.Known() || !commit.Committer.Known() {
+			found = append(found, Reason{TierPeerReview, "commit " + shortSHA(commit.SHA) + " is by an e-mail address that belongs to no account"})
+			break
+		}
+	}
+	return found
+}
+
+// decidingFirst moves the reasons that demand the tier to the front.
+func decidingFirst(tier ApprovalTier, reasons []Reason) []Reason {
+	sorted := make([]Reason, 0, len(reasons))
+	for _, r := range reasons {
+		if r.Tier == tier {
+			sorted = append(sorted, r)
+		}
+	}
+	for _, r := range reasons {
+		if r.Tier != tier {
+			sorted = append(sorted, r)
+		}
+	}
+	return sorted
+}
+
+// first says what in the pull request matches, or returns "".
+func (m Match) first(s Snapshot) string {
+	for _, file := range s.Files {
+		for _, p := range file.paths() {
+			if glob := firstMatch(m.Paths, p); glob != "" {
+				return p + " matches " + glob
+			}
+		}
+	}
+	for _, label := range s.PullRequest.Labels {
+		if containsFold(m.Labels, label) {
+			return "label " + label
+		}
+	}
+	return ""
+}

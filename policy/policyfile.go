@@ -1,0 +1,189 @@
+package policy
+
+import (
+	"strings"
+	"time"
+)
+
+// PolicyFile is the policy file, `.github/portcullis.yml` on the base branch, as
+// [ParseFile] returns it: every field filled in, by the file or by the default
+// policy. The type is the manual of the format.
+type PolicyFile struct {
+	// Classify says what makes a change sensitive or complex.
+	Classify Classify
+	// Tiers says for each tier but auto who must approve. A tier that the file
+	// leaves out keeps the default policy's requirement.
+	Tiers map[ApprovalTier]Requirement
+	// Approval says whose approvals count and for how long.
+	Approval ApprovalRules
+	// KillSwitch says who may stop and who may start again.
+	KillSwitch KillSwitchRules
+	// Credentials are the just-in-time credentials that may be asked for, by name.
+	Credentials map[string]CredentialRule
+	// Sandbox says what a sandbox is and who may start one; nil: none may be.
+	Sandbox *SandboxRules
+}
+
+// Classify holds the rules that look at what a pull request changes. Paths are
+// doublestar globs matched against the whole path; a renamed file is looked at
+// under both of its names.
+type Classify struct {
+	SecuritySensitive Match
+	Infrastructure    Match
+	APIChange         Match
+	DatabaseMigration Match
+	Agents            Agents
+}
+
+// Match is true of a pull request if any of its changed paths matches a glob or
+// any of its labels is listed. Labels compare without regard to case, as on
+// GitHub.
+type Match struct {
+	Paths  []string
+	Labels []string
+}
+
+// Agents says which pull requests count as made by an agent, beyond the
+// built-in list and all bots, and how much review they need at least.
+type Agents struct {
+	// Users are logins.
+	Users []string
+	// Branches are globs on the head branch.
+	Branches []string
+	// MinimumTier is never unknown in a parsed file; the default is peer-review.
+	MinimumTier ApprovalTier
+}
+
+// Requirement is what a tier asks for: so many approvals, each by a different
+// person out of From.
+type Requirement struct {
+	Approvals int
+	From      Who
+}
+
+// Who selects people. A person is selected who has at least the permission, or
+// is an active member of one of the teams, or is one of the users: any one of
+// them is enough. The zero Who selects nobody.
+type Who struct {
+	Permission Permission
+	// Teams are `organization/team-slug`.
+	Teams []string
+	// Users are logins.
+	Users []string
+}
+
+// IsZero reports whether nobody is selected.
+func (w Who) IsZero() bool {
+	return w.Permission == PermissionNone && len(w.Teams) == 0 && len(w.Users) == 0
+}
+
+// String tells in words whom w selects: "acme/leads, alice or anyone with write".
+func (w Who) String() string {
+	parts := append(append([]string{}, w.Teams...), w.Users...)
+	if w.Permission != PermissionNone {
+		parts = append(parts, "anyone with "+w.Permission.String())
+	}
+	switch len(parts) {
+	case 0:
+		return "nobody"
+	case 1:
+		return parts[0]
+	default:
+		return strings.Join(parts[:len(parts)-1], ", ") + " or " + parts[len(parts)-1]
+	}
+}
+
+// Permission is a role in a repository; a higher one includes the lower ones.
+type Permission int
+
+// GitHub's repository roles. A custom role counts as the built-in one it
+// extends.
+const (
+	PermissionNone Permission = iota
+	PermissionRead
+	PermissionTriage
+	PermissionWrite
+	PermissionMaintain
+	PermissionAdmin
+)
+
+var permissionNames = []string{"none", "read", "triage", "write", "maintain", "admin"}
+
+func (p Permission) String() string {
+	if p < PermissionNone || p > PermissionAdmin {
+		return permissionNames[PermissionNone]
+	}
+	return permissionNames[p]
+}
+
+// ParsePermission reads a role's name as the policy file and GitHub spell it.
+func ParsePermission(name string) (Permission, bool) {
+	for i, known := range permissionNames {
+		if known == name {
+			return Permission(i), true
+		}
+	}
+	return PermissionNone, false
+}
+
+// OnPush says what a push does to the approvals given before it.
+type OnPush string
+
+// The choices for on_push.
+const (
+	// OnPushDismiss makes every approval stale; the default.
+	OnPushDismiss OnPush = "dismiss"
+	// OnPushKeepIfUnchanged keeps them if the change itself is the same, as
+	// after a rebase.
+	OnPushKeepIfUnchanged OnPush = "keep-if-unchanged"
+)
+
+// ApprovalRules says whose approvals count and for how long.
+type ApprovalRules struct {
+	// Author: may the author of the pull request approve it.
+	Author bool
+	// Committers: may somebody approve who committed to it.
+	Committers bool
+	// Agents: may bots and agents approve.
+	Agents bool
+	OnPush OnPush
+	// ExpiresAfter is how long an approval counts; zero: for ever.
+	ExpiresAfter time.Duration
+}
+
+// KillSwitchRules says who may throw the switch, and who may lift it.
+type KillSwitchRules struct {
+	Label      string
+	Activate   Who
+	Deactivate Requirement
+}
+
+// CredentialRule is one credential that may be lent.
+type CredentialRule struct {
+	// Secret is the name of the repository or environment secret.
+	Secret      string
+	Provider    string
+	Scope       []string
+	TTL         time.Duration
+	Environment string
+	// Tier is the approval that lending it needs.
+	Tier ApprovalTier
+}
+
+// SandboxRules says what a sandbox may do.
+type SandboxRules struct {
+	Provider    string
+	Image       string
+	Constraints SandboxConstraints
+	// Tier is the approval that starting one needs.
+	Tier ApprovalTier
+}
+
+// SandboxConstraints bound a sandbox; zero means the provider's default.
+type SandboxConstraints struct {
+	MemoryMB     int
+	CPUPercent   int
+	Network      string
+	Timeout      time.Duration
+	AllowedPaths []string
+}

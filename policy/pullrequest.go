@@ -1,0 +1,141 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Repository names a repository and the installation of the App through which
+// it is reached.
+type Repository struct {
+	// Installation is the numeric id of the App's installation there.
+	Installation int64
+	// ID is GitHub's numeric id; it survives a rename, the names don't.
+	ID    int64
+	Owner string
+	Name  string
+}
+
+func (r Repository) String() string { return r.Owner + "/" + r.Name }
+
+// PullRequestRef names one pull request.
+type PullRequestRef struct {
+	Repository Repository
+	Number     int
+}
+
+func (r PullRequestRef) String() string { return fmt.Sprintf("%s#%d", r.Repository, r.Number) }
+
+// Key is the pull request's name for storage: by repository id, so that it is
+// the same after a rename.
+func (r PullRequestRef) Key() string { return fmt.Sprintf("%d#%d", r.Repository.ID, r.Number) }
+
+// PullRequest is what GitHub says of a pull request at one moment.
+type PullRequest struct {
+	Ref    PullRequestRef
+	Title  string
+	Author Actor
+	// HeadSHA is the commit that would be merged; HeadBranch its branch, in
+	// whatever repository the pull request comes from.
+	HeadSHA    string
+	HeadBranch string
+	// BaseBranch is where it would be merged to; the policy file is read there.
+	BaseBranch string
+	Labels     []string
+	Open       bool
+	// ChangedFiles and CommitCount are GitHub's own totals: what a complete
+	// reading of files and commits must add up to.
+	ChangedFiles int
+	CommitCount  int
+	CreatedAt    time.Time
+	// UpdatedAt is GitHub's clock at the last change of any kind; a push moves it.
+	UpdatedAt time.Time
+}
+
+// FileStatus is what a pull request does to a file, in GitHub's words.
+type FileStatus string
+
+// The statuses that rules look at; GitHub has others (changed, copied,
+// unchanged), which are treated like modified.
+const (
+	FileAdded    FileStatus = "added"
+	FileModified FileStatus = "modified"
+	FileRemoved  FileStatus = "removed"
+	FileRenamed  FileStatus = "renamed"
+)
+
+// File is one changed file.
+type File struct {
+	Path string
+	// PreviousPath is set for a renamed file: leaving a protected place is as
+	// much a change to it as arriving there.
+	PreviousPath string
+	Status       FileStatus
+	Additions    int
+	Deletions    int
+}
+
+// paths are the names under which a rule must look at the file.
+func (f File) paths() []string {
+	if f.PreviousPath == "" || f.PreviousPath == f.Path {
+		return []string{f.Path}
+	}
+	return []string{f.PreviousPath, f.Path}
+}
+
+// Commit is one commit of the pull request, whichever parent it is reached by.
+type Commit struct {
+	SHA string
+	// Author and Committer are the accounts that GitHub maps the commit's
+	// e-mail addresses to; the zero Actor where it knows none.
+	Author    Actor
+	Committer Actor
+	Message   string
+}
+
+// ReviewState is a review's state, in the spelling of GitHub's REST API.
+type ReviewState string
+
+// The review states of GitHub. A pending review is visible to its author alone.
+const (
+	ReviewApproved         ReviewState = "APPROVED"
+	ReviewChangesRequested ReviewState = "CHANGES_REQUESTED"
+	ReviewCommented        ReviewState = "COMMENTED"
+	ReviewDismissed        ReviewState = "DISMISSED"
+)
+
+// Review is one submitted review.
+type Review struct {
+	ID    int64
+	By    Actor
+	State ReviewState
+	// Commit is the commit the reviewer looked at.
+	Commit      string
+	SubmittedAt time.Time
+}
+
+// Snapshot is a pull request with everything a decision looks at in it.
+type Snapshot struct {
+	PullRequest PullRequest
+	Files       []File
+	Commits     []Commit
+	Reviews     []Review
+}
+
+// Incomplete says in one sentence why the snapshot cannot be trusted to show
+// the whole change, or returns "". GitHub lists at most 3,000 files and 250
+// commits of a pull request, and a list read during a push may not match.
+func (s Snapshot) Incomplete() string {
+	pr := s.PullRequest
+	switch {
+	case len(s.Files) != pr.ChangedFiles:
+		return fmt.Sprintf("GitHub lists %d of the %d changed files; split the pull request into smaller ones", len(s.Files), pr.ChangedFiles)
+	case !slices.ContainsFunc(s.Commits, func(c Commit) bool { return c.SHA == pr.HeadSHA }):
+		return fmt.Sprintf("GitHub does not list the head %s among the commits", shortSHA(pr.HeadSHA))
+	case len(s.Commits) != pr.CommitCount:
+		return fmt.Sprintf("GitHub lists %d of the %d commits; squash them or split the pull request", len(s.Commits), pr.CommitCount)
+	default:
+		return ""
+	}
+}

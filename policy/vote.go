@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Verdict is what a person said of a pull request.
+type Verdict string
+
+// The verdicts. Withdrawn is also what remains of a dismissed review and of an
+// edited or deleted comment: it leaves its person without a verdict and does
+// not bring back an older one.
+const (
+	VerdictApprove   Verdict = "approve"
+	VerdictReject    Verdict = "reject"
+	VerdictWithdrawn Verdict = "withdrawn"
+)
+
+// strictness orders verdicts given in the same second.
+func (v Verdict) strictness() int {
+	switch v {
+	case VerdictApprove:
+		return 0
+	case VerdictWithdrawn:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// Vote is one person's verdict as it was recorded.
+type Vote struct {
+	// Source names the review or comment that carries the vote, as "review:ID"
+	// or "comment:ID:LINE". It is unique within a pull request.
+	Source  string
+	By      Actor
+	Verdict Verdict
+	// Commit is the commit the verdict is about. Empty: the head that its giver
+	// could see at At, which [CommitAt] finds out.
+	Commit string
+	// At is GitHub's clock when the verdict was given, to the second.
+	At time.Time
+	// Reason is what a rejection gave as its reason; may be empty.
+	Reason string
+}
+
+// Head is a commit that was a pull request's head from Since on. Since is
+// GitHub's clock and may be late, never early: an approval between the push and
+// Since counts for the older head, which is the safe direction.
+type Head struct {
+	SHA   string
+	Since time.Time
+}
+
+// CommitAt returns the commit that was the head at the time t, or "" if that
+// is not known. Times have a precision of one second, so a head that arrived in
+// the very second t does not count, unless it was the first.
+func CommitAt(heads []Head, t time.Time) string {
+	sorted := slices.Clone(heads)
+	slices.SortStableFunc(sorted, func(a, b Head) int { return a.Since.Compare(b.Since) })
+	commit := ""
+	for i, head := range sorted {
+		if head.Since.Before(t) || (i == 0 && head.Since.Equal(t)) {
+			commit = head.SHA
+		}
+	}
+	return commit
+}
+
+// Standing is what GitHub says of a person at the moment of a decision.
+type Standing struct {
+	Permission Permission
+	// Teams lists those of the requirement's teams that the person is an active
+	// member of.
+	Teams []string
+}
+
+// Selects reports whether w selects the person with that standing.
+func (w Who) Selects(actor Actor, standing Standing) bool {
+	if w.Permission != PermissionNone && standing.Permission >= w.Permission {
+		return true
+	}
+	if actor.Login != "" && containsFold(w.Users, actor.Login) {
+		return true
+	}
+	return slices.ContainsFunc(standing.Teams, func(team string) bool { return containsFold(w.Teams, team) })
+}
+
+// latestByPerson reduces the votes to each person's latest one, in the order in
+// which those were given. Of two votes in one second the stricter one wins.
+func latestByPerson(votes []Vote) []Vote {
+	latest := map[int64]Vote{}
+	for _, vote := range votes {
+		have, ok := latest[vote.By.ID]
+		if !ok || later(vote, have) {
+			latest[vote.By.ID] = vote
+		}
+	}
+	result := make([]Vote, 0, len(latest))
+	for _, vote := range latest {
+		result = append(result, vote)
+	}
+	slices.SortFunc(result, func(a, b Vote) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Source, b.Source))
+	})
+	return result
+}
+
+func later(a, b Vote) bool {
+	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Verdict.strictness(), b.Verdict.strictness()), cmp.Compare(a.Source, b.Source)) > 0
+}
+
+// Voters returns the people whose standing [Decide] asks for: everybody whose
+// latest vote is an approval or a rejection.
+func Voters(votes []Vote) []Actor {
+	var voters []Actor
+	for _, vote := range latestByPerson(votes) {
+		if vote.Verdict != VerdictWithdrawn && vote.By.Known() {
+			voters = append(voters, vote.By)
+		}
+	}
+	return voters
+}
+
+// committed reports whether the person wrote or committed one of the commits,
+// through whichever parent it is reached.
+func (s Snapshot) committed(by Actor) bool {
+	return slices.ContainsFunc(s.Commits, func(c Commit) bool {
+		return by.ID == c.Author.ID || by.ID == c.Committer.ID
+	})
+}

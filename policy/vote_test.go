@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"testing"
+	"time"
+)
+
+func TestCommitAt(t *testing.T) {
+	at := func(seconds int) time.Time { return dayStart.Add(time.Duration(seconds) * time.Second) }
+	history := []Head{{"b", at(20)}, {"a", at(10)}, {"a", at(30)}}
+	for _, c := range []struct {
+		name  string
+		heads []Head
+		at    int
+		want  string
+	}{
+		{"nothing known", nil, 10, ""},
+		{"before the first head", history, 9, ""},
+		{"in the second in which the pull request was opened", history, 10, "a"},
+		{"after the first head", history, 19, "a"},
+		{"in the second of a push: the older head", history, 20, "a"},
+		{"after the push", history, 21, "b"},
+		{"after a push back to the first", history, 31, "a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := CommitAt(c.heads, at(c.at)); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestIncompleteSnapshots(t *testing.T) {
+	whole := func() Snapshot {
+		return Snapshot{
+			PullRequest: PullRequest{HeadSHA: "aaaaaaaa", ChangedFiles: 1, CommitCount: 1},
+			Files:       []File{{Path: "x"}}, Commits: []Commit{{SHA: "aaaaaaaa"}},
+		}
+	}
+	if why := whole().Incomplete(); why != "" {
+		t.Errorf("a whole snapshot is refused: %s", why)
+	}
+	for name, spoil := range map[string]func(*Snapshot){
+		"files are missing":   func(s *Snapshot) { s.PullRequest.ChangedFiles = 2 },
+		"commits are missing": func(s *Snapshot) { s.PullRequest.CommitCount = 251 },
+		"the head is missing": func(s *Snapshot) { s.Commits[0].SHA = "b" },
+	} {
+		s := whole()
+		if spoil(&s); s.Incomplete() == "" {
+			t.Errorf("accepted though %s", name)
+		}
+	}
+}
+
+func TestWho(t *testing.T) {
+	ann := people("ann")
+	for _, c := range []struct {
+		who      Who
+		standing Standing
+		selected bool
+		words    string
+	}{
+		{Who{}, Standing{Permission: PermissionAdmin}, false, "nobody"},
+		{Who{Permission: PermissionWrite}, Standing{Permission: PermissionTriage}, false, "anyone with write"},
+		{Who{Permission: PermissionWrite}, Standing{Permission: PermissionMaintain}, true, "anyone with write"},
+		{Who{Teams: []string{"acme/leads"}}, Standing{Teams: []string{"acme/leads"}}, true, "acme/leads"},
+		{Who{Teams: []string{"acme/leads"}}, Standing{Permission: PermissionAdmin}, false, "acme/leads"},
+		{Who{Users: []string{"ANN"}, Teams: []string{"acme/leads"}, Permission: PermissionAdmin}, Standing{}, true, "acme/leads, ANN or anyone with admin"},
+	} {
+		if got := c.who.Selects(ann, c.standing); got != c.selected || c.who.String() != c.words {
+			t.Errorf("%q selects %+v: %t, want %t, %q", c.who, c.standing, got, c.selected, c.words)
+		}
+	}
+	if (Who{Users: []string{""}}).Selects(Actor{ID: 1}, Standing{}) {
+		t.Error("an account without a login is selected by an empty name")
+	}
+}
