@@ -19,17 +19,21 @@ type Work struct {
 	Want int64
 	// Attempts is how often it failed since it was last done.
 	Attempts int
+	// claim tells this claim from an earlier or later one on the same key.
+	claim int64
 }
 
-// claims are the keys that workers of this process hold.
+// claims are the keys that workers of this process hold, each with the number
+// of the claim. mu guards both fields.
 type claims struct {
 	mu   sync.Mutex
-	held map[string]bool
+	held map[string]int64
+	last int64
 }
 
 // Claim returns the work that has been due longest and that nobody has claimed,
 // and false if there is none. Until Done, Retry or Release, one of which must
-// be called once, nobody else gets work with the same key.
+// be called, nobody else gets work with the same key.
 func (s *Store) Claim(ctx context.Context) (Work, bool, error) {
 	s.claims.mu.Lock()
 	defer s.claims.mu.Unlock()
@@ -40,10 +44,11 @@ func (s *Store) Claim(ctx context.Context) (Work, bool, error) {
 	if !ok {
 		return Work{}, false, nil
 	}
-	s.claims.held[row.key] = true
+	s.claims.last++
+	s.claims.held[row.key] = s.claims.last
 	// There may be more: the next worker looks.
 	s.signal()
-	return Work{Key: row.key, Ref: row.ref, Want: row.want, Attempts: row.attempts}, true, nil
+	return Work{Key: row.key, Ref: row.ref, Want: row.want, Attempts: row.attempts, claim: s.claims.last}, true, nil
 }
 
 // longestDue needs claims.mu held, from before it reads until the claim is
@@ -59,7 +64,7 @@ func (s *Store) longestDue(ctx context.Context) (workRow, bool, error) {
 		return workRow{}, false, err
 	}
 	for _, row := range due {
-		if s.claims.held[row.key] {
+		if _, held := s.claims.held[row.key]; held {
 			continue
 		}
 		if row.timerHasCome(now) {
@@ -125,10 +130,13 @@ func (s *Store) Retry(ctx context.Context, w Work, at time.Time, reason string) 
 	return nil
 }
 
-// Release gives the work back undone, as when the process stops.
+// Release gives the work back undone, as when the process stops. It does nothing
+// if the claim has ended already, whoever holds the key now.
 func (s *Store) Release(w Work) {
 	s.claims.mu.Lock()
-	delete(s.claims.held, w.Key)
+	if s.claims.held[w.Key] == w.claim {
+		delete(s.claims.held, w.Key)
+	}
 	s.claims.mu.Unlock()
 	s.signal()
 }

@@ -89,11 +89,12 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 }
 
 // ForgetPosted asks for the pull request to be evaluated soon, and for that
-// decision to be written whatever it says. The check run that was written last
-// is remembered, to be written over.
+// decision to be written whatever it says. An evaluation that is under way is
+// superseded: what it writes may be what is to be written again. The check run
+// that was written last is remembered, to be written over.
 func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET digest = '' WHERE pull_request = ?`, ref.Key()); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET digest = '', generation = generation + 1 WHERE pull_request = ?`, ref.Key()); err != nil {
 			return err
 		}
 		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, s.now())

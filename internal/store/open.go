@@ -56,7 +56,7 @@ func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store
 	}
 	s := &Store{now: now, wake: make(chan struct{}, 1)}
 	s.group.turn = make(chan struct{}, 1)
-	s.claims.held = map[string]bool{}
+	s.claims.held = map[string]int64{}
 	if err := s.connect(ctx, path); err != nil {
 		return nil, errors.Join(explain(path, err), s.Close())
 	}

@@ -182,7 +182,8 @@ func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
 	return fromNullMillis(due), due.Valid, nil
 }
 
-// Backlog counts the work that is due or claimed.
+// Backlog counts the work that is due or claimed; claimed work is due until its
+// claim ends.
 func (s *Store) Backlog(ctx context.Context) (int, error) {
 	count := 0
 	err := s.read(ctx, func(tx *sql.Tx) error {
