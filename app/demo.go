@@ -30,7 +30,7 @@ func demoCommand(stdio Stdio) *cobra.Command {
 }
 
 func demo(ctx context.Context, out io.Writer, log zerolog.Logger, script bool) error {
-	w, err := newWorld(ctx, log)
+	w, err := newWorld(ctx, "sqlite::memory:", Options{Log: log})
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,7 @@ func (w *workers) claim(ctx, working context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		asked := w.now()
 		work, ok, err := w.store.Claim(ctx)
 		if err != nil && ctx.Err() == nil {
 			w.log.Error().Err(err).Msg("work could not be claimed")
@@ -108,16 +109,17 @@ func (w *workers) claim(ctx, working context.Context) {
 			continue
 		}
 		<-w.slots
-		if !w.sleep(ctx) {
+		if !w.sleep(ctx, asked) {
 			return
 		}
 	}
 }
 
-// sleep waits until work may be due; false means that ctx ended.
-func (w *workers) sleep(ctx context.Context) bool {
+// sleep waits until work may be due that was not when it was asked for; false
+// means that ctx ended.
+func (w *workers) sleep(ctx context.Context, asked time.Time) bool {
 	wait := maxWait
-	if due, ok, err := w.store.NextDue(ctx); err == nil && ok {
+	if due, ok, err := w.store.NextDue(ctx, asked); err == nil && ok {
 		wait = max(0, min(wait, due.Sub(w.now())))
 	}
 	timer := time.NewTimer(wait)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rs/zerolog"
-
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 )
 
@@ -17,7 +15,16 @@ type world struct {
 	server *App
 	hook   *githubsim.App
 	shop   *githubsim.Repository
+	// installation is the App's in the organization.
+	installation *githubsim.Installation
+
+	// database and options are what the server is started with, and started again.
+	database string
+	options  Options
 }
+
+// demoSecret signs webhooks that never leave the machine.
+const demoSecret = "a secret for the demo only"
 
 // demoPolicy is the policy file of the simulated repository.
 const demoPolicy = `version: 1
@@ -39,14 +46,14 @@ var demoFiles = map[string]string{
 
 // newWorld starts a simulated GitHub and a server that works for it. The caller
 // must call stop.
-func newWorld(ctx context.Context, log zerolog.Logger) (*world, error) {
+func newWorld(ctx context.Context, database string, options Options) (*world, error) {
 	github, err := githubsim.Start(githubsim.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated GitHub: %w", err)
 	}
-	w := &world{github: github}
+	w := &world{github: github, database: database, options: options}
 	w.populate()
-	if err := w.serve(ctx, log); err != nil {
+	if err := w.serve(ctx); err != nil {
 		return nil, errors.Join(err, w.stop(ctx))
 	}
 	return w, nil
@@ -76,28 +83,32 @@ func (w *world) populate() {
 			"members": "read", "merge_queues": "read",
 		},
 		Events:        []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "merge_group"},
-		WebhookSecret: "a secret for the demo only",
+		WebhookSecret: demoSecret,
 	})
-	w.hook.Install(acme)
+	w.installation = w.hook.Install(acme)
 	w.shop.CreateRuleset(githubsim.Ruleset{
 		Name: "portcullis is required", Enforcement: "active", Branches: []string{"~DEFAULT_BRANCH"},
 		RequiredChecks: []githubsim.RequiredCheck{{Context: "portcullis", AppID: w.hook.ID()}},
 	})
 }
 
-// serve starts the server and tells the simulated GitHub where it is.
-func (w *world) serve(ctx context.Context, log zerolog.Logger) error {
+// config is the configuration of a server in this world.
+func (w *world) config() Config {
 	config := defaultConfig()
 	config.GitHub.WebURL = w.github.URL()
 	config.GitHub.V3APIURL = w.github.APIURL()
 	config.GitHub.V4APIURL = w.github.URL() + "/api/graphql"
 	config.GitHub.App.IntegrationID = w.hook.ID()
 	config.GitHub.App.PrivateKey = w.hook.PrivateKeyPEM()
-	config.GitHub.App.WebhookSecret = "a secret for the demo only"
+	config.GitHub.App.WebhookSecret = demoSecret
 	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0}
-	config.Database.URL = "sqlite::memory:"
+	config.Database.URL = w.database
+	return config
+}
 
-	server, err := New(ctx, config, Options{Log: log})
+// serve starts the server and tells the simulated GitHub where it is.
+func (w *world) serve(ctx context.Context) error {
+	server, err := New(ctx, w.config(), w.options)
 	if err != nil {
 		return err
 	}

@@ -74,13 +74,14 @@ func longFence(body string) string {
 
 func BenchmarkParseCommands(b *testing.B) {
 	prose := "Looks *good* to me, see `policy.go` and [the notes](https://example.com/notes); **but** mind the 3 < 4 case.\n"
-	mixed := "## Findings\n\n- one\n- two\n\n> quoted\n\n```go\nfunc main() {}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nText with a link to https://example.com and a <b>tag</b>.\n/tier\n\n"
+	mixed := "## Findings\n\n- one\n- two\n\n> quoted\n\n```go\nfunc main() {}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nText with a link to https://example.com and a <b>tag</b>.\n\n"
 	fill := func(unit string) string {
 		return "/approve\n" + strings.Repeat(unit, (maxCommentSize-9)/len(unit))
 	}
 	for _, bench := range []struct{ name, body string }{
 		{"prose", fill(prose)},
 		{"mixed", fill(mixed)},
+		{"mixed, many commands", fill(mixed + "Text.\n/tier\n\n")},
 		{"words", fill("word ")},
 		{"log", fill("2026-01-01T00:00:00Z INFO /usr/bin/thing started pid=1234\n")},
 		{"commands", fill("/approve 0123abc\n")},

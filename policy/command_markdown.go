@@ -1,23 +1,35 @@
 package policy
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
 )
 
-// maxCommentSize is the longest comment that is looked at, in bytes.
-const maxCommentSize = 64 << 10
+// The bounds of a comment, in bytes and in levels. Markdown can take time
+// quadratic in the length of a paragraph and in the depth of its quotes, and
+// anybody may comment.
+const (
+	maxCommentSize   = 64 << 10
+	maxParagraphSize = 4 << 10
+	maxQuoteDepth    = 50
+)
 
-// markdown reads comments as GitHub does. Footnotes are among its blocks: what
-// stands in one is not where its reader sees it.
-var markdown = goldmark.New(goldmark.WithExtensions(
-	extension.Table, extension.Strikethrough, extension.Linkify, extension.TaskList, extension.Footnote,
-)).Parser()
+// blocks finds the paragraphs of a comment and reads nothing inside them.
+// Footnotes are among its blocks: GitHub moves them away from where they stand,
+// or hides them.
+var blocks = parser.NewParser(
+	parser.WithBlockParsers(append(parser.DefaultBlockParsers(), util.Prioritized(extension.NewFootnoteBlockParser(), 999))...),
+	parser.WithParagraphTransformers(append(parser.DefaultParagraphTransformers(), util.Prioritized(extension.NewTableParagraphTransformer(), 200))...),
+)
+
+// inlines reads one paragraph, as GitHub does.
+var inlines = goldmark.New(goldmark.WithExtensions(extension.Table, extension.Strikethrough, extension.Linkify)).Parser()
 
 // lineEndings are made one kind, and NUL is what CommonMark makes of it.
 var lineEndings = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\ufffd")
@@ -25,9 +37,9 @@ var lineEndings = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\ufffd"
 // ParseCommands lists the commands in a comment or in the body of a review, in
 // order. A command stands alone on its line and at its start, in plain text of
 // a paragraph: nothing in code, quotes, lists, headings, tables, HTML, links or
-// emphasis is one. Where the reading is in doubt, there is no command. Words
-// after a slash that are not ours are ignored, as is all of a text longer than
-// 64 KiB.
+// emphasis is one. Where the reading is in doubt, there is no command. Slash
+// words that are not ours are ignored, and so are a text longer than 64 KiB, a
+// paragraph longer than 4 KiB and a text that nests quotes absurdly.
 func ParseCommands(markdown string) []Command {
 	if len(markdown) > maxCommentSize {
 		return nil
@@ -38,20 +50,21 @@ func ParseCommands(markdown string) []Command {
 		return nil
 	}
 	var commands []Command
-	for _, at := range plainStarts(source) {
-		if c, ok := candidates[at]; ok {
-			commands = append(commands, c)
-		}
+	for _, at := range plainLines(source, candidates) {
+		commands = append(commands, candidates[at])
 	}
 	return commands
 }
 
 // commandLines reads every line that would be a command if it stood in plain
-// text, by the place of its slash.
+// text, by the place of its slash; none if the text nests too deeply to look.
 func commandLines(source string) map[int]Command {
 	found := make(map[int]Command)
 	at := 0
 	for line := range strings.Lines(source) {
+		if nestsTooDeeply(line) {
+			return nil
+		}
 		if line[0] == '/' {
 			if c, ok := parseCommand(strings.TrimRight(line, "\n")); ok {
 				found[at] = c
@@ -62,87 +75,120 @@ func commandLines(source string) map[int]Command {
 	return found
 }
 
-// plainStarts lists where plain text begins that is a direct part of a
-// paragraph of the document itself, in order. A line that begins in plain text
-// begins such a part.
-func plainStarts(source string) []int {
+// nestsTooDeeply counts the marks of quotes and list items that a line begins
+// with.
+func nestsTooDeeply(line string) bool {
+	marks := 0
+	for i := 0; i < len(line) && strings.IndexByte(" \t>-+*.)0123456789", line[i]) >= 0; i++ {
+		before := i > 0 && strings.IndexByte("-+*.)", line[i-1]) >= 0
+		if line[i] == '>' || before && (line[i] == ' ' || line[i] == '\t') {
+			marks++
+		}
+	}
+	return marks > maxQuoteDepth
+}
+
+// plainLines lists which of the candidates begin in plain text of a paragraph of
+// the document itself, in order.
+func plainLines(source string, candidates map[int]Command) []int {
 	src := []byte(source)
-	document := markdown.Parse(text.NewReader(src))
-	var starts []int
-	var html openElements
+	context := parser.NewContext()
+	document := blocks.Parse(text.NewReader(src), parser.WithContext(context))
+	reading := reading{src: src, references: context.References()}
+	var found []int
 	for block := document.FirstChild(); block != nil; block = block.NextSibling() {
-		paragraph, isParagraph := block.(*ast.Paragraph)
-		if !isParagraph {
-			html.readAll(block, src)
+		paragraph, ok := block.(*ast.Paragraph)
+		if !ok || !startsAny(paragraph, candidates) {
+			reading.skip(block)
 			continue
 		}
-		for child := paragraph.FirstChild(); child != nil; child = child.NextSibling() {
-			if plain, ok := child.(*ast.Text); ok && !html.any() {
-				starts = append(starts, plain.Segment.Start)
+		for _, at := range reading.paragraph(paragraph) {
+			if _, ok := candidates[at]; ok {
+				found = append(found, at)
 			}
-			html.readAll(child, src)
 		}
+	}
+	return found
+}
+
+func startsAny(paragraph *ast.Paragraph, candidates map[int]Command) bool {
+	for _, line := range paragraph.Lines().Sliced(0, paragraph.Lines().Len()) {
+		if _, ok := candidates[line.Start]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// reading goes through a document from block to block.
+type reading struct {
+	src        []byte
+	references []parser.Reference
+	html       openElements
+}
+
+// paragraph lists where plain text begins that is a direct part of the
+// paragraph. A line that begins in plain text begins such a part.
+func (r *reading) paragraph(p *ast.Paragraph) []int {
+	lines := p.Lines()
+	// A paragraph of the document has no marks before its lines: it is one piece.
+	base, end := lines.At(0).Start, lines.At(lines.Len()-1).Stop
+	src := r.src[base:end]
+	content := r.inlines(src)
+	if content == nil {
+		r.html.read(string(src))
+		return nil
+	}
+	var starts []int
+	for child := content.FirstChild(); child != nil; child = child.NextSibling() {
+		if plain, ok := child.(*ast.Text); ok && !r.html.any() {
+			starts = append(starts, base+plain.Segment.Start)
+		}
+		r.html.readNodes(child, src)
 	}
 	return starts
 }
 
-// openElements counts the HTML elements that a comment has opened and not
-// closed, of those that GitHub shows as a quote, as code, as struck out and so
-// on: Markdown inside them parses as plain paragraphs.
-type openElements struct {
-	counts map[string]int
-	total  int
+// inlines reads the text of one paragraph by itself; nil if it is too long, or
+// is not one paragraph by itself, and its meaning therefore in doubt.
+func (r *reading) inlines(src []byte) ast.Node {
+	if len(src) > maxParagraphSize {
+		return nil
+	}
+	context := parser.NewContext()
+	for _, reference := range r.references {
+		context.AddReference(reference)
+	}
+	document := inlines.Parse(text.NewReader(src), parser.WithContext(context))
+	only, ok := document.FirstChild().(*ast.Paragraph)
+	if !ok || document.ChildCount() != 1 {
+		return nil
+	}
+	return only
 }
 
-var enclosing = func() map[string]bool {
-	names := map[string]bool{}
-	for _, name := range strings.Fields(`a b blockquote code dd del details dl dt em h1 h2 h3 h4 h5 h6 i ins kbd li
-		ol pre q s samp strike strong sub summary sup table tbody td tfoot th thead tr tt ul var`) {
-		names[name] = true
-	}
-	return names
-}()
-
-func (o *openElements) any() bool { return o.total > 0 }
-
-// readAll looks at the HTML in the node and below it.
-func (o *openElements) readAll(node ast.Node, src []byte) {
-	_ = ast.Walk(node, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
-		if !entering {
-			return ast.WalkContinue, nil
-		}
-		switch n := n.(type) {
-		case *ast.HTMLBlock:
-			o.read(string(n.Lines().Value(src)))
-			if n.HasClosure() {
-				o.read(string(n.ClosureLine.Value(src)))
-			}
-		case *ast.RawHTML:
-			o.read(string(n.Segments.Value(src)))
+// skip looks at a block without commands for the HTML that it leaves open.
+func (r *reading) skip(block ast.Node) {
+	_ = ast.Walk(block, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
+		switch {
+		case !entering || n.Type() != ast.TypeBlock:
+		case n.Kind() == ast.KindHTMLBlock:
+			r.html.readNodes(n, r.src)
+		case !n.IsRaw() && n.Lines().Len() > 0:
+			r.skipText(n.Lines().Value(r.src))
+			return ast.WalkSkipChildren, nil
 		}
 		return ast.WalkContinue, nil
 	})
 }
 
-var (
-	htmlComment = regexp.MustCompile(`(?s)<!--.*?(-->|$)`)
-	htmlTag     = regexp.MustCompile(`<(/?)([A-Za-z][A-Za-z0-9]*)`)
-)
-
-func (o *openElements) read(html string) {
-	for _, tag := range htmlTag.FindAllStringSubmatch(htmlComment.ReplaceAllString(html, ""), -1) {
-		name := strings.ToLower(tag[2])
-		switch {
-		case !enclosing[name]:
-		case tag[1] == "":
-			if o.counts == nil {
-				o.counts = make(map[string]int)
-			}
-			o.counts[name]++
-			o.total++
-		case o.counts[name] > 0:
-			o.counts[name]--
-			o.total--
-		}
+func (r *reading) skipText(src []byte) {
+	if !mentionsElement(string(src)) {
+		return
 	}
+	if content := r.inlines(src); content != nil {
+		r.html.readNodes(content, src)
+		return
+	}
+	r.html.read(string(src))
 }

@@ -218,12 +218,27 @@ func TestParseCommandsWhereTheyStand(t *testing.T) {
 		{"strong and emphasis", "***x\n/tier y***", 0},
 		{"word is a link", "[/tier](y)", 0},
 		{"word is strong", "**/tier**", 0},
-		{"too long", "/tier\n" + strings.Repeat("a", maxCommentSize), 0},
-		{"as long as may be", "/tier\n" + strings.Repeat("a", maxCommentSize-6), 1},
+		{"too long", "/tier\n\n" + strings.Repeat("a", maxCommentSize), 0},
+		{"as long as may be", "/tier\n\n" + strings.Repeat("a", maxCommentSize-7), 1},
+		{"long paragraph", "/tier\n" + strings.Repeat("a", maxParagraphSize), 0},
+		{"paragraph as long as may be", "/tier\n" + strings.Repeat("a", maxParagraphSize-6), 1},
+		{"beside a long paragraph", strings.Repeat("a [b\n", maxParagraphSize) + "\n/tier", 1},
+		{"beside long code", "```\n" + strings.Repeat("a [b\n", maxParagraphSize) + "```\n/tier", 1},
+		{"after a long paragraph that opens an element", strings.Repeat("a\n", maxParagraphSize) + "<del>\n\n/tier", 0},
+		{"deep quote", "/tier\n\n" + strings.Repeat(">", maxQuoteDepth+1), 0},
+		{"deep list", "/tier\n\n" + strings.Repeat("1. ", maxQuoteDepth+1), 0},
+		{"long thematic break", "/tier\n\n" + strings.Repeat("-", 200), 1},
+		{"long number", "/tier\n\n" + strings.Repeat("1", 200) + " > 3", 1},
+		{"struck out from a list on", "- x <del>y\n\nz\n\n/tier", 0},
+		{"struck out from a heading on", "# x <del>y\n\n/tier", 0},
+		{"element in code in a list", "- `<del>`\n\n/tier", 1},
+		{"element in code in a paragraph", "Use `<details>` here.\n\n/tier", 1},
+		{"element in a fence", "```\n<details>\n```\n\n/tier", 1},
+		{"reference in another paragraph, code", "[`x`][y] and\n/tier\n\n[y]: /z", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := ParseCommands(test.body); len(got) != test.want {
-				t.Errorf("%q: got %+v, want %d commands", test.body, got, test.want)
+				t.Errorf("%.200q: got %+v, want %d commands", test.body, got, test.want)
 			}
 		})
 	}

@@ -63,9 +63,12 @@ const tokenLifetime = time.Hour
 
 var levels = []string{"", "read", "write", "admin"}
 
+// keyBits is half of what GitHub uses: tests make many Apps, and the key guards nothing.
+const keyBits = 1024
+
 // CreateApp registers an App with a fresh key.
 func (s *Sim) CreateApp(spec AppSpec) *App {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
 		panic("githubsim: making a key: " + err.Error())
 	}

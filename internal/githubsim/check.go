@@ -154,18 +154,18 @@ var suitePriority = []string{"action_required", "timed_out", "cancelled", "failu
 
 // state is the status and conclusion of a suite, computed from its runs.
 func (s *checkSuite) state(runs []*checkRun) (status, conclusion string) {
-	best, any := len(suitePriority), false
+	best, found := len(suitePriority), false
 	for _, run := range runs {
 		if run.suite != s {
 			continue
 		}
-		any = true
+		found = true
 		if run.status != "completed" {
 			return run.status, ""
 		}
 		best = min(best, slices.Index(suitePriority, run.conclusion))
 	}
-	if !any || s.rerequested {
+	if !found || s.rerequested {
 		return "queued", ""
 	}
 	return "completed", suitePriority[best]

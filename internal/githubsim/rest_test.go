@@ -26,7 +26,7 @@ func TestPullRequestReads(t *testing.T) {
 	p, _, err := w.gh.PullRequests.Get(ctx, "acme", "castle", 1)
 	must(t, err)
 	equal(t, "numbers", fmt.Sprint(p.GetChangedFiles(), p.GetCommits(), p.GetAdditions(), p.GetDeletions()), "4 3 4 2")
-	equal(t, "state", fmt.Sprint(p.GetState(), p.GetDraft(), p.GetMergeable(), p.GetMergeableState()), "open true truedraft")
+	equal(t, "state", fmt.Sprint(p.GetState(), p.GetDraft(), p.GetMergeable(), p.GetMergeableState()), "opentrue truedraft")
 	equal(t, "base", p.GetBase().GetRepo().GetFullName()+" "+p.GetBase().GetRef(), "acme/castle main")
 
 	files, _, err := w.gh.PullRequests.ListFiles(ctx, "acme", "castle", 1, nil)
@@ -276,7 +276,7 @@ func TestRulesetsOverREST(t *testing.T) {
 		"conditions":{"ref_name":{"include":["~DEFAULT_BRANCH"],"exclude":[]}},
 		"rules":[{"type":"update"},{"type":"deletion"},{"type":"required_status_checks","parameters":{"strict_required_status_checks_policy":true,"required_status_checks":[{"context":"gate","integration_id":%d}]}}]}`, w.app.ID()))
 	id := int64(at(out, "id").(float64))
-	equal(t, "rules kept", fmt.Sprint(at(out, "rules", 0, "type"), at(out, "rules", 1, "type"), at(out, "rules", 2, "type")), "update required_status_checks deletion")
+	equal(t, "rules kept", fmt.Sprint(at(out, "rules", 0, "type"), at(out, "rules", 1, "type"), at(out, "rules", 2, "type")), "updaterequired_status_checksdeletion")
 	rules, _, err := w.gh.Repositories.GetRulesForBranch(ctx, "acme", "castle", "main")
 	must(t, err)
 	equal(t, "rules while disabled", len(rules), 0)
@@ -285,7 +285,7 @@ func TestRulesetsOverREST(t *testing.T) {
 	token, _, err := w.asApp(w.app).Apps.CreateInstallationToken(ctx, w.install.ID(), nil)
 	must(t, err)
 	resp, out := w.do("PUT", fmt.Sprintf("/repos/acme/castle/rulesets/%d", id), "token "+token.GetToken(), `{"enforcement":"active"}`)
-	equal(t, "flipped", fmt.Sprint(resp.StatusCode, at(out, "enforcement"), len(at(out, "rules").([]any))), "200 active 3")
+	equal(t, "flipped", fmt.Sprint(resp.StatusCode, at(out, "enforcement"), len(at(out, "rules").([]any))), "200active3")
 	box := p.Mergeability(w.root)
 	equal(t, "locked", box.Allowed, false)
 	equal(t, "reason", box.Reasons[0], "Cannot update this protected ref.")

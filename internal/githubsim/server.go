@@ -169,6 +169,9 @@ func acceptable(accepts []string) bool {
 // followAlias turns the numbered paths that Link headers and team URLs use into the named ones.
 func (c *call) followAlias() {
 	number := func(i int) int64 { return parseID(c.segs[i]) }
+	if n := len(c.segs); n > 2 && c.segs[n-1] == "" && c.segs[n-2] == "contents" {
+		c.segs = c.segs[:n-1] // the one slash at the end that GitHub takes: go-github asks so for the root directory
+	}
 	switch {
 	case len(c.segs) >= 2 && c.segs[0] == "repositories":
 		if r := c.sim.reposByID[number(1)]; r != nil {

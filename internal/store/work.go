@@ -169,12 +169,13 @@ func dueWork(ctx context.Context, tx *sql.Tx, now time.Time, limit int) ([]workR
 	return selectWork(ctx, tx, `WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
 }
 
-// NextDue tells when the earliest work that is not due yet comes due, and false
-// if there is none.
-func (s *Store) NextDue(ctx context.Context) (time.Time, bool, error) {
+// NextDue tells when the earliest work comes due that is not due at that time,
+// and false if there is none. Asked with the time at which [Store.Claim] found
+// nothing, it misses nothing that has come due since.
+func (s *Store) NextDue(ctx context.Context, after time.Time) (time.Time, bool, error) {
 	var due sql.NullInt64
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT MIN(due_at) FROM work WHERE due_at > ?`, s.now().UnixMilli()).Scan(&due)
+		return tx.QueryRowContext(ctx, `SELECT MIN(due_at) FROM work WHERE due_at > ?`, after.UnixMilli()).Scan(&due)
 	})
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("read when work comes due: %w", err)

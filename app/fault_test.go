@@ -1,0 +1,177 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+)
+
+// callsOfADecision are the calls to GitHub that a decision makes.
+var callsOfADecision = map[string]struct{ method, path string }{
+	"token":        {http.MethodPost, `/access_tokens$`},
+	"pull request": {http.MethodGet, `/pulls/\d+$`},
+	"files":        {http.MethodGet, `/pulls/\d+/files$`},
+	"commits":      {http.MethodGet, `/pulls/\d+/commits$`},
+	"reviews":      {http.MethodGet, `/pulls/\d+/reviews$`},
+	"policy":       {http.MethodGet, `/contents/`},
+	"permission":   {http.MethodGet, `/collaborators/[^/]+/permission$`},
+	"find check":   {http.MethodGet, `/check-runs$`},
+	"create check": {http.MethodPost, `/check-runs$`},
+	"update check": {http.MethodPatch, `/check-runs/\d+$`},
+	"react":        {http.MethodPost, `/reactions$`},
+}
+
+// TestAFailingCallNeverOpensAndTheWorkComesBack lets each call of a decision
+// fail once, in each way, not carried out and carried out but reported as
+// failed, while a pull request is opened, approved and pushed to.
+func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
+	for name, call := range callsOfADecision {
+		for _, status := range []int{0, 403, 429, 500} {
+			for _, after := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%d/after=%t", name, status, after), func(t *testing.T) {
+					tw := newTestWorld(t)
+					fail := func() {
+						tw.github.Inject(githubsim.Fault{
+							Method: call.method, Path: regexp.MustCompile(call.path), Status: status, After: after, Times: 1,
+						})
+					}
+					fail()
+					pr := tw.opened("ann", "search", searchFiles())
+					tw.wantCheck(pr, waitingForPeer)
+					tw.wantMerge(pr, false)
+					fail()
+					tw.comment(pr, "bob", "/approve")
+					tw.wantMerge(pr, true)
+					fail()
+					tw.push("search", map[string]string{"catalogue/x.go": "package catalogue\n"})
+					tw.wantCheck(pr, waitingForPeer)
+					tw.wantMerge(pr, false)
+					if runs := tw.shop.CheckRuns(pr.HeadSHA()); len(runs) != 1 {
+						t.Errorf("the head has %d runs, want 1: %+v", len(runs), runs)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestAnOldSuccessIsNotLeftAlone lets a read fail for good while the approval
+// that a green check rests on is taken back.
+func TestAnOldSuccessIsNotLeftAlone(t *testing.T) {
+	for _, name := range []string{"pull request", "files", "commits", "reviews", "policy", "permission"} {
+		t.Run(name, func(t *testing.T) {
+			tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+			pr := tw.opened("ann", "search", searchFiles())
+			tw.review(pr, "bob", "APPROVE")
+			tw.review(pr, "lee", "APPROVE")
+			tw.wantMerge(pr, true)
+			call := callsOfADecision[name]
+			tw.github.Inject(githubsim.Fault{Method: call.method, Path: regexp.MustCompile(call.path), Status: http.StatusBadGateway})
+			tw.review(pr, "bob", "REQUEST_CHANGES")
+			tw.wantCheck(pr, "failure: this could not be decided and will be tried again: ")
+			tw.wantMerge(pr, false)
+		})
+	}
+}
+
+// TestALostPermissionCloses takes a permission away from the App: what it may
+// not read it must not take for absent.
+func TestALostPermissionCloses(t *testing.T) {
+	for _, permission := range []string{"contents", "pull_requests", "members"} {
+		t.Run(permission, func(t *testing.T) {
+			tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+			tw.installation.SetPermission(permission, "")
+			pr := tw.opened("ann", "attempts", map[string]string{"auth/login.go": "package auth\n"})
+			for _, login := range []string{"bob", "lee", "sam", "sue"} {
+				tw.review(pr, login, "APPROVE")
+			}
+			tw.wantMerge(pr, false)
+		})
+	}
+}
+
+// TestAnUnknownTeamCloses names a team in the policy that does not exist.
+func TestAnUnknownTeamCloses(t *testing.T) {
+	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+	tw.shop.SetFiles("main", map[string]string{".github/portcullis.yml": strings.Replace(demoPolicy, "acme/security", "acme/secruity", 1)})
+	pr := tw.opened("ann", "attempts", map[string]string{"auth/login.go": "package auth\n"})
+	tw.review(pr, "sam", "APPROVE")
+	tw.wantCheck(pr, "failure: this could not be decided and will be tried again: the policy names the team acme/secruity")
+}
+
+// TestWhatChangesWhileItIsDecided lets the world change between the first look
+// and the write of a green check.
+func TestWhatChangesWhileItIsDecided(t *testing.T) {
+	for name, change := range map[string]func(*testWorld, *githubsim.PullRequest) error{
+		"a push": func(tw *testWorld, _ *githubsim.PullRequest) error {
+			_, err := tw.shop.Push(tw.github.User("ann"), "search", githubsim.Commit{Message: "evil", Files: map[string]string{"auth/x.go": "package auth\n"}})
+			return err
+		},
+		"a rejection": func(tw *testWorld, pr *githubsim.PullRequest) error {
+			_, err := pr.Review(tw.github.User("lee"), "REQUEST_CHANGES", "no")
+			return err
+		},
+		"a label": func(tw *testWorld, pr *githubsim.PullRequest) error {
+			return pr.AddLabel(tw.github.User("lee"), "security")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tw := newTestWorld(t)
+			tw.shop.CreateLabel("security")
+			pr := tw.opened("ann", "search", searchFiles())
+			decided := pr.HeadSHA()
+			// Nothing tells the server about the change: its webhook is lost.
+			tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(d githubsim.Delivery) bool {
+				return d.Event != "issue_comment"
+			}})
+			var once bool
+			remove := tw.github.Before(http.MethodGet, regexp.MustCompile(`/collaborators/bob/permission$`), func() {
+				if !once {
+					once = true
+					tw.must(change(tw, pr))
+				}
+			})
+			defer remove()
+			tw.comment(pr, "bob", "/approve")
+			if !once {
+				t.Fatal("the change was never made")
+			}
+			tw.wantMerge(pr, false)
+			for _, run := range tw.shop.CheckRuns(decided) {
+				if run.Conclusion == "success" {
+					t.Errorf("a check turned green on what had changed: %+v", run)
+				}
+			}
+		})
+	}
+}
+
+// TestLostRepeatedAndReorderedDeliveries ends in the right verdict whatever the
+// order in which GitHub delivers.
+func TestLostRepeatedAndReorderedDeliveries(t *testing.T) {
+	tw := newTestWorld(t)
+	pr := tw.opened("ann", "search", searchFiles())
+	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Hold: func(githubsim.Delivery) bool { return true }})
+	_, err := pr.Comment(tw.github.User("bob"), "/approve")
+	tw.must(err)
+	_, err = tw.shop.Push(tw.github.User("ann"), "search", githubsim.Commit{Message: "more", Files: map[string]string{"catalogue/z.go": "package catalogue\n"}})
+	tw.must(err)
+	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Repeat: func(githubsim.Delivery) int { return 2 }})
+	tw.github.ReleaseHeld(func(held []githubsim.Delivery) []githubsim.Delivery {
+		for i, j := 0, len(held)-1; i < j; i, j = i+1, j-1 {
+			held[i], held[j] = held[j], held[i]
+		}
+		return held
+	})
+	tw.settled()
+	// The comment came after the push arrived, but was made before it.
+	tw.wantMerge(pr, false)
+	if n := len(pr.Comments()); n != 2 {
+		t.Errorf("%d comments, want bob's and one answer", n)
+	}
+}

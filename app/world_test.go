@@ -1,0 +1,131 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+)
+
+// TestMain looks for goroutines that nobody waited for. The one that is left
+// out ends by itself: go-github reads the body of an error to its end but closes
+// only its own copy, so net/http keeps the call's timer until it runs out.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.setRequestCancel.func4"))
+}
+
+// testWorld is a world for one test; nothing that failed waits long.
+type testWorld struct {
+	*world
+	t   *testing.T
+	log *bytes.Buffer
+}
+
+func newTestWorld(t *testing.T) *testWorld {
+	t.Helper()
+	// What failed is due again at once, so that settled waits for it.
+	return newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return -time.Second }})
+}
+
+func newTestWorldWith(t *testing.T, options Options) *testWorld {
+	t.Helper()
+	tw := &testWorld{t: t, log: &bytes.Buffer{}}
+	options.Log = zerolog.New(zerolog.SyncWriter(tw.log)).Level(zerolog.WarnLevel)
+	w, err := newWorld(t.Context(), "sqlite:"+t.TempDir()+"/portcullis.db", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tw.world = w
+	t.Cleanup(func() {
+		if err := w.stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		if t.Failed() {
+			log := tw.log.String()
+			t.Log(log[max(0, len(log)-2000):])
+		}
+	})
+	return tw
+}
+
+// settled waits until everything has happened that will.
+func (tw *testWorld) settled() {
+	tw.t.Helper()
+	ctx, cancel := context.WithTimeout(tw.t.Context(), storyTimeout)
+	defer cancel()
+	if err := tw.settle(ctx); err != nil {
+		tw.t.Fatal(err)
+	}
+}
+
+// must fails the test on an error.
+func (tw *testWorld) must(err error) {
+	tw.t.Helper()
+	if err != nil {
+		tw.t.Fatal(err)
+	}
+}
+
+// opened opens a pull request and waits until it is decided.
+func (tw *testWorld) opened(login, branch string, files map[string]string) *githubsim.PullRequest {
+	tw.t.Helper()
+	n := newNarrator(tw.world, io.Discard)
+	tw.must(n.open(login, branch, "Change "+branch, files)(tw.t.Context()))
+	tw.settled()
+	return n.pr
+}
+
+// check is the newest check on the head, as "success: title".
+func (tw *testWorld) check(pr *githubsim.PullRequest) string {
+	run := (&narrator{world: tw.world, pr: pr}).check()
+	state := run.Conclusion
+	if state == "" {
+		state = run.Status
+	}
+	return state + ": " + run.Title
+}
+
+func (tw *testWorld) wantCheck(pr *githubsim.PullRequest, want string) {
+	tw.t.Helper()
+	if got := tw.check(pr); !strings.HasPrefix(got, want) {
+		tw.t.Errorf("the check says %q, want %q", got, want)
+	}
+}
+
+// wantMerge holds GitHub's own answer, not ours.
+func (tw *testWorld) wantMerge(pr *githubsim.PullRequest, allowed bool) {
+	tw.t.Helper()
+	if box := pr.Mergeability(tw.github.User("ann")); box.Allowed != allowed {
+		tw.t.Errorf("merge allowed: %t (%v), want %t; the check says %q", box.Allowed, box.Reasons, allowed, tw.check(pr))
+	}
+}
+
+func (tw *testWorld) comment(pr *githubsim.PullRequest, login, body string) *githubsim.Comment {
+	tw.t.Helper()
+	c, err := pr.Comment(tw.github.User(login), body)
+	tw.must(err)
+	tw.settled()
+	return c
+}
+
+func (tw *testWorld) review(pr *githubsim.PullRequest, login, state string) *githubsim.Review {
+	tw.t.Helper()
+	r, err := pr.Review(tw.github.User(login), state, "a review")
+	tw.must(err)
+	tw.settled()
+	return r
+}
+
+func (tw *testWorld) push(branch string, files map[string]string) {
+	tw.t.Helper()
+	_, err := tw.shop.Push(tw.github.User("ann"), branch, githubsim.Commit{Message: "more", Files: files})
+	tw.must(err)
+	tw.settled()
+}

@@ -1,0 +1,218 @@
+package store_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// decided is a decision with something in every field.
+func decided(reviewAt time.Time) policy.Decision {
+	approval := vote("review:1", "alice", "a", 1)
+	approval.Verdict = policy.VerdictApprove
+	rejection := vote("comment:1:0", "bob", "", 2)
+	rejection.Verdict, rejection.Reason = policy.VerdictReject, "no tests"
+	return policy.Decision{
+		Outcome: policy.OutcomeWaiting, HeadSHA: "a",
+		Assessment: policy.Assessment{
+			Tier: policy.TierTeamLead,
+			Requirement: policy.Requirement{Approvals: 2, From: policy.Who{
+				Permission: policy.PermissionMaintain, Teams: []string{"acme/leads"}, Users: []string{"carol"},
+			}},
+			Score:   policy.Score{Value: 7, Factors: []policy.Factor{{Name: "files touched", Points: 3, Detail: "22"}}},
+			Reasons: []policy.Reason{{Tier: policy.TierTeamLead, Why: "complexity 7 of 10"}},
+		},
+		Tally: policy.Tally{
+			Status: policy.StatusRejected, Counted: []policy.CountedVote{{Vote: approval, ExpiresAt: seconds(3600)}},
+			Discounted: []policy.DiscountedVote{{Vote: approval, Why: "alice is the author"}},
+			Rejections: []policy.Vote{rejection}, Missing: 1, ReviewAt: reviewAt,
+		},
+		Fault: "none", Policy: ".github/portcullis.yml on main",
+	}
+}
+
+func posted(generation int64, reviewAt time.Time) gate.Posted {
+	return gate.Posted{Generation: generation, Decision: decided(reviewAt), CheckRunID: 99, Digest: "digest", At: start}
+}
+
+var decisionEntry = audit.Entry{At: start, Actor: "portcullis", Action: "decision.waiting", Subject: "acme/shop#7", Commit: "a"}
+
+// post posts as the newest generation.
+func (d *database) post(t *testing.T, ref policy.PullRequestRef, reviewAt time.Time) gate.Posted {
+	t.Helper()
+	generation, err := d.NextGeneration(t.Context(), ref)
+	must(t, err)
+	p := posted(generation, reviewAt)
+	must(t, d.PutPosted(t.Context(), ref, p, decisionEntry))
+	return p
+}
+
+func TestPostedDecision(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	for when := range 2 {
+		last, err := d.LastPosted(t.Context(), ref)
+		must(t, err)
+		if !reflect.DeepEqual(last, gate.Posted{}) {
+			t.Errorf("%d: before anything was posted: %+v", when, last)
+		}
+		_, err = d.NextGeneration(t.Context(), ref)
+		must(t, err)
+	}
+	put := d.post(t, ref, seconds(3600))
+	last, err := d.LastPosted(t.Context(), ref)
+	must(t, err)
+	if !reflect.DeepEqual(last, put) {
+		t.Errorf("put  %+v\nread %+v", put, last)
+	}
+}
+
+func TestGenerations(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	older, err := d.NextGeneration(t.Context(), ref)
+	must(t, err)
+	newer, err := d.NextGeneration(t.Context(), ref)
+	must(t, err)
+	other, err := d.NextGeneration(t.Context(), pullRequest(8))
+	must(t, err)
+	if older != 1 || newer != 2 || other != 1 {
+		t.Errorf("the generations are %d, %d and %d", older, newer, other)
+	}
+	for generation, want := range map[int64]bool{0: false, older: false, newer: true, newer + 1: false} {
+		current, err := d.Current(t.Context(), ref, generation)
+		must(t, err)
+		if current != want {
+			t.Errorf("generation %d is current: %v", generation, current)
+		}
+	}
+	if err := d.PutPosted(t.Context(), ref, posted(older, seconds(60)), decisionEntry); !errors.Is(err, gate.ErrSuperseded) {
+		t.Errorf("the older generation was kept: %v", err)
+	}
+	if err := d.PutPosted(t.Context(), ref, posted(newer+1, seconds(60)), decisionEntry); err == nil || errors.Is(err, gate.ErrSuperseded) {
+		t.Errorf("a generation that was never handed out was kept: %v", err)
+	}
+	last, err := d.LastPosted(t.Context(), ref)
+	must(t, err)
+	entries, err := d.AuditEntries(t.Context(), 0, 10)
+	must(t, err)
+	_, timer, err := d.NextDue(t.Context(), d.clock.Now())
+	must(t, err)
+	if last.Generation != 0 || len(entries) != 0 || timer {
+		t.Errorf("something was kept: %+v, %v, %v", last, entries, timer)
+	}
+	must(t, d.PutPosted(t.Context(), ref, posted(newer, time.Time{}), decisionEntry))
+}
+
+func TestForgetPosted(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	put := d.post(t, ref, time.Time{})
+	generation, err := d.NextGeneration(t.Context(), ref)
+	must(t, err)
+	must(t, d.ForgetPosted(t.Context(), ref))
+	if err := d.PutPosted(t.Context(), ref, posted(generation, time.Time{}), decisionEntry); !errors.Is(err, gate.ErrSuperseded) {
+		t.Errorf("what was under way was kept: %v", err)
+	}
+	last, err := d.LastPosted(t.Context(), ref)
+	must(t, err)
+	put.Digest = ""
+	if !reflect.DeepEqual(last, put) {
+		t.Errorf("last posted is %+v", last)
+	}
+	if work := d.claim(t); work.Ref != ref {
+		t.Errorf("claimed %+v", work)
+	}
+	must(t, d.ForgetPosted(t.Context(), pullRequest(8)))
+	if work := d.claim(t); work.Ref != pullRequest(8) {
+		t.Errorf("claimed %+v", work)
+	}
+}
+
+func TestAtHead(t *testing.T) {
+	d := newDatabase(t)
+	for _, number := range []int{8, 7, 9} {
+		must(t, d.Evaluate(t.Context(), pullRequest(number)))
+	}
+	elsewhere := pullRequest(7)
+	elsewhere.Repository.ID = 12
+	must(t, d.Evaluate(t.Context(), elsewhere))
+	d.post(t, pullRequest(8), time.Time{})
+	d.post(t, pullRequest(7), time.Time{})
+	d.post(t, elsewhere, time.Time{})
+	found, err := d.AtHead(t.Context(), pullRequest(7).Repository, "a")
+	must(t, err)
+	if !reflect.DeepEqual(found, []policy.PullRequestRef{pullRequest(7), pullRequest(8)}) {
+		t.Errorf("at the head are %v", found)
+	}
+	found, err = d.AtHead(t.Context(), pullRequest(7).Repository, "")
+	must(t, err)
+	if len(found) != 0 {
+		t.Errorf("at no head are %v", found)
+	}
+}
+
+func TestTimer(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	d.post(t, ref, start.Add(time.Hour+time.Nanosecond))
+	d.noWork(t, "its time has not come")
+	due, ok, err := d.NextDue(t.Context(), d.clock.Now())
+	must(t, err)
+	if want := start.Add(time.Hour + time.Millisecond); !ok || !due.Equal(want) {
+		t.Errorf("due at %v (%v), want %v", due, ok, want)
+	}
+	d.clock.pass(time.Hour + time.Millisecond)
+	work := d.claim(t)
+	must(t, d.Done(t.Context(), work))
+	d.noWork(t, "the timer has rung")
+}
+
+func TestTimerThatFailedIsTriedAgain(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	d.post(t, ref, seconds(60))
+	d.clock.pass(time.Minute)
+	must(t, d.Retry(t.Context(), d.claim(t), seconds(120), "no"))
+	d.noWork(t, "it backs off")
+	d.clock.pass(time.Minute)
+	d.claim(t)
+	d.reopen(t)
+	d.claim(t)
+}
+
+// A timer that comes while the work is claimed was not seen by whoever works.
+func TestTimerDuringClaimIsNotLost(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	d.post(t, ref, seconds(60))
+	must(t, d.Evaluate(t.Context(), ref))
+	work := d.claim(t)
+	d.clock.pass(time.Minute)
+	must(t, d.Done(t.Context(), work))
+	d.claim(t)
+}
+
+func TestEarlierTimerStaysAndLaterOneFollows(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	d.post(t, ref, seconds(60))
+	d.post(t, ref, seconds(120)) // alice approved anew
+	for range 2 {
+		d.noWork(t, "its time has not come")
+		d.clock.pass(time.Minute)
+		// The evaluation finds nothing new to post.
+		must(t, d.Done(t.Context(), d.claim(t)))
+	}
+	d.noWork(t, "both timers have rung")
+}
+
+func TestTimerSetWhileTheLastOneIsWorkedOff(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	d.post(t, ref, seconds(60))
+	d.clock.pass(time.Minute)
+	work := d.claim(t)
+	d.post(t, ref, seconds(120))
+	must(t, d.Done(t.Context(), work))
+	d.noWork(t, "the new timer has not come")
+	d.clock.pass(time.Minute)
+	d.claim(t)
+}
