@@ -117,7 +117,7 @@ func decodeConfig(path string, content []byte, config *Config) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return nil
 	}
-	place, fault := path, "is not valid YAML"
+	place, fault := path, "is not valid YAML, or sets a field twice"
 	var positioned yaml.Error
 	if errors.As(err, &positioned) {
 		if token := positioned.GetToken(); token != nil && token.Position != nil {
@@ -125,13 +125,10 @@ func decodeConfig(path string, content []byte, config *Config) error {
 		}
 	}
 	var unknown *yaml.UnknownFieldError
-	var duplicate *yaml.DuplicateKeyError
 	var mistyped *yaml.TypeError
 	switch {
 	case errors.As(err, &unknown):
 		fault = unknown.Message + "; see config.example.yml for the fields there are"
-	case errors.As(err, &duplicate):
-		fault = "a field is set twice"
 	case errors.As(err, &mistyped):
 		fault = "the value has the wrong type; a " + mistyped.DstType.String() + " is due"
 	}

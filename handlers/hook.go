@@ -118,8 +118,9 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Reason }
 
-// inspect refuses by method and headers. GitHub still sends the SHA-1 signature
-// beside the SHA-256 one, and go-github would accept it alone.
+// inspect refuses by method and headers. GitHub still sends a SHA-1 signature
+// beside the SHA-256 one; go-github would accept it alone, and in the place of
+// the other.
 func inspect(r *http.Request) *Refusal {
 	contentType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	switch {
@@ -127,8 +128,8 @@ func inspect(r *http.Request) *Refusal {
 		return &Refusal{http.StatusMethodNotAllowed, "webhooks are sent with POST"}
 	case r.ContentLength > MaxPayload:
 		return &Refusal{http.StatusRequestEntityTooLarge, "the payload is larger than 25 MB"}
-	case r.Header.Get("X-Hub-Signature-256") == "":
-		return &Refusal{http.StatusUnauthorized, "the X-Hub-Signature-256 header is missing"}
+	case !strings.HasPrefix(r.Header.Get("X-Hub-Signature-256"), "sha256="):
+		return &Refusal{http.StatusUnauthorized, "the X-Hub-Signature-256 header is missing or not a SHA-256 signature"}
 	case r.Header.Get("X-GitHub-Event") == "":
 		return &Refusal{http.StatusBadRequest, "the X-GitHub-Event header is missing"}
 	case r.Header.Get("X-GitHub-Delivery") == "":

@@ -75,14 +75,25 @@ func commandLines(source string) map[int]Command {
 	return found
 }
 
-// nestsTooDeeply counts the marks of quotes and list items that a line begins
-// with.
+// nestsTooDeeply counts the marks of quotes, list items and footnotes that a
+// line begins with.
 func nestsTooDeeply(line string) bool {
 	marks := 0
-	for i := 0; i < len(line) && strings.IndexByte(" \t>-+*.)0123456789", line[i]) >= 0; i++ {
-		before := i > 0 && strings.IndexByte("-+*.)", line[i-1]) >= 0
-		if line[i] == '>' || before && (line[i] == ' ' || line[i] == '\t') {
+	for rest := line; rest != ""; rest = rest[1:] {
+		switch {
+		case strings.HasPrefix(rest, "[^"):
+			label := strings.Index(rest, "]:")
+			if label < 0 {
+				return marks > maxQuoteDepth
+			}
 			marks++
+			rest = rest[label+1:]
+		case rest[0] == '>':
+			marks++
+		case len(rest) > 1 && strings.IndexByte("-+*.)", rest[0]) >= 0 && (rest[1] == ' ' || rest[1] == '\t'):
+			marks++
+		case strings.IndexByte(" \t-+*.)0123456789", rest[0]) < 0:
+			return marks > maxQuoteDepth
 		}
 	}
 	return marks > maxQuoteDepth

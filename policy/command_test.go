@@ -227,6 +227,8 @@ func TestParseCommandsWhereTheyStand(t *testing.T) {
 		{"after a long paragraph that opens an element", strings.Repeat("a\n", maxParagraphSize) + "<del>\n\n/tier", 0},
 		{"deep quote", "/tier\n\n" + strings.Repeat(">", maxQuoteDepth+1), 0},
 		{"deep list", "/tier\n\n" + strings.Repeat("1. ", maxQuoteDepth+1), 0},
+		{"deep footnote", "/tier\n\n" + strings.Repeat("[^1]: ", maxQuoteDepth+1), 0},
+		{"deep quote in a footnote", "/tier\n\n[^1]: " + strings.Repeat(">\t", maxQuoteDepth+1), 0},
 		{"long thematic break", "/tier\n\n" + strings.Repeat("-", 200), 1},
 		{"long number", "/tier\n\n" + strings.Repeat("1", 200) + " > 3", 1},
 		{"struck out from a list on", "- x <del>y\n\nz\n\n/tier", 0},

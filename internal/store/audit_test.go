@@ -132,7 +132,7 @@ func TestTamperingWithTheDatabaseIsFound(t *testing.T) {
 			d := newDatabase(t)
 			d.live(t, pullRequest(7))
 			must(t, audit.Verify(audit.Entry{}, d.entries(t)))
-			d.sql(t, statement)
+			d.tamper(t, statement)
 			var broken *audit.BrokenChainError
 			if err := audit.Verify(audit.Entry{}, d.entries(t)); !errors.As(err, &broken) {
 				t.Errorf("it was not found: %v", err)
@@ -147,14 +147,14 @@ func TestNoFactWithoutItsAuditEntry(t *testing.T) {
 	must(t, d.Request(t.Context(), gate.ApprovalRequest{ID: ref.Key(), Subject: ref.String(), Commit: "a", Since: start, Tier: policy.TierAuto}))
 	generation, err := d.NextGeneration(t.Context(), ref)
 	must(t, err)
-	d.sql(t, `CREATE TRIGGER refuse BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+	d.tamper(t, `CREATE TRIGGER refuse BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
 	if err := d.Approve(t.Context(), ref.Key(), vote("review:1", "alice", "a", 1)); err == nil {
 		t.Error("the approval was recorded")
 	}
 	if err := d.PutPosted(t.Context(), ref, posted(generation, seconds(60)), decisionEntry); err == nil {
 		t.Error("the decision was kept")
 	}
-	d.sql(t, `DROP TRIGGER refuse`)
+	d.tamper(t, `DROP TRIGGER refuse`)
 	state, err := d.State(t.Context(), ref.Key())
 	must(t, err)
 	last, err := d.LastPosted(t.Context(), ref)

@@ -21,7 +21,7 @@ import (
 func TestWorkflowsAgree(t *testing.T) {
 	c := newClock()
 	memory := gate.NewMemoryApprovalWorkflow(c.Now)
-	kept, err := store.Open(context.Background(), "sqlite::memory:", c.Now)
+	kept, err := store.Open(t.Context(), "sqlite::memory:", c.Now)
 	must(t, err)
 	defer kept.Close()
 	run := 0

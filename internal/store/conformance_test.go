@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,7 +22,7 @@ var implementations = map[string]func(*testing.T, *clock) gate.ApprovalWorkflow{
 }
 
 func openWorkflow(t *testing.T, url string, c *clock) gate.ApprovalWorkflow {
-	opened, err := store.Open(context.Background(), url, c.Now)
+	opened, err := store.Open(t.Context(), url, c.Now)
 	must(t, err)
 	t.Cleanup(func() { must(t, opened.Close()) })
 	return opened

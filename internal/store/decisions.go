@@ -112,7 +112,7 @@ func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) err
 func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error) {
 	var found []workRow
 	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		found, err = selectWork(ctx, tx, `
+		found, err = selectWork(ctx, tx, selectFromWork+`
 			WHERE repository_id = ? AND work_key IN (SELECT 'pr:' || pull_request FROM decisions WHERE head_sha = ?)
 			ORDER BY number`, repository.ID, headSHA)
 		return err

@@ -132,12 +132,12 @@ func failDeliveries(ctx context.Context, tx *sql.Tx, w Work) error {
 // hundred kilobytes.
 var compressors = sync.Pool{New: func() any {
 	// The level is valid, so this cannot fail.
-	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) //nolint:errcheck // see above
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	return w
 }}
 
 func compress(payload []byte) ([]byte, error) {
-	w, _ := compressors.Get().(*gzip.Writer) //nolint:errcheck // nothing else is put there
+	w, _ := compressors.Get().(*gzip.Writer) // nothing else is put there
 	defer compressors.Put(w)
 	var packed bytes.Buffer
 	w.Reset(&packed)

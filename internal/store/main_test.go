@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -61,7 +60,7 @@ func newDatabase(t *testing.T) *database {
 
 func (d *database) open(t *testing.T) {
 	t.Helper()
-	opened, err := store.Open(context.Background(), "sqlite:"+d.path, d.clock.Now)
+	opened, err := store.Open(t.Context(), "sqlite:"+d.path, d.clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func prepareFile(path string) (string, error) {
 			return "", explain(path, err)
 		}
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names the file
 	if err != nil {
 		return "", explain(path, err)
 	}
@@ -115,7 +115,7 @@ func prepareFile(path string) (string, error) {
 const fileMode fs.FileMode = 0o600
 
 func createFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode) //nolint:gosec // the operator names the file
 	if errors.Is(err, fs.ErrNotExist) {
 		return &OpenError{Path: path, Problem: "the folder " + filepath.Dir(path) + " does not exist", Remedy: "create it or name another file", Err: err}
 	}

@@ -60,21 +60,28 @@ func TestOpenFaults(t *testing.T) {
 
 func newerSchema(t *testing.T, folder string) string {
 	d := newDatabase(t)
-	d.sql(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)`)
+	d.close(t)
+	d.edit(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)`)
 	content, err := os.ReadFile(d.path)
 	must(t, err)
 	must(t, os.WriteFile(folder+"/p.db", content, 0o600))
 	return "sqlite:" + folder + "/p.db"
 }
 
-// sql does to the closed database's file what somebody with a shell can.
-func (d *database) sql(t *testing.T, statement string, args ...any) {
+// edit does to the closed database's file what somebody with a shell can.
+func (d *database) edit(t *testing.T, statement string) {
 	t.Helper()
-	d.close(t)
 	direct, err := sql.Open("sqlite", d.path)
 	must(t, err)
-	_, err = direct.ExecContext(t.Context(), statement, args...)
+	_, err = direct.ExecContext(t.Context(), statement)
 	must(t, errors.Join(err, direct.Close()))
+}
+
+// tamper is edit while the process is stopped.
+func (d *database) tamper(t *testing.T, statement string) {
+	t.Helper()
+	d.close(t)
+	d.edit(t, statement)
 	d.open(t)
 }
 

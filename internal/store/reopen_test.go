@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -83,4 +85,29 @@ func TestSurvivesReopen(t *testing.T) {
 	if !ok || !due.Equal(seconds(7200)) {
 		t.Errorf("the timer is at %v, %v", due, ok)
 	}
+}
+
+// What was acknowledged is in the files before the process has any chance to
+// close them.
+func TestSurvivesTheDeathOfTheProcess(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	put := d.live(t, ref)
+	dead := &database{clock: d.clock, path: filepath.Join(t.TempDir(), "portcullis.db")}
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(d.path + suffix)
+		must(t, err)
+		must(t, os.WriteFile(dead.path+suffix, content, 0o600))
+	}
+	dead.open(t)
+	defer dead.close(t)
+	if got := dead.ids(t, "pr:11#7"); !reflect.DeepEqual(got, []string{"undone"}) {
+		t.Errorf("the deliveries are %v", got)
+	}
+	last, err := dead.LastPosted(t.Context(), ref)
+	must(t, err)
+	if !reflect.DeepEqual(last, put) {
+		t.Errorf("last posted is %+v", last)
+	}
+	dead.claim(t)
+	must(t, audit.Verify(audit.Entry{}, dead.entries(t)))
 }

@@ -26,7 +26,7 @@ type StuckWork struct {
 func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
 	var rows []workRow
 	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		rows, err = selectWork(ctx, tx, `WHERE attempts > 0 ORDER BY work_key`)
+		rows, err = selectWork(ctx, tx, selectFromWork+`WHERE attempts > 0 ORDER BY work_key`)
 		return err
 	})
 	if err != nil {

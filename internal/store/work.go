@@ -111,7 +111,7 @@ const workColumns = `work_key, installation, repository_id, owner, name, number,
 var errNoWork = errors.New("there is no such work")
 
 func loadWork(ctx context.Context, tx *sql.Tx, key string) (workRow, error) {
-	row, err := scanWork(tx.QueryRowContext(ctx, `SELECT `+workColumns+` FROM work WHERE work_key = ?`, key))
+	row, err := scanWork(tx.QueryRowContext(ctx, selectFromWork+`WHERE work_key = ?`, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return workRow{}, errNoWork
 	}
@@ -145,9 +145,12 @@ func saveWork(ctx context.Context, tx *sql.Tx, w workRow) error {
 	return nil
 }
 
-// selectWork returns the rows that the SQL after FROM work selects.
-func selectWork(ctx context.Context, tx *sql.Tx, where string, args ...any) ([]workRow, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT `+workColumns+` FROM work `+where, args...)
+const selectFromWork = `SELECT ` + workColumns + ` FROM work `
+
+// selectWork returns the rows that the query selects, which begins with
+// selectFromWork.
+func selectWork(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]workRow, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +169,7 @@ func selectWork(ctx context.Context, tx *sql.Tx, where string, args ...any) ([]w
 // dueWork returns at most limit rows that are due, the one that is due longest
 // first.
 func dueWork(ctx context.Context, tx *sql.Tx, now time.Time, limit int) ([]workRow, error) {
-	return selectWork(ctx, tx, `WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
+	return selectWork(ctx, tx, selectFromWork+`WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
 }
 
 // NextDue tells when the earliest work comes due that is not due at that time,
