@@ -115,10 +115,10 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintln(w, "ready")
 }
 
-// Start listens and begins to work, and returns at once.
-func (a *App) Start() error {
+// Start listens and begins to work, and returns at once; ctx bounds only that.
+func (a *App) Start(ctx context.Context) error {
 	address := net.JoinHostPort(a.config.Server.Address, strconv.Itoa(a.config.Server.Port))
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}

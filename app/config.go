@@ -95,7 +95,7 @@ func defaultConfig() Config {
 func LoadConfig(path string) (Config, error) {
 	config := defaultConfig()
 	if path != "" {
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(path) //nolint:gosec // the path is the user's own
 		if err != nil {
 			return Config{}, fmt.Errorf("read the configuration: %w", err)
 		}
@@ -118,8 +118,7 @@ func decodeConfig(path string, content []byte, config *Config) error {
 		return nil
 	}
 	place, fault := path, "is not valid YAML, or sets a field twice"
-	var positioned yaml.Error
-	if errors.As(err, &positioned) {
+	if positioned, ok := errors.AsType[yaml.Error](err); ok {
 		if token := positioned.GetToken(); token != nil && token.Position != nil {
 			place = fmt.Sprintf("%s:%d:%d", path, token.Position.Line, token.Position.Column)
 		}

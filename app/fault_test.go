@@ -98,10 +98,10 @@ func TestALostPermissionCloses(t *testing.T) {
 // TestAnUnknownTeamCloses names a team in the policy that does not exist.
 func TestAnUnknownTeamCloses(t *testing.T) {
 	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
-	tw.shop.SetFiles("main", map[string]string{".github/portcullis.yml": strings.Replace(demoPolicy, "acme/security", "acme/secruity", 1)})
+	tw.shop.SetFiles("main", map[string]string{".github/portcullis.yml": strings.Replace(demoPolicy, "acme/security", "acme/nobody", 1)})
 	pr := tw.opened("ann", "attempts", map[string]string{"auth/login.go": "package auth\n"})
 	tw.review(pr, "sam", "APPROVE")
-	tw.wantCheck(pr, "failure: this could not be decided and will be tried again: the policy names the team acme/secruity")
+	tw.wantCheck(pr, "failure: this could not be decided and will be tried again: the policy names the team acme/nobody")
 }
 
 // TestWhatChangesWhileItIsDecided lets the world change between the first look

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,9 +140,9 @@ func (n *narrator) check() githubsim.CheckRun {
 // lastReply is the last comment by Portcullis, its first line.
 func (n *narrator) lastReply() string {
 	comments := n.pr.Comments()
-	for i := len(comments) - 1; i >= 0; i-- {
-		if comments[i].User == n.world.hook.BotLogin() {
-			line, _, _ := strings.Cut(comments[i].Body, "\n")
+	for _, comment := range slices.Backward(comments) {
+		if comment.User == n.world.hook.BotLogin() {
+			line, _, _ := strings.Cut(comment.Body, "\n")
 			return line
 		}
 	}

@@ -20,13 +20,12 @@ func policyCommand(stdio Stdio) *cobra.Command {
 }
 
 func checkPolicy(stdio Stdio, path string) error {
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // the path is the user's own
 	if err != nil {
 		return fmt.Errorf("read the policy: %w", err)
 	}
 	_, err = policy.ParsePolicyFile(path, content)
-	var faults policy.Faults
-	if errors.As(err, &faults) {
+	if faults, ok := errors.AsType[policy.Faults](err); ok {
 		for _, fault := range faults {
 			_, _ = fmt.Fprintln(stdio.Out, fault)
 		}

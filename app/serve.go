@@ -32,7 +32,7 @@ func serve(ctx context.Context, stdio Stdio, path string) error {
 	if err != nil {
 		return fmt.Errorf("not started: %w", err)
 	}
-	err = a.Start()
+	err = a.Start(ctx)
 	if err == nil {
 		<-ctx.Done()
 		a.log.Info().Msg("stopping")

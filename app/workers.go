@@ -148,8 +148,19 @@ func (w *workers) do(ctx context.Context, work store.Work) {
 		err = w.store.Retry(ctx, work, at, err.Error())
 	}
 	if err != nil {
-		w.store.Release(work)
 		w.log.Error().Err(err).Str("work", work.Key).Msg("the end of work could not be recorded; it will be done again")
+		w.pause(ctx)
+		w.store.Release(work)
+	}
+}
+
+// pause keeps a database that cannot be written from being asked all the time.
+func (w *workers) pause(ctx context.Context) {
+	timer := time.NewTimer(w.backoff(1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

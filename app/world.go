@@ -113,7 +113,7 @@ func (w *world) serve(ctx context.Context) error {
 		return err
 	}
 	w.server = server
-	if err := server.Start(); err != nil {
+	if err := server.Start(ctx); err != nil {
 		return err
 	}
 	w.hook.SetWebhookURL(server.webhookURL())

@@ -18,7 +18,7 @@ import (
 // Entry is one act. The fields up to Detail are its writer's, the others are
 // set by [Seal].
 type Entry struct {
-	// At is when it happened, in UTC.
+	// At is when it happened, in UTC, to the millisecond.
 	At time.Time `json:"at"`
 	// Actor is the account that acted, "alice"; Portcullis itself is "portcullis".
 	Actor   string `json:"actor"`
@@ -43,7 +43,7 @@ type Entry struct {
 // Seal appends entry to the chain that ends with previous, the zero Entry if
 // the chain is empty.
 func Seal(previous, entry Entry) Entry {
-	entry.At = entry.At.UTC()
+	entry.At = entry.At.UTC().Truncate(time.Millisecond)
 	entry.Sequence = previous.Sequence + 1
 	entry.Previous = previous.Hash
 	entry.Hash = entry.digest()
@@ -51,9 +51,12 @@ func Seal(previous, entry Entry) Entry {
 }
 
 func (e Entry) digest() string {
-	e.Hash = ""
-	// The encoding of a struct of strings and numbers cannot fail.
-	encoded, _ := json.Marshal(e) //nolint:errchkjson // see above
+	covered := struct {
+		At, ActorID, Sequence                            int64
+		Actor, Action, Subject, Commit, Detail, Previous string
+	}{e.At.UnixMilli(), e.ActorID, e.Sequence, e.Actor, e.Action, e.Subject, e.Commit, e.Detail, e.Previous}
+	// The encoding of strings and whole numbers cannot fail.
+	encoded, _ := json.Marshal(covered) //nolint:errchkjson // see above
 	sum := sha256.Sum256(encoded)
 	return hex.EncodeToString(sum[:])
 }

@@ -70,9 +70,6 @@ func (g *Gate) look(ctx context.Context, ref policy.PullRequestRef) (policy.Deci
 		return policy.Decision{}, pr, err
 	}
 	decision := policy.Decide(in)
-	if err := g.ask(ctx, pr, in, decision); err != nil {
-		return policy.Decision{}, pr, err
-	}
 	if decision.Outcome == policy.OutcomeOpen {
 		if err := g.confirm(ctx, in); err != nil {
 			return policy.Decision{}, pr, err
@@ -158,19 +155,6 @@ func (g *Gate) standings(ctx context.Context, in policy.Input) (map[int64]policy
 		standings[voter.ID] = found[i]
 	}
 	return standings, nil
-}
-
-// ask brings the approval request up to date with what the decision asks for,
-// so that the workflow's status is the decision's.
-func (g *Gate) ask(ctx context.Context, pr policy.PullRequest, in policy.Input, d policy.Decision) error {
-	excluded := map[int64]string{}
-	for _, vote := range d.Discounted {
-		excluded[vote.Vote.By.ID] = vote.Why
-	}
-	return g.Workflow.Request(ctx, ApprovalRequest{
-		ID: pr.Ref.Key(), Subject: pr.Ref.String(), Commit: pr.HeadSHA, Since: observed(pr).Since,
-		Tier: d.Assessment.Tier, Required: d.Required(), Excluded: excluded, ExpiresAfter: in.ExpiresAfter(),
-	})
 }
 
 // confirm reads once more what a green check rests on, and returns errMoved if

@@ -13,7 +13,8 @@ import (
 )
 
 // post writes the decision's check run, if it says anything new, and keeps the
-// decision. It does nothing and is content if a newer evaluation has begun.
+// decision: the check does not show when time will change it, but the timer
+// must be set. It does nothing and is content if a newer evaluation has begun.
 func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation int64, decision policy.Decision) error {
 	last, err := g.Store.LastPosted(ctx, ref)
 	if err != nil {
@@ -26,27 +27,59 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 	if decision.HeadSHA == "" {
 		return nil
 	}
+	if current, err := g.Store.Current(ctx, ref, generation); err != nil || !current {
+		return err
+	}
+	if err := g.ask(ctx, ref, decision); err != nil {
+		return fmt.Errorf("post the decision: %w", err)
+	}
 	check := decision.Check(g.CheckName, ref, g.DetailsURL(ref))
 	digest := digestOf(check)
-	if last.Digest == digest {
+	written := last.Digest == digest
+	if written && last.Decision.ReviewAt.Equal(decision.ReviewAt) {
 		return nil
-	}
-	current, err := g.Store.Current(ctx, ref, generation)
-	if err != nil || !current {
-		return err
 	}
 	id := last.CheckRunID
 	if last.Decision.HeadSHA != decision.HeadSHA {
 		id = 0
 	}
-	if id, err = g.GitHub.PutCheck(ctx, ref.Repository, id, check); err != nil {
-		return fmt.Errorf("post the decision: %w", err)
+	if !written {
+		if id, err = g.GitHub.PutCheck(ctx, ref.Repository, id, check); err != nil {
+			return fmt.Errorf("post the decision: %w", err)
+		}
 	}
 	err = g.Store.PutPosted(ctx, ref, Posted{
 		Generation: generation, Decision: decision, CheckRunID: id, Digest: digest, At: g.Now(),
 	}, g.entry(ref, decision))
 	if err != nil && !errors.Is(err, ErrSuperseded) {
 		return fmt.Errorf("keep the decision: %w", err)
+	}
+	return nil
+}
+
+// ask brings the approval request up to date with what the decision asks for,
+// so that the workflow's status is the decision's. A decision that did not come
+// to counting asks for nothing.
+func (g *Gate) ask(ctx context.Context, ref policy.PullRequestRef, d policy.Decision) error {
+	if d.Status == "" {
+		return nil
+	}
+	excluded := map[int64]string{}
+	for _, vote := range d.Discounted {
+		excluded[vote.Vote.By.ID] = vote.Why
+	}
+	state, err := g.Workflow.State(ctx, ref.Key())
+	if err != nil {
+		return fmt.Errorf("bring the approval request up to date: %w", err)
+	}
+	if state.Request.Commit != d.HeadSHA {
+		// The head has moved on, and another evaluation will ask for that one.
+		return nil
+	}
+	request := state.Request
+	request.Tier, request.Required, request.Excluded, request.ExpiresAfter = d.Assessment.Tier, d.Required(), excluded, d.ExpiresAfter
+	if err := g.Workflow.Request(ctx, request); err != nil {
+		return fmt.Errorf("bring the approval request up to date: %w", err)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package gate
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"time"
 
@@ -68,7 +68,7 @@ type ApprovalWorkflow interface {
 }
 
 // ErrUnknownRequest is returned for an id that nobody has opened a request for.
-var ErrUnknownRequest = fmt.Errorf("no approval request has this id")
+var ErrUnknownRequest = errors.New("no approval request has this id")
 
 // InvalidVoteError is returned for a vote that lacks what binds it: its giver,
 // its time or its source.

@@ -31,12 +31,19 @@ func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, erro
 	if isQueued(mergeGroupOf(e, repo)) {
 		return policy.PullRequestRef{}, true, nil
 	}
-	_, number, _ := strings.Cut(e.GetCheckRun().GetExternalID(), "#")
+	number := numberOf(e.GetCheckRun().GetExternalID())
+	return policy.PullRequestRef{Repository: repo, Number: number}, number > 0, nil
+}
+
+// numberOf reads the pull request's number out of an external id of ours, as
+// "acme/shop#7"; 0 out of anything else.
+func numberOf(externalID string) int {
+	_, number, _ := strings.Cut(externalID, "#")
 	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 {
-		return policy.PullRequestRef{}, false, nil
+	if err != nil {
+		return 0
 	}
-	return policy.PullRequestRef{Repository: repo, Number: n}, true, nil
+	return n
 }
 
 // asksAgain is true of a re-run and of a person's press of the button. Whoever

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // GitHub's old signature, which must not be enough
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"

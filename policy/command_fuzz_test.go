@@ -81,6 +81,7 @@ func BenchmarkParseCommands(b *testing.B) {
 	for _, bench := range []struct{ name, body string }{
 		{"prose", fill(prose)},
 		{"mixed", fill(mixed)},
+		{"mixed, command at the end", strings.Repeat(mixed, maxCommentSize/len(mixed)-1) + "/approve"},
 		{"mixed, many commands", fill(mixed + "Text.\n/tier\n\n")},
 		{"words", fill("word ")},
 		{"log", fill("2026-01-01T00:00:00Z INFO /usr/bin/thing started pid=1234\n")},

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -107,16 +109,16 @@ func plainLines(source string, candidates map[int]Command) []int {
 	document := blocks.Parse(text.NewReader(src), parser.WithContext(context))
 	reading := reading{src: src, references: context.References()}
 	var found []int
+	last := slices.Max(slices.Collect(maps.Keys(candidates)))
 	for block := document.FirstChild(); block != nil; block = block.NextSibling() {
 		paragraph, ok := block.(*ast.Paragraph)
-		if !ok || !startsAny(paragraph, candidates) {
+		switch {
+		case ok && paragraph.Lines().At(0).Start > last:
+			return found
+		case !ok || !startsAny(paragraph, candidates):
 			reading.skip(block)
-			continue
-		}
-		for _, at := range reading.paragraph(paragraph) {
-			if _, ok := candidates[at]; ok {
-				found = append(found, at)
-			}
+		default:
+			found = append(found, reading.paragraph(paragraph, candidates)...)
 		}
 	}
 	return found
@@ -138,9 +140,9 @@ type reading struct {
 	html       openElements
 }
 
-// paragraph lists where plain text begins that is a direct part of the
-// paragraph. A line that begins in plain text begins such a part.
-func (r *reading) paragraph(p *ast.Paragraph) []int {
+// paragraph lists the candidates at which plain text begins that is a direct
+// part of the paragraph. A line that begins in plain text begins such a part.
+func (r *reading) paragraph(p *ast.Paragraph, candidates map[int]Command) []int {
 	lines := p.Lines()
 	// A paragraph of the document has no marks before its lines: it is one piece.
 	base, end := lines.At(0).Start, lines.At(lines.Len()-1).Stop
@@ -150,14 +152,17 @@ func (r *reading) paragraph(p *ast.Paragraph) []int {
 		r.html.read(string(src))
 		return nil
 	}
-	var starts []int
+	var found []int
 	for child := content.FirstChild(); child != nil; child = child.NextSibling() {
 		if plain, ok := child.(*ast.Text); ok && !r.html.any() {
-			starts = append(starts, base+plain.Segment.Start)
+			at := base + plain.Segment.Start
+			if _, ok := candidates[at]; ok {
+				found = append(found, at)
+			}
 		}
 		r.html.readNodes(child, src)
 	}
-	return starts
+	return found
 }
 
 // inlines reads the text of one paragraph by itself; nil if it is too long, or

@@ -74,6 +74,8 @@ type Decision struct {
 	Outcome    Outcome
 	HeadSHA    string
 	Assessment Assessment
+	// ExpiresAfter is how long approvals count; zero: for ever.
+	ExpiresAfter time.Duration
 	// Tally is zero if it did not come to counting.
 	Tally
 	// Fault says why the gate is closed though nobody rejected: an unreadable
@@ -130,11 +132,12 @@ func (in Input) tally(d Decision) Decision {
 		d.Fault = fmt.Sprintf("the policy names nobody who may approve the tier %q", d.Assessment.Tier)
 		return d
 	}
+	d.ExpiresAfter = in.file().Approval.ExpiresAfter
 	d.Tally = Ballot{
 		Required:     requirement.Approvals,
 		Votes:        in.Votes,
 		Discount:     func(v Vote) string { return in.discount(v, requirement) },
-		ExpiresAfter: in.file().Approval.ExpiresAfter,
+		ExpiresAfter: d.ExpiresAfter,
 		Now:          in.Now,
 	}.Count()
 	switch d.Status {
@@ -224,9 +227,6 @@ func (in Input) Teams() ([]string, error) {
 	}
 	return assessment.Requirement.From.Teams, nil
 }
-
-// ExpiresAfter is how long approvals count under the policy that holds.
-func (in Input) ExpiresAfter() time.Duration { return in.file().Approval.ExpiresAfter }
 
 // Required is how many approvals the decision's tier needs.
 func (d Decision) Required() int {

@@ -76,11 +76,11 @@ func updateCheck(ctx context.Context, client *github.Client, repository policy.R
 func state(outcome policy.Outcome) (status string, conclusion *string) {
 	switch outcome {
 	case policy.OutcomeOpen:
-		return "completed", github.String("success")
+		return "completed", new("success")
 	case policy.OutcomeWaiting:
 		return "in_progress", nil
 	default:
-		return "completed", github.String("failure")
+		return "completed", new("failure")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ func (c *call) etag() string {
 // split parts an If-None-Match list and forgets which tags are weak.
 func split(list string) []string {
 	var out []string
-	for _, tag := range strings.Split(list, ",") {
+	for tag := range strings.SplitSeq(list, ",") {
 		out = append(out, strings.TrimPrefix(strings.TrimSpace(tag), "W/"))
 	}
 	return out
@@ -91,11 +92,9 @@ func (c *call) send(w http.ResponseWriter) {
 		_ = conn.Close()
 		return
 	}
-	for name, values := range c.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), c.header)
 	w.WriteHeader(c.status)
-	_, _ = w.Write(c.raw) // a client that went away has nothing to be told
+	_, _ = w.Write(c.raw) //nolint:gosec // it is JSON and says so; a client that went away has nothing to be told
 }
 
 // page cuts one page out of a list, 30 long by default and 100 at most, and sets Link.

@@ -142,7 +142,7 @@ func (c *call) admitInstallation(rt *route, strict bool) error {
 	if !strict {
 		return nil
 	}
-	if c.repo != nil && !t.covers(c.repo) || rt.usersOnly {
+	if c.repo != nil && !t.covers(c.repo) {
 		return notAccessible()
 	}
 	for _, p := range rt.need {

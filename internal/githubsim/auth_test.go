@@ -78,11 +78,11 @@ func TestInstallationTokens(t *testing.T) {
 		t.Fatalf("token %q has not the format of today", whole)
 	}
 	equal(t, "whole", get("/repos/acme/tower", whole), 200)
-	narrow := issue(&github.InstallationTokenOptions{Repositories: []string{"castle"}, Permissions: &github.InstallationPermissions{Checks: github.String("read")}})
+	narrow := issue(&github.InstallationTokenOptions{Repositories: []string{"castle"}, Permissions: &github.InstallationPermissions{Checks: new("read")}})
 	equal(t, "other repository", get("/repos/acme/tower", narrow), 404)
 	equal(t, "granted", get("/repos/acme/castle/commits/main/check-runs", narrow), 200)
 	equal(t, "narrowed away", get("/repos/acme/castle/pulls", narrow), 403)
-	_, _, err := apps.Apps.CreateInstallationToken(ctx, w.install.ID(), &github.InstallationTokenOptions{Permissions: &github.InstallationPermissions{Secrets: github.String("write")}})
+	_, _, err := apps.Apps.CreateInstallationToken(ctx, w.install.ID(), &github.InstallationTokenOptions{Permissions: &github.InstallationPermissions{Secrets: new("write")}})
 	refused(t, err, 422, "not granted")
 	_, _, err = apps.Apps.CreateInstallationToken(ctx, w.install.ID(), &github.InstallationTokenOptions{Repositories: []string{"nowhere"}})
 	refused(t, err, 422, "does not exist or is not accessible")
@@ -129,13 +129,13 @@ func TestPermissions(t *testing.T) {
 		w.install.SetPermission(test.permission, "")
 		resp, out := w.do(test.method, test.path, "Bearer "+token.GetToken(), "{}")
 		w.install.SetPermission(test.permission, allPermissions[test.permission])
-		if resp.StatusCode != 403 || at(out, "message") != "Resource not accessible by integration" {
+		if resp.StatusCode != http.StatusForbidden || at(out, "message") != "Resource not accessible by integration" {
 			t.Errorf("%s %s without %s: %d %v", test.method, test.path, test.permission, resp.StatusCode, out)
 		}
 		equal(t, "accepted permissions", resp.Header.Get("X-Accepted-GitHub-Permissions"), test.accepted)
 	}
 	w.install.SetPermission("issues", "")
-	if _, _, err := w.gh.Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: github.String("hi")}); err != nil {
+	if _, _, err := w.gh.Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: new("hi")}); err != nil {
 		t.Fatalf("pull_requests=write should be enough to comment: %v", err)
 	}
 }

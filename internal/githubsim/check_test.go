@@ -22,7 +22,7 @@ func TestCheckOwnership(t *testing.T) {
 	p := w.pull("topic")
 	run := w.check(w.gh, p.HeadSHA(), "gate", "success")
 
-	_, _, err := otherClient.Checks.UpdateCheckRun(ctx, "acme", "castle", run.GetID(), github.UpdateCheckRunOptions{Name: "gate", Conclusion: github.String("failure")})
+	_, _, err := otherClient.Checks.UpdateCheckRun(ctx, "acme", "castle", run.GetID(), github.UpdateCheckRunOptions{Name: "gate", Conclusion: new("failure")})
 	refused(t, err, 403, fmt.Sprintf("Invalid app_id `%d` - check run can only be modified by the GitHub App that created it.", other.ID()))
 	_, _, err = w.as(w.root).Checks.CreateCheckRun(ctx, "acme", "castle", github.CreateCheckRunOptions{Name: "gate", HeadSHA: p.HeadSHA()})
 	refused(t, err, 403, "You must authenticate via a GitHub App.")
@@ -88,15 +88,15 @@ func TestCheckUpdate(t *testing.T) {
 	w := newWorld(t)
 	head := w.pull("topic").HeadSHA()
 	run, _, err := w.gh.Checks.CreateCheckRun(ctx, "acme", "castle", github.CreateCheckRunOptions{
-		Name: "gate", HeadSHA: head, Conclusion: github.String("success"), ExternalID: github.String("7"), DetailsURL: github.String("https://example.com/7"),
-		Output:  &github.CheckRunOutput{Title: github.String("one"), Summary: github.String("s"), Text: github.String("t"), Annotations: []*github.CheckRunAnnotation{{}}},
+		Name: "gate", HeadSHA: head, Conclusion: new("success"), ExternalID: new("7"), DetailsURL: new("https://example.com/7"),
+		Output:  &github.CheckRunOutput{Title: new("one"), Summary: new("s"), Text: new("t"), Annotations: []*github.CheckRunAnnotation{{}}},
 		Actions: []*github.CheckRunAction{{Label: "Again", Description: "Evaluate again", Identifier: "again"}},
 	})
 	must(t, err)
 	equal(t, "status", run.GetStatus(), "completed")
 	changed, _, err := w.gh.Checks.UpdateCheckRun(ctx, "acme", "castle", run.GetID(), github.UpdateCheckRunOptions{
-		Name: "gate", Status: github.String("in_progress"),
-		Output: &github.CheckRunOutput{Title: github.String("two"), Summary: github.String("s2"), Annotations: []*github.CheckRunAnnotation{{}, {}}},
+		Name: "gate", Status: new("in_progress"),
+		Output: &github.CheckRunOutput{Title: new("two"), Summary: new("s2"), Annotations: []*github.CheckRunAnnotation{{}, {}}},
 	})
 	must(t, err)
 	equal(t, "conclusion after reopening", changed.GetConclusion(), "")
@@ -108,7 +108,7 @@ func TestCheckUpdate(t *testing.T) {
 	equal(t, "updates", view.Updates, 1)
 	equal(t, "external id", view.ExternalID, "7")
 	equal(t, "actions", strings.Join(view.Actions, ","), "again")
-	_, _, err = w.gh.Checks.UpdateCheckRun(ctx, "acme", "castle", run.GetID(), github.UpdateCheckRunOptions{Name: "gate", Status: github.String("completed")})
+	_, _, err = w.gh.Checks.UpdateCheckRun(ctx, "acme", "castle", run.GetID(), github.UpdateCheckRunOptions{Name: "gate", Status: new("completed")})
 	refused(t, err, 422, "conclusion")
 }
 
@@ -126,16 +126,16 @@ func TestCheckLists(t *testing.T) {
 		must(t, err)
 		return list.GetTotal(), list.CheckRuns, resp
 	}
-	total, runs, _ := count(github.ListCheckRunsOptions{})
+	total, _, _ := count(github.ListCheckRunsOptions{})
 	equal(t, "latest", total, 2)
-	total, runs, _ = count(github.ListCheckRunsOptions{CheckName: github.String("gate")})
+	total, runs, _ := count(github.ListCheckRunsOptions{CheckName: new("gate")})
 	equal(t, "by name", total, 1)
 	equal(t, "the newest", runs[0].GetID(), last.GetID())
-	total, runs, resp := count(github.ListCheckRunsOptions{Filter: github.String("all")})
+	total, runs, resp := count(github.ListCheckRunsOptions{Filter: new("all")})
 	equal(t, "all", total, 33)
 	equal(t, "first page", len(runs), 30)
 	equal(t, "next page", resp.NextPage, 2)
-	total, _, _ = count(github.ListCheckRunsOptions{Status: github.String("in_progress")})
+	total, _, _ = count(github.ListCheckRunsOptions{Status: new("in_progress")})
 	equal(t, "by status", total, 1)
 	total, _, _ = count(github.ListCheckRunsOptions{AppID: github.Int64(1)})
 	equal(t, "by App", total, 0)
@@ -159,12 +159,12 @@ func TestRerequestAndAction(t *testing.T) {
 	other.Install(w.org)
 	head := w.pull("topic").HeadSHA()
 	run, _, err := w.gh.Checks.CreateCheckRun(ctx, "acme", "castle", github.CreateCheckRunOptions{
-		Name: "gate", HeadSHA: head, Conclusion: github.String("failure"),
+		Name: "gate", HeadSHA: head, Conclusion: new("failure"),
 		Actions: []*github.CheckRunAction{{Label: "Again", Description: "Evaluate again", Identifier: "again"}},
 	})
 	must(t, err)
 	suite := func() *github.CheckSuite {
-		list, _, err := w.gh.Checks.ListCheckSuitesForRef(ctx, "acme", "castle", head, &github.ListCheckSuiteOptions{AppID: github.Int(int(w.app.ID()))})
+		list, _, err := w.gh.Checks.ListCheckSuitesForRef(ctx, "acme", "castle", head, &github.ListCheckSuiteOptions{AppID: new(int(w.app.ID()))})
 		must(t, err)
 		return list.CheckSuites[0]
 	}

@@ -260,7 +260,7 @@ func (s *Sim) post(d *delivery, url, secret string) attempt {
 		made.explanation = err.Error()
 		return made
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // so that the connection can be used again
 	made.code, made.explanation = resp.StatusCode, http.StatusText(resp.StatusCode)
 	return made

@@ -264,7 +264,7 @@ func TestPushIsHeldToTheRules(t *testing.T) {
 	_, err := w.repo.Push(w.root, "main", change)
 	refused(t, err, 409, "Cannot update this protected ref.")
 	_, _, err = w.as(w.root).Repositories.CreateFile(context.Background(), "acme", "castle", "x", &github.RepositoryContentFileOptions{
-		Message: github.String("x"), Content: []byte("x"),
+		Message: new("x"), Content: []byte("x"),
 	})
 	refused(t, err, 409, "Cannot update this protected ref.")
 	_, err = w.repo.ForcePush(w.root, "main", w.repo.Head("main"), change)

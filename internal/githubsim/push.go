@@ -170,7 +170,7 @@ func (r *Repository) deleteBranch(a actor, branch string) {
 	r.sim.tick()
 	r.emitPush(a, "refs/heads/"+branch, was, "")
 	for _, p := range r.pullsFrom(r, branch) {
-		p.setState(a, "closed")
+		p.become(a, "closed")
 	}
 }
 

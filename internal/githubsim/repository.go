@@ -2,6 +2,7 @@ package githubsim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -108,9 +109,7 @@ func (r *Repository) Fork(u *User) *Repository {
 	defer r.sim.mu.Unlock()
 	fork := r.sim.newRepository(&u.account, nil, r.name, r.net)
 	fork.parent, fork.private, fork.branch = r, r.private, r.branch
-	for name, sha := range r.branches {
-		fork.branches[name] = sha
-	}
+	maps.Copy(fork.branches, r.branches)
 	return fork
 }
 

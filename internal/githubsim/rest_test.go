@@ -89,13 +89,13 @@ func TestPullRequestLists(t *testing.T) {
 func TestPeopleOverREST(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.as(w.alice), w.as(w.bob)
-	ref, _, err := alice.Git.CreateRef(ctx, "acme", "castle", &github.Reference{Ref: github.String("refs/heads/feature/x"), Object: &github.GitObject{SHA: github.String(w.repo.Head("main"))}})
+	ref, _, err := alice.Git.CreateRef(ctx, "acme", "castle", &github.Reference{Ref: new("refs/heads/feature/x"), Object: &github.GitObject{SHA: new(w.repo.Head("main"))}})
 	must(t, err)
 	got, _, err := alice.Git.GetRef(ctx, "acme", "castle", "heads/feature/x")
 	must(t, err)
 	equal(t, "ref", got.GetObject().GetSHA(), ref.GetObject().GetSHA())
 	file := func(text, sha string) *github.RepositoryContentFileOptions {
-		o := &github.RepositoryContentFileOptions{Message: github.String("Write"), Content: []byte(text), Branch: github.String("feature/x")}
+		o := &github.RepositoryContentFileOptions{Message: new("Write"), Content: []byte(text), Branch: new("feature/x")}
 		if sha != "" {
 			o.SHA = &sha
 		}
@@ -123,19 +123,19 @@ func TestPeopleOverREST(t *testing.T) {
 	must(t, err)
 	equal(t, "branch", branch.GetCommit().GetSHA(), w.repo.Head("feature/x"))
 
-	create := &github.NewPullRequest{Title: github.String("X"), Head: github.String("feature/x"), Base: github.String("main")}
+	create := &github.NewPullRequest{Title: new("X"), Head: new("feature/x"), Base: new("main")}
 	p, _, err := alice.PullRequests.Create(ctx, "acme", "castle", create)
 	must(t, err)
 	_, _, err = alice.PullRequests.Create(ctx, "acme", "castle", create)
 	refused(t, err, 422, "A pull request already exists for acme:feature/x.")
-	_, _, err = alice.PullRequests.CreateReview(ctx, "acme", "castle", 1, &github.PullRequestReviewRequest{Event: github.String("APPROVE")})
+	_, _, err = alice.PullRequests.CreateReview(ctx, "acme", "castle", 1, &github.PullRequestReviewRequest{Event: new("APPROVE")})
 	refused(t, err, 422, "Can not approve your own pull request")
 	pending, _, err := bob.PullRequests.CreateReview(ctx, "acme", "castle", 1, &github.PullRequestReviewRequest{})
 	must(t, err)
 	equal(t, "state", pending.GetState(), "PENDING")
 	_, _, err = alice.PullRequests.GetReview(ctx, "acme", "castle", 1, pending.GetID())
 	refused(t, err, 404, "")
-	review, _, err := bob.PullRequests.SubmitReview(ctx, "acme", "castle", 1, pending.GetID(), &github.PullRequestReviewRequest{Event: github.String("APPROVE")})
+	review, _, err := bob.PullRequests.SubmitReview(ctx, "acme", "castle", 1, pending.GetID(), &github.PullRequestReviewRequest{Event: new("APPROVE")})
 	must(t, err)
 	equal(t, "submitted", review.GetState()+" "+review.GetCommitID(), "APPROVED "+p.GetHead().GetSHA())
 	labels, _, err := bob.Issues.AddLabelsToIssue(ctx, "acme", "castle", 1, []string{"kill/switch", "b"})
@@ -144,7 +144,7 @@ func TestPeopleOverREST(t *testing.T) {
 	_, _ = w.do("DELETE", "/repos/acme/castle/issues/1/labels/kill%2Fswitch", w.bearer(w.bob), "")
 	_, err = bob.Issues.RemoveLabelForIssue(ctx, "acme", "castle", 1, "kill")
 	refused(t, err, 404, "Label does not exist")
-	said, _, err := w.gh.Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: github.String("Hello")})
+	said, _, err := w.gh.Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: new("Hello")})
 	must(t, err)
 	equal(t, "author", said.GetUser().GetLogin()+" "+said.GetUser().GetType(), "portcullis[bot] Bot")
 	raw, _, err := bob.Issues.GetComment(ctx, "acme", "castle", said.GetID())
@@ -152,9 +152,9 @@ func TestPeopleOverREST(t *testing.T) {
 	equal(t, "body", raw.GetBody(), "Hello")
 	_, out := w.do("GET", fmt.Sprintf("/repos/acme/castle/issues/comments/%d", said.GetID()), "", "")
 	equal(t, "via App", at(out, "performed_via_github_app", "slug"), any("portcullis"))
-	_, _, err = w.as(w.eve).Issues.EditComment(ctx, "acme", "castle", said.GetID(), &github.IssueComment{Body: github.String("Bye")})
+	_, _, err = w.as(w.eve).Issues.EditComment(ctx, "acme", "castle", said.GetID(), &github.IssueComment{Body: new("Bye")})
 	refused(t, err, 403, "")
-	_, _, err = w.gh.Issues.EditComment(ctx, "acme", "castle", said.GetID(), &github.IssueComment{Body: github.String("Bye")})
+	_, _, err = w.gh.Issues.EditComment(ctx, "acme", "castle", said.GetID(), &github.IssueComment{Body: new("Bye")})
 	must(t, err)
 	for range 2 {
 		_, _, err = w.gh.Reactions.CreateIssueCommentReaction(ctx, "acme", "castle", said.GetID(), "eyes")
@@ -166,11 +166,11 @@ func TestPeopleOverREST(t *testing.T) {
 	equal(t, "seen by a test", w.repo.PullRequest(1).Reactions(said.GetID())[0], githubsim.Reaction{User: "portcullis[bot]", Content: "eyes"})
 	_, err = w.gh.Issues.DeleteComment(ctx, "acme", "castle", said.GetID())
 	must(t, err)
-	_, _, err = bob.PullRequests.Edit(ctx, "acme", "castle", 1, &github.PullRequest{State: github.String("closed")})
+	_, _, err = bob.PullRequests.Edit(ctx, "acme", "castle", 1, &github.PullRequest{State: new("closed")})
 	must(t, err)
 	_, _, err = bob.PullRequests.Merge(ctx, "acme", "castle", 1, "", nil)
 	refused(t, err, 405, "closed")
-	_, _, err = bob.PullRequests.Edit(ctx, "acme", "castle", 1, &github.PullRequest{State: github.String("open")})
+	_, _, err = bob.PullRequests.Edit(ctx, "acme", "castle", 1, &github.PullRequest{State: new("open")})
 	must(t, err)
 	_, _, err = bob.PullRequests.Merge(ctx, "acme", "castle", 1, "", nil)
 	must(t, err)
@@ -323,7 +323,7 @@ func TestRulesetsOverREST(t *testing.T) {
 func TestIssues(t *testing.T) {
 	w := newWorld(t)
 	w.pull("topic")
-	issue, _, err := w.gh.Issues.Create(ctx, "acme", "castle", &github.IssueRequest{Title: github.String("Stop"), Labels: &[]string{"killswitch"}})
+	issue, _, err := w.gh.Issues.Create(ctx, "acme", "castle", &github.IssueRequest{Title: new("Stop"), Labels: &[]string{"killswitch"}})
 	must(t, err)
 	list, _, err := w.gh.Issues.ListByRepo(ctx, "acme", "castle", &github.IssueListByRepoOptions{Labels: []string{"killswitch"}})
 	must(t, err)
@@ -331,7 +331,7 @@ func TestIssues(t *testing.T) {
 	all, _, err := w.gh.Issues.ListByRepo(ctx, "acme", "castle", nil)
 	must(t, err)
 	equal(t, "issues and pull requests", fmt.Sprint(len(all), all[1].IsPullRequest()), "2 true")
-	_, _, err = w.gh.Issues.Edit(ctx, "acme", "castle", issue.GetNumber(), &github.IssueRequest{State: github.String("closed"), Title: github.String("Go")})
+	_, _, err = w.gh.Issues.Edit(ctx, "acme", "castle", issue.GetNumber(), &github.IssueRequest{State: new("closed"), Title: new("Go")})
 	must(t, err)
 	equal(t, "title before", at(w.last("issues", "edited"), "changes", "title", "from"), any("Stop"))
 	equal(t, "closed", at(w.last("issues", "closed"), "issue", "state_reason"), any("completed"))

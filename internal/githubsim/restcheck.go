@@ -78,7 +78,7 @@ func (c *call) filterRuns(sha string) []*checkRun {
 		slices.Reverse(list)
 	}
 	return slices.DeleteFunc(list, func(run *checkRun) bool {
-		return !(wants(c, "check_name", run.name) && wants(c, "status", run.status) && wants(c, "app_id", itoa(run.app.id)))
+		return !wants(c, "check_name", run.name) || !wants(c, "status", run.status) || !wants(c, "app_id", itoa(run.app.id))
 	})
 }
 

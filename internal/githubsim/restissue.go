@@ -41,7 +41,7 @@ func serveIssues(c *call) error {
 	var list []*thread
 	for _, t := range c.repo.threads {
 		wanted := c.wantsState(t.state)
-		for _, name := range strings.Split(c.query.Get("labels"), ",") {
+		for name := range strings.SplitSeq(c.query.Get("labels"), ",") {
 			wanted = wanted && (name == "" || t.labelNamed(name) != nil)
 		}
 		if wanted {

@@ -295,6 +295,7 @@ func serveCollaborator(c *call) error {
 		coarse = roleWrite
 	case roleTriage:
 		coarse = roleRead
+	default: // the others are coarse
 	}
 	user := u.json()
 	user["permissions"] = obj{

@@ -2,6 +2,7 @@ package githubsim
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -144,7 +145,7 @@ func (p *PullRequest) dismissReview(a actor, id int64, message string) error {
 	case message == "":
 		return invalid("PullRequestReview", "message", "missing_field", "")
 	case r.state != "APPROVED" && r.state != "CHANGES_REQUESTED":
-		return unprocessable("Can not dismiss a " + r.json(true)["state"].(string) + " pull request review")
+		return unprocessable("Can not dismiss a " + strings.ToLower(r.state) + " pull request review")
 	}
 	p.touch()
 	r.state = "DISMISSED"

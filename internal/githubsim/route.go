@@ -7,16 +7,15 @@ import (
 
 // route is one endpoint. In a pattern {x} is one segment and {x...} is one or more, in the middle too: branch names have slashes.
 type route struct {
-	method    string
-	segs      []string
-	serve     func(*call) error
-	need      []permission // what an installation must hold: any of them
-	needText  string
-	role      role // what a person must have; finer rules are in the act itself
-	forApp    bool // takes the App's JWT and nothing else
-	appsOnly  bool // an installation's token, no person's
-	usersOnly bool
-	free      bool // takes anything and costs nothing
+	method   string
+	segs     []string
+	serve    func(*call) error
+	need     []permission // what an installation must hold: any of them
+	needText string
+	role     role // what a person must have; finer rules are in the act itself
+	forApp   bool // takes the App's JWT and nothing else
+	appsOnly bool // an installation's token, no person's
+	free     bool // takes anything and costs nothing
 }
 
 type permission struct{ name, level string }
@@ -91,7 +90,7 @@ type option func(*route)
 func needs(list string) option {
 	return func(rt *route) {
 		rt.needText = list
-		for _, one := range strings.Split(list, "; ") {
+		for one := range strings.SplitSeq(list, "; ") {
 			name, level, _ := strings.Cut(one, "=")
 			rt.need = append(rt.need, permission{name, level})
 		}
@@ -101,7 +100,6 @@ func needs(list string) option {
 func withRole(r role) option { return func(rt *route) { rt.role = r } }
 func forApp(rt *route)       { rt.forApp = true }
 func appsOnly(rt *route)     { rt.appsOnly = true }
-func usersOnly(rt *route)    { rt.usersOnly = true }
 func free(rt *route)         { rt.free = true }
 
 // endpoint makes a route from "GET repos/{owner}/{repo}".

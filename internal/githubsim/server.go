@@ -94,7 +94,7 @@ func (s *Sim) newCall(req *http.Request) (*call, error) {
 		c.path = req.URL.Path
 		return c, nil
 	}
-	for _, seg := range strings.Split(below, "/") {
+	for seg := range strings.SplitSeq(below, "/") {
 		plain, err := url.PathUnescape(seg)
 		if err != nil {
 			return nil, err
@@ -157,7 +157,7 @@ func acceptable(accepts []string) bool {
 	if len(accepts) == 0 {
 		return true
 	}
-	for _, kind := range strings.Split(strings.Join(accepts, ","), ",") {
+	for kind := range strings.SplitSeq(strings.Join(accepts, ","), ",") {
 		kind, _, _ = strings.Cut(strings.TrimSpace(kind), ";")
 		if kind == "*/*" || kind == "application/*" || kind == "application/json" || strings.HasPrefix(kind, "application/vnd.github") {
 			return true
@@ -195,8 +195,7 @@ func (c *call) decode(into any) error {
 		return nil
 	}
 	if err := json.Unmarshal(c.body, into); err != nil {
-		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) {
+		if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return refuse(http.StatusUnprocessableEntity, "Invalid request.\n\nFor '%s', %s is not a valid value.", wrongType.Field, wrongType.Value)
 		}
 		return refuse(http.StatusBadRequest, "Problems parsing JSON")

@@ -128,7 +128,8 @@ func (r *Repository) statusJSON(sha string, s *status) obj {
 
 // json is a ruleset; lists leave conditions and rules out.
 func (rs *ruleset) json(s *Sim, whole bool) obj {
-	source, kind, where := "", "Organization", ""
+	kind := "Organization"
+	var source, where string
 	if rs.repo != nil {
 		source, kind = rs.repo.FullName(), "Repository"
 		where = s.api("repos/%s/rulesets/%d", source, rs.id)

@@ -74,20 +74,18 @@ func New(opts Options) *Sim {
 
 // Start is New, listening on a free loopback port. Close stops it.
 func Start(opts Options) (*Sim, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listening for the simulated GitHub: %w", err)
 	}
 	s := New(opts)
 	s.SetURL("http://" + listener.Addr().String())
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	s.work.Add(1)
-	go func() {
-		defer s.work.Done()
+	s.work.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.stop()
 		}
-	}()
+	})
 	return s, nil
 }
 
@@ -161,15 +159,16 @@ type FieldError struct {
 }
 
 func (r *Refusal) Error() string {
-	text := r.Message
+	var text strings.Builder
+	text.WriteString(r.Message)
 	for _, f := range r.Fields {
 		if f.Message != "" {
-			text += ": " + f.Message
+			text.WriteString(": " + f.Message)
 		} else {
-			text += fmt.Sprintf(": %s.%s is %s", f.Resource, f.Field, f.Code)
+			fmt.Fprintf(&text, ": %s.%s is %s", f.Resource, f.Field, f.Code)
 		}
 	}
-	return text
+	return text.String()
 }
 
 func refuse(status int, format string, args ...any) error {

@@ -205,6 +205,12 @@ func (t *thread) setState(a actor, state string) error {
 	if t.repo.roleOf(a) < roleTriage && a.user != t.author {
 		return refuse(http.StatusForbidden, "You do not have permission to close or reopen this.")
 	}
+	t.become(a, state)
+	return nil
+}
+
+// become closes or reopens, whoever it was.
+func (t *thread) become(a actor, state string) {
 	t.touch()
 	t.state = state
 	action := "closed"
@@ -220,7 +226,6 @@ func (t *thread) setState(a actor, state string) error {
 		t.pull.stateChanged(a)
 	}
 	t.emit(a, "", action, obj{})
-	return nil
 }
 
 // Close needs triage, or to be the author.

@@ -124,8 +124,7 @@ func TestPrimaryLimit(t *testing.T) {
 	equal(t, "rate_limit is free", resp2.StatusCode, 200)
 	equal(t, "anonymous limit", at(out, "rate", "limit"), any(60.0))
 	_, _, err = w.gh.Issues.ListByRepo(ctx, "acme", "castle", nil)
-	var limit *github.RateLimitError
-	if !errors.As(err, &limit) {
+	if _, ok := errors.AsType[*github.RateLimitError](err); !ok {
 		t.Fatalf("got %v, want a rate limit error", err)
 	}
 	w.clock.advance(30 * time.Second)
@@ -147,7 +146,7 @@ func TestFaults(t *testing.T) {
 				p := w.pull("topic")
 				w.sim.Inject(githubsim.Fault{Method: "POST", Path: comments, After: after, Status: status, Times: 1, Header: map[string]string{"Retry-After": "7"}})
 				comment := func() error {
-					_, _, err := w.as(w.alice).Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: github.String("hi")})
+					_, _, err := w.as(w.alice).Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: new("hi")})
 					return err
 				}
 				err := comment()

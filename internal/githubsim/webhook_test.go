@@ -3,6 +3,7 @@ package githubsim_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -265,7 +266,7 @@ func TestDeliveryKnobs(t *testing.T) {
 			t.Fatalf("payload is %s", *one.Request.RawPayload)
 		}
 		_, _, err = w.asApp(w.app).Apps.RedeliverHookDelivery(ctx, lost.GetID())
-		if _, accepted := err.(*github.AcceptedError); !accepted { // go-github's word for 202
+		if _, accepted := errors.AsType[*github.AcceptedError](err); !accepted { // go-github's word for 202
 			t.Fatalf("got %v, want 202", err)
 		}
 		w.wait()

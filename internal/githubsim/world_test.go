@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,10 +186,10 @@ func (w *world) events() []string {
 func (w *world) last(event, action string) map[string]any {
 	w.t.Helper()
 	deliveries := w.sim.Deliveries()
-	for i := len(deliveries) - 1; i >= 0; i-- {
-		if deliveries[i].Event == event && deliveries[i].Action == action {
+	for _, deliverie := range slices.Backward(deliveries) {
+		if deliverie.Event == event && deliverie.Action == action {
 			var out map[string]any
-			must(w.t, json.Unmarshal(deliveries[i].Payload, &out))
+			must(w.t, json.Unmarshal(deliverie.Payload, &out))
 			return out
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/gate"
@@ -96,6 +97,15 @@ func TestAuditEntriesInPages(t *testing.T) {
 	if !reflect.DeepEqual(read, d.entries(t)) || len(read) != 5 || !read[0].At.Equal(start) {
 		t.Errorf("read %+v", read)
 	}
+}
+
+// What is sealed is what is kept, whatever precision the caller's clock has.
+func TestChainVerifiesWithFractionsOfAMillisecond(t *testing.T) {
+	d := newDatabase(t)
+	d.clock.pass(1234567 * time.Nanosecond)
+	must(t, d.Audit(t.Context(), audit.Entry{Action: "by the store's clock"}))
+	must(t, d.Audit(t.Context(), audit.Entry{At: start.Add(7 * time.Nanosecond), Action: "by the caller's"}))
+	must(t, audit.Verify(audit.Entry{}, d.entries(t)))
 }
 
 func TestChainVerifiesAcrossReopen(t *testing.T) {

@@ -112,6 +112,30 @@ func TestDeliveriesThatComeAtTheSameTime(t *testing.T) {
 	}
 }
 
+// One delivery that cannot be kept does not keep its neighbours from being kept.
+func TestDeliveryThatSpoilsItsGroup(t *testing.T) {
+	d := newDatabase(t)
+	d.tamper(t, `CREATE TRIGGER refuse BEFORE INSERT ON deliveries WHEN NEW.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'bad'); END`)
+	var all sync.WaitGroup
+	for i := range 40 {
+		all.Go(func() {
+			good := i%4 != 0
+			id := fmt.Sprintf("bad%d", i)
+			if good {
+				id = fmt.Sprintf("good%d", i)
+			}
+			if err := d.Accept(t.Context(), id, "push", pullRequest(7), nil); (err == nil) != good {
+				t.Errorf("%s: %v", id, err)
+			}
+		})
+	}
+	all.Wait()
+	work := d.claim(t)
+	if kept := d.ids(t, work.Key); len(kept) != 30 || work.Want != 30 {
+		t.Errorf("%d deliveries kept and %d wanted, want 30", len(kept), work.Want)
+	}
+}
+
 func TestPayloadsSurvive(t *testing.T) {
 	d := newDatabase(t)
 	random := make([]byte, 1<<20)

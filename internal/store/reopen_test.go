@@ -111,3 +111,18 @@ func TestSurvivesTheDeathOfTheProcess(t *testing.T) {
 	dead.claim(t)
 	must(t, audit.Verify(audit.Entry{}, dead.entries(t)))
 }
+
+// A head is kept as later rather than earlier, and telling it again is nothing
+// new.
+func TestHeadSinceFractionOfAMillisecond(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	request := gate.ApprovalRequest{ID: ref.Key(), Commit: "a", Since: start.Add(time.Nanosecond), Tier: policy.TierAuto}
+	for range 2 {
+		must(t, d.Request(t.Context(), request))
+	}
+	state, err := d.State(t.Context(), ref.Key())
+	must(t, err)
+	if len(state.Heads) != 1 || !state.Heads[0].Since.Equal(start.Add(time.Millisecond)) {
+		t.Errorf("the heads are %+v", state.Heads)
+	}
+}

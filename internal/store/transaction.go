@@ -56,6 +56,9 @@ type member struct {
 // be carried out; it must be such that this does no harm. The context that do is
 // given does not end with ctx.
 func (s *Store) writeGrouped(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m := &member{do: do, result: make(chan error, 1)}
 	s.group.join(m)
 	for {

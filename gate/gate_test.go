@@ -1,0 +1,274 @@
+package gate_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/palantir/go-githubapp/githubapp"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// fixture is a gate on a simulated GitHub, without webhooks: what the gate
+// knows it has read.
+type fixture struct {
+	t      *testing.T
+	github *githubsim.Sim
+	repo   *githubsim.Repository
+	config gate.Config
+	store  *store.Store
+	ref    policy.PullRequestRef
+	pr     *githubsim.PullRequest
+}
+
+// newFixture opens a pull request that needs a peer.
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	sim, err := githubsim.Start(githubsim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	f := &fixture{t: t, github: sim}
+	acme := sim.CreateOrganization("acme")
+	f.repo = acme.CreateRepository("shop", map[string]string{"README.md": "x\n", policy.DefaultPath: "version: 1\n"})
+	for login, role := range map[string]string{"ann": "write", "bob": "write", "lee": "write"} {
+		f.repo.SetRole(sim.CreateUser(login), role)
+	}
+	hook := sim.CreateApp(githubsim.AppSpec{Slug: "portcullis", Permissions: map[string]string{
+		"metadata": "read", "contents": "read", "pull_requests": "read", "checks": "write", "members": "read",
+	}})
+	installation := hook.Install(acme)
+
+	var app githubapp.Config
+	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
+	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
+	client, err := githubapi.New(app, "portcullis-test")
+	f.must(err)
+	f.store, err = store.Open(t.Context(), "sqlite::memory:", time.Now)
+	f.must(err)
+	t.Cleanup(func() { f.must(f.store.Close()) })
+	f.config = gate.Config{
+		GitHub: client, Workflow: f.store, Store: f.store, Now: time.Now, CheckName: "portcullis", PolicyPath: policy.DefaultPath,
+	}
+
+	ann := sim.User("ann")
+	files := map[string]string{}
+	for _, name := range []string{"a", "b", "c"} {
+		files["lib/"+name+".go"] = strings.Repeat("line\n", 25)
+	}
+	_, err = f.repo.Push(ann, "topic", githubsim.Commit{Message: "topic", Files: files})
+	f.must(err)
+	f.pr, err = f.repo.Open(ann, githubsim.PullRequestSpec{Title: "Topic", Head: "topic", Base: "main"})
+	f.must(err)
+	f.ref = policy.PullRequestRef{
+		Repository: policy.Repository{Installation: installation.ID(), ID: f.repo.ID(), Owner: "acme", Name: "shop"}, Number: f.pr.Number(),
+	}
+	return f
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) review(login, state string) {
+	f.t.Helper()
+	_, err := f.pr.Review(f.github.User(login), state, "a review")
+	f.must(err)
+}
+
+func (f *fixture) evaluate(g *gate.Gate) policy.Decision {
+	f.t.Helper()
+	decision, err := g.Evaluate(f.t.Context(), f.ref)
+	f.must(err)
+	return decision
+}
+
+// check is what GitHub shows on the head.
+func (f *fixture) check() string {
+	runs := f.repo.CheckRuns(f.pr.HeadSHA())
+	if len(runs) != 1 {
+		f.t.Fatalf("the head has %d runs, want 1", len(runs))
+	}
+	return runs[0].Status + " " + runs[0].Conclusion
+}
+
+// TestWorkflowStatusIsTheDecisions holds the approval workflow, which is what
+// the App runs on, to the decision: both say the same after each evaluation.
+func TestWorkflowStatusIsTheDecisions(t *testing.T) {
+	f := newFixture(t)
+	g := gate.New(f.config)
+	for _, step := range []struct {
+		name string
+		does func()
+		want policy.ApprovalStatus
+	}{
+		{"opened", func() {}, policy.StatusPending},
+		{"approved by the author", func() { f.must(g.Approve(t.Context(), f.ref, f.vote("ann"))) }, policy.StatusPending},
+		{"approved by a peer", func() { f.review("bob", "APPROVE") }, policy.StatusApproved},
+		{"rejected by another", func() { f.review("lee", "REQUEST_CHANGES") }, policy.StatusRejected},
+		{"the rejection is dismissed", func() {
+			reviews := f.pr.Reviews()
+			f.must(f.pr.DismissReview(f.github.User("bob"), reviews[len(reviews)-1].ID, "settled"))
+		}, policy.StatusApproved},
+		{"pushed to", func() {
+			_, err := f.repo.Push(f.github.User("ann"), "topic", githubsim.Commit{Message: "more", Files: map[string]string{"lib/d.go": "x\n"}})
+			f.must(err)
+		}, policy.StatusPending},
+		{"the peer loses the right to write", func() {
+			f.review("bob", "APPROVE")
+			f.repo.SetRole(f.github.User("bob"), "read")
+		}, policy.StatusPending},
+	} {
+		step.does()
+		decision := f.evaluate(g)
+		status, err := f.store.Status(t.Context(), f.ref.Key())
+		f.must(err)
+		if decision.Status != step.want || status != step.want {
+			t.Errorf("%s: the decision is %s, the workflow %s, want %s", step.name, decision.Status, status, step.want)
+		}
+		if open := decision.Outcome == policy.OutcomeOpen; open != (step.want == policy.StatusApproved) {
+			t.Errorf("%s: the gate is %s", step.name, decision.Outcome)
+		}
+	}
+}
+
+// vote is an approval of the current head, as a command would carry it.
+func (f *fixture) vote(login string) policy.Vote {
+	u := f.github.User(login)
+	return policy.Vote{
+		Source: gate.CommentText(1).Source(0), By: policy.Actor{ID: u.ID(), Login: login, Kind: policy.KindUser},
+		Commit: f.pr.HeadSHA(), At: time.Now(),
+	}
+}
+
+// overtaken is a store that lets something happen once, after an evaluation has
+// decided and before it writes.
+type overtaken struct {
+	gate.Store
+	meanwhile func()
+}
+
+func (o *overtaken) LastPosted(ctx context.Context, ref policy.PullRequestRef) (gate.Posted, error) {
+	if happen := o.meanwhile; happen != nil {
+		o.meanwhile = nil
+		happen()
+	}
+	return o.Store.LastPosted(ctx, ref)
+}
+
+// TestAnOlderDecisionNeverOverwritesANewerOne lets two evaluations overlap. The
+// one that began first and saw less ends last, and must not be what GitHub
+// shows.
+func TestAnOlderDecisionNeverOverwritesANewerOne(t *testing.T) {
+	f := newFixture(t)
+	f.evaluate(gate.New(f.config))
+	slow := f.config
+	slow.Store = &overtaken{Store: f.store, meanwhile: func() {
+		f.review("bob", "APPROVE")
+		if d := f.evaluate(gate.New(f.config)); d.Outcome != policy.OutcomeOpen {
+			t.Fatalf("the newer decision is %s", d.Title())
+		}
+	}}
+	if d := f.evaluate(gate.New(slow)); d.Outcome != policy.OutcomeWaiting {
+		t.Fatalf("the older decision is %s", d.Title())
+	}
+	if got := f.check(); got != "completed success" {
+		t.Errorf("the check is %s", got)
+	}
+	last, err := f.store.LastPosted(t.Context(), f.ref)
+	f.must(err)
+	if last.Decision.Outcome != policy.OutcomeOpen || last.Generation != 3 {
+		t.Errorf("generation %d is kept, %s", last.Generation, last.Decision.Title())
+	}
+}
+
+// TestUnchangedCostsNothing evaluates twice: the second time GitHub answers
+// from what we have, and nothing is written.
+func TestUnchangedCostsNothing(t *testing.T) {
+	f := newFixture(t)
+	g := gate.New(f.config)
+	f.review("bob", "APPROVE")
+	f.evaluate(g)
+	f.github.ResetRequests()
+	f.evaluate(g)
+	for _, r := range f.github.Requests() {
+		if r.Method != "GET" || r.Billed {
+			t.Errorf("%s %s was billed (%d)", r.Method, r.Path, r.Status)
+		}
+	}
+}
+
+// TestAMergeGroupThatNamesNoPullRequestIsClosed answers what it cannot
+// understand.
+func TestAMergeGroupThatNamesNoPullRequestIsClosed(t *testing.T) {
+	f := newFixture(t)
+	group := gate.MergeGroup{Repository: f.ref.Repository, HeadSHA: f.pr.HeadSHA(), HeadRef: "refs/heads/gh-readonly-queue/main/what"}
+	f.must(gate.New(f.config).EvaluateMergeGroup(t.Context(), group))
+	if got := f.check(); got != "completed failure" {
+		t.Errorf("the check is %s", got)
+	}
+}
+
+func TestMergeGroupPullRequest(t *testing.T) {
+	for ref, want := range map[string]int{
+		"refs/heads/gh-readonly-queue/main/pr-104-0123456789abcdef":     104,
+		"gh-readonly-queue/release/v1/pr-7-abc":                         7,
+		"refs/heads/gh-readonly-queue/main/pr-x-abc":                    0,
+		"refs/heads/pr-7-abc":                                           0,
+		"refs/heads/gh-readonly-queue/main/pr-99999999999999999999-abc": 0,
+	} {
+		got, ok := gate.MergeGroup{HeadRef: ref}.PullRequest()
+		if got.Number != want || ok != (want != 0) {
+			t.Errorf("%s is %d, %t", ref, got.Number, ok)
+		}
+	}
+}
+
+// TestAReusedLoginIsNobody votes as an account whose login belongs to another
+// account by now.
+func TestAReusedLoginIsNobody(t *testing.T) {
+	f := newFixture(t)
+	g := gate.New(f.config)
+	vote := f.vote("bob")
+	vote.By.ID++
+	f.must(g.Approve(t.Context(), f.ref, vote))
+	d := f.evaluate(g)
+	if d.Outcome == policy.OutcomeOpen || len(d.Discounted) != 1 {
+		t.Errorf("the gate is %s, %+v", d.Outcome, d.Discounted)
+	}
+}
+
+// TestAnApprovalThatIsRenewedStillExpires approves again when the first approval
+// is about to expire: the check says the same, but holds longer, and then ends.
+func TestAnApprovalThatIsRenewedStillExpires(t *testing.T) {
+	f := newFixture(t)
+	now := time.Now()
+	f.config.Now = func() time.Time { return now }
+	g := gate.New(f.config)
+	f.review("bob", "APPROVE")
+	first := f.evaluate(g)
+	f.review("bob", "APPROVE")
+	renewed := f.evaluate(g)
+	if !renewed.ReviewAt.After(first.ReviewAt) || renewed.Title() != first.Title() {
+		t.Fatalf("renewing moves the end from %s to %s", first.ReviewAt, renewed.ReviewAt)
+	}
+	last, err := f.store.LastPosted(t.Context(), f.ref)
+	f.must(err)
+	if !last.Decision.ReviewAt.Equal(renewed.ReviewAt) {
+		t.Errorf("the end that is kept is %s, want %s", last.Decision.ReviewAt, renewed.ReviewAt)
+	}
+	now = renewed.ReviewAt
+	if d := f.evaluate(g); d.Outcome != policy.OutcomeWaiting || d.Status != policy.StatusExpired {
+		t.Errorf("after its end the approval leaves the gate %s (%s)", d.Outcome, d.Status)
+	}
+}
