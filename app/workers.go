@@ -150,7 +150,6 @@ func (w *workers) do(ctx context.Context, work store.Work) {
 	if err != nil {
 		w.log.Error().Err(err).Str("work", work.Key).Msg("the end of work could not be recorded; it will be done again")
 		w.pause(ctx)
-		w.store.Release(work)
 	}
 }
 

@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -202,7 +203,7 @@ func TestUnchangedCostsNothing(t *testing.T) {
 	f.github.ResetRequests()
 	f.evaluate(g)
 	for _, r := range f.github.Requests() {
-		if r.Method != "GET" || r.Billed {
+		if r.Method != http.MethodGet || r.Billed {
 			t.Errorf("%s %s was billed (%d)", r.Method, r.Path, r.Status)
 		}
 	}

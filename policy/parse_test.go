@@ -247,3 +247,19 @@ func TestFaultsAreAnError(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestManualExamples: what the manual shows as a policy file is one.
+func TestManualExamples(t *testing.T) {
+	manual, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := strings.Split(string(manual), "```yaml\n")[1:]
+	if len(examples) == 0 {
+		t.Error("the manual has no example")
+	}
+	for _, example := range examples {
+		content, _, _ := strings.Cut(example, "```")
+		mustParse(t, content)
+	}
+}
