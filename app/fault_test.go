@@ -175,3 +175,21 @@ func TestLostRepeatedAndReorderedDeliveries(t *testing.T) {
 		t.Errorf("%d comments, want bob's and one answer", n)
 	}
 }
+
+// TestAPushThatNobodyToldUsOf shows a reviewer one commit and then puts another
+// in its place, with the webhooks of both pushes lost.
+func TestAPushThatNobodyToldUsOf(t *testing.T) {
+	tw := newTestWorld(t)
+	pr := tw.opened("ann", "search", searchFiles())
+	first := pr.HeadSHA()
+	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(d githubsim.Delivery) bool { return d.Event != "issue_comment" }})
+	_, err := tw.shop.Push(tw.github.User("ann"), "search", githubsim.Commit{Message: "nice", Files: map[string]string{"catalogue/nice.go": "package catalogue\n"}})
+	tw.must(err)
+	tw.comment(pr, "bob", "/approve")
+	tw.wantMerge(pr, false)
+	_, err = tw.shop.ForcePush(tw.github.User("ann"), "search", first)
+	tw.must(err)
+	tw.comment(pr, "lee", "/tier")
+	tw.wantCheck(pr, waitingForPeer)
+	tw.wantMerge(pr, false)
+}

@@ -178,27 +178,48 @@ func (e *UnknownCommitError) Error() string {
 
 const fullSHALength = 40
 
-// bind replaces a commit named by its first digits with the full one. An
-// abbreviation is never kept: a commit with the same beginning can be made.
+// bind finds out which commit a vote is about, as far as that is known when it
+// is recorded.
 func (g *Gate) bind(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) (policy.Vote, error) {
-	if vote.Commit == "" || len(vote.Commit) >= fullSHALength {
+	if len(vote.Commit) >= fullSHALength {
 		return vote, nil
 	}
 	state, err := g.Workflow.State(ctx, ref.Key())
 	if err != nil {
-		return vote, fmt.Errorf("look up commit %s on %s: %w", vote.Commit, ref, err)
+		return vote, fmt.Errorf("look up what %s on %s is about: %w", vote.Source, ref, err)
 	}
+	if vote.Commit != "" {
+		vote.Commit, err = state.expand(vote.Commit)
+		return vote, err
+	}
+	pr, err := g.GitHub.PullRequest(ctx, ref)
+	if err != nil {
+		return vote, err
+	}
+	if !state.hadHead(pr.HeadSHA) {
+		// A push that nobody told us of: it may have come before the vote or after.
+		vote.Commit = policy.UnknownCommit
+	}
+	return vote, nil
+}
+
+// expand returns the one head that begins so. An abbreviation is never kept: a
+// commit with the same beginning can be made.
+func (s ApprovalState) expand(abbreviation string) (string, error) {
 	var found []string
-	for _, head := range state.Heads {
-		if strings.HasPrefix(head.SHA, vote.Commit) && !slices.Contains(found, head.SHA) {
+	for _, head := range s.Heads {
+		if strings.HasPrefix(head.SHA, abbreviation) && !slices.Contains(found, head.SHA) {
 			found = append(found, head.SHA)
 		}
 	}
 	if len(found) != 1 {
-		return vote, &UnknownCommitError{vote.Commit}
+		return "", &UnknownCommitError{abbreviation}
 	}
-	vote.Commit = found[0]
-	return vote, nil
+	return found[0], nil
+}
+
+func (s ApprovalState) hadHead(sha string) bool {
+	return slices.ContainsFunc(s.Heads, func(h policy.Head) bool { return h.SHA == sha })
 }
 
 // ReviewSource names the vote that a review's state carries.

@@ -44,7 +44,7 @@ func (in Input) discountApproval(vote Vote, requirement Requirement, standing St
 		return vote.By.String() + " is the author"
 	case !rules.Committers && snapshot.committed(vote.By):
 		return vote.By.String() + " committed to it"
-	case commit == "":
+	case commit == "" || commit == UnknownCommit:
 		return "it is not known which commit " + vote.By.String() + " saw; say /approve " + shortSHA(snapshot.PullRequest.HeadSHA)
 	case commit != snapshot.PullRequest.HeadSHA:
 		return fmt.Sprintf("given for %s, the head is now %s", shortSHA(commit), shortSHA(snapshot.PullRequest.HeadSHA))

@@ -90,11 +90,11 @@ func (d Decision) writeVotes(b *strings.Builder) {
 	}
 	b.WriteString("\n### Approvals\n\n| who | verdict | commit | counts |\n|---|---|---|---|\n")
 	row := func(v Vote, counts string) {
-		commit := shortSHA(v.Commit)
-		if commit == "" {
-			commit = "as seen"
+		commit := "as seen"
+		if v.Commit != "" {
+			commit = "`" + shortSHA(v.Commit) + "`"
 		}
-		fmt.Fprintf(b, "| %s | %s | `%s` | %s |\n", plain(v.By.String()), v.Verdict, commit, plain(counts))
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", plain(v.By.String()), v.Verdict, commit, plain(counts))
 	}
 	for _, v := range d.Rejections {
 		row(v, "holds the gate closed"+reasonOf(v))

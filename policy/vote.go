@@ -46,6 +46,10 @@ type Vote struct {
 	Reason string
 }
 
+// UnknownCommit is the commit of a vote of which it cannot be known any more what
+// its giver saw. It equals no commit.
+const UnknownCommit = "unknown"
+
 // Head is a commit that was a pull request's head from Since on. Since is
 // GitHub's clock and may be late, never early: an approval between the push and
 // Since counts for the older head, which is the safe direction.
