@@ -180,6 +180,14 @@ func TestCommandsAreAnswered(t *testing.T) {
 			}
 		})
 	}
+	t.Run("so many and no more", func(t *testing.T) {
+		crowded := tw.opened("ann", "search-1", searchFilesWith("one"))
+		tw.comment(crowded, "bob", strings.Repeat("/tier\n\n", 20))
+		replies := crowded.Comments()[1:]
+		if n := len(replies); n != 11 || !strings.HasPrefix(replies[n-1].Body, "@bob Only the first 10 commands") {
+			t.Errorf("%d replies", n)
+		}
+	})
 	t.Run("nothing in a quote, and nothing by a bot", func(t *testing.T) {
 		fresh := tw.opened("ann", "search-2", searchFilesWith("two"))
 		tw.comment(fresh, "bob", "> /approve\n\nNo.")
@@ -198,8 +206,8 @@ func TestCommandsAreAnswered(t *testing.T) {
 				refused++
 			}
 		}
-		if refused != 5 {
-			t.Errorf("%d refusals of bob are recorded, want 5", refused)
+		if refused != 6 {
+			t.Errorf("%d refusals of bob are recorded, want 6", refused)
 		}
 	})
 }

@@ -18,6 +18,10 @@ const (
 	reactionRefused = "confused"
 )
 
+// maxCommands is how many commands of one text are carried out: each costs calls
+// to GitHub, and anybody may comment.
+const maxCommands = 10
+
 // speech is a text by a person that may hold commands.
 type speech struct {
 	about policy.PullRequestRef
@@ -50,6 +54,9 @@ func (d *Door) obey(ctx context.Context, s speech) error {
 		return err
 	}
 	for i, command := range commands {
+		if i == maxCommands {
+			return d.give(ctx, s, i, command, answer{refused: fmt.Sprintf("Only the first %d commands of a comment are carried out.", maxCommands)})
+		}
 		answer, err := d.carryOut(ctx, s, i, command)
 		if err != nil {
 			return fmt.Errorf("carry out /%s in %s: %w", command.Verb, s.text, err)

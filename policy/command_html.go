@@ -18,7 +18,7 @@ type openElements struct {
 
 var enclosing = func() map[string]bool {
 	names := map[string]bool{}
-	for _, name := range strings.Fields(`a b blockquote code dd del details dl dt em h1 h2 h3 h4 h5 h6 i ins kbd li
+	for name := range strings.FieldsSeq(`a b blockquote code dd del details dl dt em h1 h2 h3 h4 h5 h6 i ins kbd li
 		ol pre q s samp strike strong sub summary sup table tbody td tfoot th thead tr tt ul var`) {
 		names[name] = true
 	}

@@ -133,6 +133,7 @@ func (r *reader) plainTokens(tokens token.Tokens) bool {
 		case token.DirectiveType:
 			r.token(tk, "directives are not supported; remove the line")
 			return false
+		default: // what a plain file consists of
 		}
 		if documents.another(tk) {
 			r.token(tk, "the file has several documents; keep one")
@@ -181,6 +182,7 @@ func (n *nesting) after(tk *token.Token) int {
 		n.brackets--
 	case token.SequenceEntryType, token.MappingKeyType:
 		n.dashes++
+	default: // the others do not nest
 	}
 	return max(n.brackets, n.dashes)
 }

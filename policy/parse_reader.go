@@ -73,12 +73,12 @@ func (r *reader) wrong(v value, format string, args ...any) {
 }
 
 // lacking notes a fault at the value's name: something in it is missing.
-func (r *reader) lacking(v value, format string, args ...any) {
+func (r *reader) lacking(v value, message string) {
 	at := v.key
 	if at == nil {
 		at = v.at()
 	}
-	r.faultAt(v, at, format, args...)
+	r.faultAt(v, at, "%s", message)
 }
 
 func (r *reader) faultAt(v value, at *token.Token, format string, args ...any) {
@@ -269,15 +269,16 @@ func (r *reader) boolean(v value, to *bool) {
 // unlimited is the highest number of a field that has no bound of its own.
 const unlimited = math.MaxInt32
 
-func (r *reader) number(v value, lowest, highest int, to *int) {
+// number reads a whole number from 1 to highest.
+func (r *reader) number(v value, highest int, to *int) {
 	n, ok := wholeNumber(v.node)
 	switch {
-	case ok && n >= lowest && n <= highest:
+	case ok && n >= 1 && n <= highest:
 		*to = n
 	case highest == unlimited:
-		r.wrong(v, "must be a whole number of %d or more, not %s", lowest, describe(v.node))
+		r.wrong(v, "must be a whole number of 1 or more, not %s", describe(v.node))
 	default:
-		r.wrong(v, "must be a whole number from %d to %d, not %s", lowest, highest, describe(v.node))
+		r.wrong(v, "must be a whole number from 1 to %d, not %s", highest, describe(v.node))
 	}
 }
 

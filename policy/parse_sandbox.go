@@ -40,8 +40,8 @@ func (r *reader) image(v value, to *string) {
 
 func (r *reader) constraints(v value, to *SandboxConstraints) {
 	r.mapping(v,
-		field{"memory_mb", func(v value) { r.number(v, 1, unlimited, &to.MemoryMB) }},
-		field{"cpu_percent", func(v value) { r.number(v, 1, unlimited, &to.CPUPercent) }},
+		field{"memory_mb", func(v value) { r.number(v, unlimited, &to.MemoryMB) }},
+		field{"cpu_percent", func(v value) { r.number(v, unlimited, &to.CPUPercent) }},
 		field{"network", func(v value) { r.choice(v, &to.Network, "none", "egress-only", "full") }},
 		field{"timeout", func(v value) { r.duration(v, &to.Timeout) }},
 		field{"allowed_paths", func(v value) { to.AllowedPaths = r.list(v, exactly, r.absolutePath) }},

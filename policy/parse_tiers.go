@@ -32,7 +32,7 @@ func (r *reader) tiers(v value, to map[ApprovalTier]Requirement) {
 func (r *reader) requirement(v value) Requirement {
 	var to Requirement
 	given := r.mapping(v,
-		field{"approvals", func(v value) { r.number(v, 1, maxApprovals, &to.Approvals) }},
+		field{"approvals", func(v value) { r.number(v, maxApprovals, &to.Approvals) }},
 		field{"from", func(v value) { to.From = r.who(v) }},
 	)
 	if given != nil && !given["approvals"] {
@@ -110,7 +110,7 @@ func (r *reader) killSwitch(v value, to *KillSwitchRules) {
 // release reads who may lift the switch: a selection with a number beside it.
 func (r *reader) release(v value) Requirement {
 	to := Requirement{Approvals: 1}
-	r.selection(v, &to.From, field{"approvals", func(v value) { r.number(v, 1, maxApprovals, &to.Approvals) }})
+	r.selection(v, &to.From, field{"approvals", func(v value) { r.number(v, maxApprovals, &to.Approvals) }})
 	return to
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // PolicyFile is the policy file, `.github/portcullis.yml` on the base branch, as
-// [ParseFile] returns it: every field filled in, by the file or by the default
+// [ParsePolicyFile] returns it: every field filled in, by the file or by the default
 // policy. The type is the manual of the format.
 type PolicyFile struct {
 	// Classify says what makes a change sensitive or complex.
@@ -147,7 +147,7 @@ type ApprovalRules struct {
 	// Agents: may bots and agents approve.
 	Agents bool
 	OnPush OnPush
-	// ExpiresAfter is how long an approval counts; zero: for ever.
+	// ExpiresAfter is how long an approval counts; never zero in a parsed file.
 	ExpiresAfter time.Duration
 }
 

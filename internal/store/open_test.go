@@ -42,8 +42,7 @@ func TestOpenFaults(t *testing.T) {
 				must(t, opened.Close())
 				t.Fatal("it was opened")
 			}
-			var fault *store.OpenError
-			if !errors.As(err, &fault) {
+			if _, ok := errors.AsType[*store.OpenError](err); !ok {
 				t.Errorf("the error is a %T", err)
 			}
 			if strings.ContainsAny(err.Error(), "\n") || strings.Contains(err.Error(), "hunter2") {
