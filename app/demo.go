@@ -59,7 +59,7 @@ func (w *world) invite(ctx context.Context, out io.Writer) error {
 		"ann has opened acme/shop#1. In another terminal:",
 		"",
 		"  # see what the check says",
-		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/commits/search/check-runs",
+		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/commits/search/check-runs | grep -E '\"(status|conclusion|title)\":'",
 		"  # try to merge: GitHub refuses",
 		"  curl -s -X PUT -H 'Authorization: Bearer " + token("ann") + "' " + api + pull + "/merge",
 		"  # approve as bob, in a comment or in a review",

@@ -125,7 +125,7 @@ func (g *Gate) recordSeen(ctx context.Context, s policy.Snapshot) (ApprovalState
 		return ApprovalState{}, err
 	}
 	for _, review := range s.Reviews {
-		if err := g.RecordReview(ctx, pr.Ref, review); err != nil {
+		if err := g.RecordReview(ctx, pr.Ref, review, policy.Actor{}); err != nil {
 			return ApprovalState{}, err
 		}
 	}

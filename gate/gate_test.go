@@ -273,3 +273,22 @@ func TestAnApprovalThatIsRenewedStillExpires(t *testing.T) {
 		t.Errorf("after its end the approval leaves the gate %s (%s)", d.Outcome, d.Status)
 	}
 }
+
+// TestReconsiderHeadWritesTheCheckAnew asks for all checks on a commit, as
+// "re-run all checks" does.
+func TestReconsiderHeadWritesTheCheckAnew(t *testing.T) {
+	f := newFixture(t)
+	g := gate.New(f.config)
+	f.must(f.store.Evaluate(t.Context(), f.ref))
+	f.evaluate(g)
+	before := f.repo.CheckRuns(f.pr.HeadSHA())[0].Updates
+	f.must(g.ReconsiderHead(t.Context(), f.ref.Repository, f.pr.HeadSHA()))
+	if n, err := f.store.Backlog(t.Context()); err != nil || n != 1 {
+		t.Errorf("%d pieces of work are due, %v", n, err)
+	}
+	f.evaluate(g)
+	if after := f.repo.CheckRuns(f.pr.HeadSHA())[0].Updates; after != before+1 {
+		t.Errorf("the run was updated %d times, want once", after-before)
+	}
+	f.must(g.ReconsiderHead(t.Context(), f.ref.Repository, "a commit nobody knows"))
+}

@@ -62,7 +62,7 @@ func (w *MemoryApprovalWorkflow) record(id string, vote policy.Vote) error {
 }
 
 // Withdraw takes back what came, or will still come, from the source.
-func (w *MemoryApprovalWorkflow) Withdraw(_ context.Context, id, source string) error {
+func (w *MemoryApprovalWorkflow) Withdraw(_ context.Context, id, source string, _ policy.Actor) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	state, ok := w.requests[id]

@@ -53,8 +53,9 @@ func (g *Gate) ensureRequest(ctx context.Context, ref policy.PullRequestRef) err
 
 // RecordReview records what a review says: an approval, a rejection, or, once
 // it is dismissed, nothing any more. A comment is no verdict and leaves an
-// earlier one as it is.
-func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, review policy.Review) error {
+// earlier one as it is. sender is who submitted or dismissed it, the zero Actor
+// if that is not known.
+func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, review policy.Review, sender policy.Actor) error {
 	vote := policy.Vote{Source: ReviewSource(review.ID), By: review.By, Commit: review.Commit, At: review.SubmittedAt}
 	switch review.State {
 	case policy.ReviewApproved:
@@ -62,7 +63,7 @@ func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, revi
 	case policy.ReviewChangesRequested:
 		return g.Reject(ctx, ref, vote)
 	case policy.ReviewDismissed:
-		return g.withdraw(ctx, ref, vote.Source)
+		return g.withdraw(ctx, ref, vote.Source, sender)
 	default:
 		return nil
 	}
@@ -101,7 +102,7 @@ func (g *Gate) Unapprove(ctx context.Context, ref policy.PullRequestRef, vote po
 	if err := g.Approve(ctx, ref, vote); err != nil {
 		return err
 	}
-	return g.withdraw(ctx, ref, vote.Source)
+	return g.withdraw(ctx, ref, vote.Source, vote.By)
 }
 
 // WithdrawText takes back the votes that a text carried, because it was edited
@@ -119,15 +120,15 @@ func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text
 		if !text.carries(vote.Source) || (vote.Verdict == policy.VerdictReject && vote.By.ID != by.ID) {
 			continue
 		}
-		if err := g.withdraw(ctx, ref, vote.Source); err != nil {
+		if err := g.withdraw(ctx, ref, vote.Source, by); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (g *Gate) withdraw(ctx context.Context, ref policy.PullRequestRef, source string) error {
-	if err := g.Workflow.Withdraw(ctx, ref.Key(), source); err != nil {
+func (g *Gate) withdraw(ctx context.Context, ref policy.PullRequestRef, source string, by policy.Actor) error {
+	if err := g.Workflow.Withdraw(ctx, ref.Key(), source, by); err != nil {
 		return fmt.Errorf("withdraw %s on %s: %w", source, ref, err)
 	}
 	return nil

@@ -59,8 +59,9 @@ type ApprovalWorkflow interface {
 	Reject(ctx context.Context, id string, vote policy.Vote) error
 	// Withdraw takes back what came from the source, or, if nothing has yet, what
 	// will still come. It leaves the person without a verdict and does not bring
-	// back an older vote of theirs.
-	Withdraw(ctx context.Context, id, source string) error
+	// back an older vote of theirs. by is who took it back, the zero Actor if that
+	// is not known.
+	Withdraw(ctx context.Context, id, source string, by policy.Actor) error
 	// Status counts the votes.
 	Status(ctx context.Context, id string) (ApprovalStatus, error)
 	// State returns the request and its votes uncounted.

@@ -47,7 +47,7 @@ func (d pullRequestReviewEvent) Handle(ctx context.Context, _, _ string, payload
 	if e.GetAction() == "edited" {
 		return d.config.Gate.WithdrawText(ctx, ref, gate.ReviewText(review.ID), actor(e.GetSender()))
 	}
-	if err := d.config.Gate.RecordReview(ctx, ref, review); err != nil {
+	if err := d.config.Gate.RecordReview(ctx, ref, review, actor(e.GetSender())); err != nil {
 		return err
 	}
 	if e.GetAction() == "dismissed" {

@@ -18,6 +18,9 @@ func (c *call) encode() {
 		var buf bytes.Buffer
 		enc := json.NewEncoder(&buf)
 		enc.SetEscapeHTML(false)
+		if strings.HasPrefix(c.req.UserAgent(), "curl/") {
+			enc.SetIndent("", "  ") // as GitHub does for people
+		}
 		if err := enc.Encode(c.out); err != nil {
 			panic("githubsim: encoding an answer: " + err.Error()) // answers are made of maps, strings and numbers
 		}

@@ -85,7 +85,7 @@ func (s *Store) record(ctx context.Context, id string, vote policy.Vote) error {
 	err := gate.ValidateVote(vote)
 	if err == nil {
 		vote.At = atEarliest(vote.At)
-		err = s.changeVotes(ctx, id, func(state gate.ApprovalState) []policy.Vote { return state.WithVote(vote) })
+		err = s.changeVotes(ctx, id, nil, func(state gate.ApprovalState) []policy.Vote { return state.WithVote(vote) })
 	}
 	if err != nil {
 		return fmt.Errorf("record the vote %s on %s: %w", vote.Source, id, err)
@@ -95,8 +95,8 @@ func (s *Store) record(ctx context.Context, id string, vote policy.Vote) error {
 
 // Withdraw takes back what came, or will still come, from the source, and
 // writes that to the audit chain.
-func (s *Store) Withdraw(ctx context.Context, id, source string) error {
-	err := s.changeVotes(ctx, id, func(state gate.ApprovalState) []policy.Vote { return state.WithoutVote(source) })
+func (s *Store) Withdraw(ctx context.Context, id, source string, by policy.Actor) error {
+	err := s.changeVotes(ctx, id, &by, func(state gate.ApprovalState) []policy.Vote { return state.WithoutVote(source) })
 	if err != nil {
 		return fmt.Errorf("withdraw the vote %s on %s: %w", source, id, err)
 	}
@@ -104,8 +104,9 @@ func (s *Store) Withdraw(ctx context.Context, id, source string) error {
 }
 
 // changeVotes keeps those votes that change made different, each with an audit
-// entry. It writes nothing if there are none.
-func (s *Store) changeVotes(ctx context.Context, id string, change func(gate.ApprovalState) []policy.Vote) error {
+// entry that names by, or, if by is nil, the voter. It writes nothing if there
+// are none.
+func (s *Store) changeVotes(ctx context.Context, id string, by *policy.Actor, change func(gate.ApprovalState) []policy.Vote) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		state, err := approvalState(ctx, tx, id)
 		if err != nil {
@@ -118,7 +119,7 @@ func (s *Store) changeVotes(ctx context.Context, id string, change func(gate.App
 			if err := putVote(ctx, tx, id, position, vote); err != nil {
 				return err
 			}
-			if err := s.appendAudit(ctx, tx, voteEntry(s.now(), state.Request.Subject, vote)); err != nil {
+			if err := s.appendAudit(ctx, tx, voteEntry(s.now(), state.Request.Subject, vote, by)); err != nil {
 				return err
 			}
 		}
@@ -134,8 +135,11 @@ func sameVote(a, b policy.Vote) bool {
 
 // voteEntry tells what was recorded, not what was asked for: an approval whose
 // source was withdrawn before is recorded as withdrawn.
-func voteEntry(now time.Time, subject string, vote policy.Vote) audit.Entry {
-	entry := audit.Entry{At: now, Actor: vote.By.String(), ActorID: vote.By.ID, Subject: subject, Commit: vote.Commit, Detail: "by " + vote.Source}
+func voteEntry(now time.Time, subject string, vote policy.Vote, by *policy.Actor) audit.Entry {
+	if by == nil {
+		by = &vote.By
+	}
+	entry := audit.Entry{At: now, Actor: by.String(), ActorID: by.ID, Subject: subject, Commit: vote.Commit, Detail: "by " + vote.Source}
 	switch vote.Verdict {
 	case policy.VerdictApprove:
 		entry.Action = "approval.approve"
@@ -143,6 +147,7 @@ func voteEntry(now time.Time, subject string, vote policy.Vote) audit.Entry {
 		entry.Action = "approval.reject"
 	default:
 		entry.Action = "approval.withdraw"
+		entry.Detail = vote.Source + " of " + vote.By.String()
 	}
 	if vote.Reason != "" {
 		entry.Detail += ": " + vote.Reason

@@ -31,8 +31,8 @@ func TestEveryFactIsAudited(t *testing.T) {
 		"portcullis 0 approval.request acme/shop#7 a: team-lead: 2 approvals",
 		"alice 1 approval.approve acme/shop#7 a: by review:1",
 		"bob 2 approval.reject acme/shop#7 : by comment:1:0: no tests",
-		"bob 2 approval.withdraw acme/shop#7 : by comment:1:0: no tests",
-		"unknown account 0 approval.withdraw acme/shop#7 : by comment:2:0",
+		"lee 99 approval.withdraw acme/shop#7 : comment:1:0 of bob: no tests",
+		"lee 99 approval.withdraw acme/shop#7 : comment:2:0 of unknown account",
 		"bob 2 command.refused acme/shop#7 : /approve: bob is the author",
 		"portcullis 0 decision.waiting acme/shop#7 a: ",
 	}
@@ -72,10 +72,23 @@ func TestRequestIsAuditedWhenItAsksForSomethingElse(t *testing.T) {
 func TestVoteFromWithdrawnSourceIsAuditedAsWithdrawn(t *testing.T) {
 	d, ref := newDatabase(t), pullRequest(7)
 	must(t, d.Request(t.Context(), gate.ApprovalRequest{ID: ref.Key(), Subject: ref.String(), Commit: "a", Since: start, Tier: policy.TierAuto}))
-	must(t, d.Withdraw(t.Context(), ref.Key(), "review:1"))
+	must(t, d.Withdraw(t.Context(), ref.Key(), "review:1", lee))
 	must(t, d.Approve(t.Context(), ref.Key(), vote("review:1", "alice", "a", 1)))
 	entries := d.entries(t)
 	if last := entries[len(entries)-1]; last.Action != "approval.withdraw" || last.Actor != "alice" {
+		t.Errorf("the last entry is %+v", last)
+	}
+}
+
+// TestAWithdrawalIsAuditedUnderWhoMadeIt deletes somebody else's comment: the
+// trail names who did it, and whose vote went.
+func TestAWithdrawalIsAuditedUnderWhoMadeIt(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	must(t, d.Request(t.Context(), gate.ApprovalRequest{ID: ref.Key(), Subject: ref.String(), Commit: "a", Since: start, Tier: policy.TierAuto}))
+	must(t, d.Approve(t.Context(), ref.Key(), vote("comment:1:0", "alice", "a", 1)))
+	must(t, d.Withdraw(t.Context(), ref.Key(), "comment:1:0", lee))
+	entries := d.entries(t)
+	if last := entries[len(entries)-1]; last.Action != "approval.withdraw" || last.Actor != "lee" || last.ActorID != lee.ID || last.Detail != "comment:1:0 of alice" {
 		t.Errorf("the last entry is %+v", last)
 	}
 }

@@ -111,7 +111,9 @@ func (p *pair) reject(t *rapid.T) {
 
 func (p *pair) withdraw(t *rapid.T) {
 	id, source := p.id(t), anyVote.Draw(t, "vote").Source
-	p.both(t, func(w gate.ApprovalWorkflow) error { return w.Withdraw(context.Background(), id, source) })
+	p.both(t, func(w gate.ApprovalWorkflow) error {
+		return w.Withdraw(context.Background(), id, source, policy.Actor{})
+	})
 }
 
 func (p *pair) both(t *rapid.T, do func(gate.ApprovalWorkflow) error) {

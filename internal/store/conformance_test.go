@@ -73,7 +73,7 @@ func (w workflow) reject(source, login string, second int) {
 
 func (w workflow) withdraw(source string) {
 	w.Helper()
-	must(w.T, w.Withdraw(w.Context(), id, source))
+	must(w.T, w.Withdraw(w.Context(), id, source, policy.Actor{}))
 }
 
 func (w workflow) is(want gate.ApprovalStatus) {
@@ -103,7 +103,7 @@ var scenarios = []struct {
 		for what, err := range map[string]error{
 			"approve":  w.Approve(ctx, id, vote("review:1", "alice", "a", 1)),
 			"reject":   w.Reject(ctx, id, vote("review:1", "alice", "a", 1)),
-			"withdraw": w.Withdraw(ctx, id, "review:1"),
+			"withdraw": w.Withdraw(ctx, id, "review:1", policy.Actor{}),
 			"status":   status,
 			"state":    state,
 		} {

@@ -17,6 +17,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start is when every test begins.
 var start = time.Date(2026, time.November, 23, 9, 0, 0, 0, time.UTC)
 
+// lee is somebody who takes back what others said.
+var lee = policy.Actor{ID: 99, Login: "lee", Kind: policy.KindUser}
+
 // clock is a time that passes when it is told to.
 type clock struct {
 	mu  sync.Mutex

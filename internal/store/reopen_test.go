@@ -27,9 +27,9 @@ func (d *database) live(t *testing.T, ref policy.PullRequestRef) gate.Posted {
 	rejection := vote("comment:1:0", "bob", "", 2)
 	rejection.Reason = "no tests"
 	must(t, d.Reject(ctx, ref.Key(), rejection))
-	must(t, d.Withdraw(ctx, ref.Key(), "comment:1:0"))
-	must(t, d.Withdraw(ctx, ref.Key(), "comment:1:0"))
-	must(t, d.Withdraw(ctx, ref.Key(), "comment:2:0"))
+	must(t, d.Withdraw(ctx, ref.Key(), "comment:1:0", lee))
+	must(t, d.Withdraw(ctx, ref.Key(), "comment:1:0", lee))
+	must(t, d.Withdraw(ctx, ref.Key(), "comment:2:0", lee))
 	must(t, d.Audit(ctx, audit.Entry{Actor: "bob", ActorID: 2, Action: "command.refused", Subject: ref.String(), Detail: "/approve: bob is the author"}))
 	must(t, d.Accept(ctx, "done", "pull_request", ref, []byte("1")))
 	must(t, d.Accept(ctx, "undone", "pull_request", ref, []byte("2")))

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// invitation is a line of `demo` that is meant to be pasted.
+var invitation = regexp.MustCompile(`^  curl -s (?:-X (\w+) )?-H 'Authorization: (Bearer \w+)' (\S+)(?: -d '(.*)')?`)
+
+// TestDemoInvitesToWhatWorks runs `demo` and does what it says one can try.
+func TestDemoInvitesToWhatWorks(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, in := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		code := Main(ctx, []string{"demo"}, Stdio{Out: in, Err: io.Discard})
+		_ = in.Close()
+		ended <- code
+	}()
+	var lines []string
+	for scanner := bufio.NewScanner(out); scanner.Scan(); {
+		lines = append(lines, scanner.Text())
+		if strings.HasPrefix(scanner.Text(), "Ctrl-C") {
+			break
+		}
+	}
+	var statuses []int
+	for _, line := range lines {
+		if match := invitation.FindStringSubmatch(line); match != nil {
+			statuses = append(statuses, paste(t, match[1], match[2], match[3], match[4]))
+		}
+	}
+	if want := []int{200, 405, 201, 200, 201}; !slices.Equal(statuses, want) {
+		t.Errorf("GitHub answered %v, want %v\n%s", statuses, want, strings.Join(lines, "\n"))
+	}
+	stop()
+	if code := <-ended; code != exitOK {
+		t.Errorf("demo ended with %d", code)
+	}
+}
+
+func paste(t *testing.T, method, authorization, url, body string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", authorization)
+	r.Header.Set("User-Agent", "curl/8.0")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	_, _ = io.Copy(io.Discard, response.Body)
+	http.DefaultClient.CloseIdleConnections()
+	return response.StatusCode
+}
