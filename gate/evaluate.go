@@ -21,8 +21,8 @@ var errMoved = errors.New("the pull request changed while it was being read")
 // Evaluate decides the pull request and holds its check to the decision. An
 // error means that something could not be read or written: the check then says
 // closed, or stays as strict as it was, and the caller tries again. The
-// decision returned is the one that was posted; it is the zero, closed Decision
-// for a pull request that is no longer open.
+// decision returned is the one that was posted; nothing is posted for a pull
+// request that is no longer open, and the decision is closed.
 func (g *Gate) Evaluate(ctx context.Context, ref policy.PullRequestRef) (policy.Decision, error) {
 	generation, err := g.Store.NextGeneration(ctx, ref)
 	if err != nil {
@@ -34,7 +34,7 @@ func (g *Gate) Evaluate(ctx context.Context, ref policy.PullRequestRef) (policy.
 		return decision, errors.Join(fmt.Errorf("evaluate %s: %w", ref, err), g.post(ctx, ref, generation, decision))
 	}
 	if !pr.Open {
-		return policy.Decision{}, nil
+		return policy.Closed(pr.HeadSHA, "the pull request is not open"), nil
 	}
 	if err := g.post(ctx, ref, generation, decision); err != nil {
 		return decision, fmt.Errorf("evaluate %s: %w", ref, err)

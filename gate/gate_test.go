@@ -235,17 +235,42 @@ func TestMergeGroupPullRequest(t *testing.T) {
 	}
 }
 
-// TestAReusedLoginIsNobody votes as an account whose login belongs to another
-// account by now.
-func TestAReusedLoginIsNobody(t *testing.T) {
-	f := newFixture(t)
-	g := gate.New(f.config)
-	vote := f.vote("bob")
-	vote.By.ID++
-	f.must(g.Approve(t.Context(), f.ref, vote))
-	d := f.evaluate(g)
-	if d.Outcome == policy.OutcomeOpen || len(d.Discounted) != 1 {
-		t.Errorf("the gate is %s, %+v", d.Outcome, d.Discounted)
+// TestAnAccountIsItsNumber lets people change their names, take the names of
+// others, and leave: a vote is the account's, whatever it is called.
+func TestAnAccountIsItsNumber(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		happens func(f *fixture)
+		want    policy.Outcome
+	}{
+		{"the approver is renamed", func(f *fixture) { f.github.User("bob").Rename("robert") }, policy.OutcomeOpen},
+		{"the approver is renamed and somebody without rights takes the name", func(f *fixture) {
+			f.github.User("bob").Rename("robert")
+			f.github.CreateUser("bob")
+		}, policy.OutcomeOpen},
+		{"the approver loses the right and somebody with it takes the name", func(f *fixture) {
+			f.repo.SetRole(f.github.User("bob"), "read")
+			f.github.User("bob").Rename("robert")
+			f.repo.SetRole(f.github.CreateUser("bob"), "admin")
+		}, policy.OutcomeWaiting},
+		{"the approver's account is deleted", func(f *fixture) { f.github.User("bob").Delete() }, policy.OutcomeWaiting},
+		{"somebody else's account is deleted, with a review by it", func(f *fixture) {
+			f.review("lee", "APPROVE")
+			f.github.User("lee").Delete()
+		}, policy.OutcomeOpen},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			g := gate.New(f.config)
+			f.review("bob", "APPROVE")
+			if d := f.evaluate(g); d.Outcome != policy.OutcomeOpen {
+				t.Fatalf("before it the gate is %s", d.Title())
+			}
+			c.happens(f)
+			if d := f.evaluate(g); d.Outcome != c.want {
+				t.Errorf("the gate is %s: %s, %+v", d.Outcome, d.Title(), d.Discounted)
+			}
+		})
 	}
 }
 

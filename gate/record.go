@@ -57,6 +57,14 @@ func (g *Gate) ensureRequest(ctx context.Context, ref policy.PullRequestRef) err
 // if that is not known.
 func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, review policy.Review, sender policy.Actor) error {
 	vote := policy.Vote{Source: ReviewSource(review.ID), By: review.By, Commit: review.Commit, At: review.SubmittedAt}
+	if vote.Commit == "" {
+		// GitHub forgets the commit when it is gone; the time does not tell it.
+		vote.Commit = policy.UnknownCommit
+	}
+	if !review.By.Known() && review.State != policy.ReviewDismissed {
+		// The account was deleted. What it said before that was recorded when it did.
+		return nil
+	}
 	switch review.State {
 	case policy.ReviewApproved:
 		return g.Approve(ctx, ref, vote)
@@ -182,7 +190,7 @@ const fullSHALength = 40
 // bind finds out which commit a vote is about, as far as that is known when it
 // is recorded.
 func (g *Gate) bind(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) (policy.Vote, error) {
-	if len(vote.Commit) >= fullSHALength {
+	if len(vote.Commit) >= fullSHALength || vote.Commit == policy.UnknownCommit {
 		return vote, nil
 	}
 	state, err := g.Workflow.State(ctx, ref.Key())

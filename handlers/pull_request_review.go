@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -55,6 +56,6 @@ func (d pullRequestReviewEvent) Handle(ctx context.Context, _, _ string, payload
 	}
 	return d.obey(ctx, speech{
 		about: ref, by: review.By, text: gate.ReviewText(review.ID), body: e.GetReview().GetBody(),
-		at: review.SubmittedAt, commit: review.Commit,
+		at: review.SubmittedAt, commit: cmp.Or(review.Commit, policy.UnknownCommit),
 	})
 }

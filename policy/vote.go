@@ -60,13 +60,13 @@ type Head struct {
 
 // CommitAt returns the commit that was the head at the time t, or "" if that
 // is not known. Times have a precision of one second, so a head that arrived in
-// the very second t does not count, unless it was the first.
+// the very second t does not count.
 func CommitAt(heads []Head, t time.Time) string {
 	sorted := slices.Clone(heads)
 	slices.SortStableFunc(sorted, func(a, b Head) int { return a.Since.Compare(b.Since) })
 	commit := ""
-	for i, head := range sorted {
-		if head.Since.Before(t) || (i == 0 && head.Since.Equal(t)) {
+	for _, head := range sorted {
+		if head.Since.Before(t) {
 			commit = head.SHA
 		}
 	}

@@ -16,7 +16,7 @@ func TestCommitAt(t *testing.T) {
 	}{
 		{"nothing known", nil, 10, ""},
 		{"before the first head", history, 9, ""},
-		{"in the second in which the pull request was opened", history, 10, "a"},
+		{"in the second in which the pull request was opened", history, 10, ""},
 		{"after the first head", history, 19, "a"},
 		{"in the second of a push: the older head", history, 20, "a"},
 		{"after the push", history, 21, "b"},

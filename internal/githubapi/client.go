@@ -107,10 +107,13 @@ func failed(err error, format string, args ...any) error {
 }
 
 func statusOf(err error) int {
+	var ours *Error
 	var response *github.ErrorResponse
 	var limit *github.RateLimitError
 	var abuse *github.AbuseRateLimitError
 	switch {
+	case errors.As(err, &ours):
+		return ours.Status
 	case errors.As(err, &response) && response.Response != nil:
 		return response.Response.StatusCode
 	case errors.As(err, &limit), errors.As(err, &abuse):

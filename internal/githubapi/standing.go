@@ -17,11 +17,10 @@ func (c *Client) Standing(ctx context.Context, repository policy.Repository, per
 	if err != nil {
 		return policy.Standing{}, err
 	}
-	permission, err := permission(ctx, client, repository, person)
-	if err != nil {
+	person, standing, err := current(ctx, client, repository, person)
+	if err != nil || !person.Known() {
 		return policy.Standing{}, err
 	}
-	standing := policy.Standing{Permission: permission}
 	for _, team := range teams {
 		member, err := isMember(ctx, client, team, person)
 		if err != nil {
@@ -34,24 +33,50 @@ func (c *Client) Standing(ctx context.Context, repository policy.Repository, per
 	return standing, nil
 }
 
-// permission asks for the role by login, which is all that GitHub offers, and
-// believes the answer only if it is about the same account: a login that was
-// given up can belong to somebody else by now.
-func permission(ctx context.Context, client *github.Client, repository policy.Repository, person policy.Actor) (policy.Permission, error) {
-	level, _, err := client.Repositories.GetPermissionLevel(ctx, repository.Owner, repository.Name, person.Login)
+// current asks for the role of the person, and for the login they have now.
+// GitHub offers the role by login alone, but a login can be given up and taken
+// by somebody else: an answer counts only for the same account. Nobody is
+// returned for an account that does not exist any more.
+func current(ctx context.Context, client *github.Client, repository policy.Repository, person policy.Actor) (policy.Actor, policy.Standing, error) {
+	level, err := permissionLevel(ctx, client, repository, person)
+	if err == nil && level.GetUser().GetID() == person.ID {
+		return person, policy.Standing{Permission: role(level)}, nil
+	}
+	if err != nil && !isNotFound(err) {
+		return policy.Actor{}, policy.Standing{}, err
+	}
+	account, _, err := client.Users.GetByID(ctx, person.ID)
+	if isNotFound(err) {
+		return policy.Actor{}, policy.Standing{}, nil
+	}
 	if err != nil {
-		return policy.PermissionNone, failed(err, "read what %s may do in %s", person, repository)
+		return policy.Actor{}, policy.Standing{}, failed(err, "read the account of %s", person)
+	}
+	person.Login = account.GetLogin()
+	level, err = permissionLevel(ctx, client, repository, person)
+	if err != nil {
+		return policy.Actor{}, policy.Standing{}, err
 	}
 	if level.GetUser().GetID() != person.ID {
-		return policy.PermissionNone, nil
+		return policy.Actor{}, policy.Standing{}, &Error{Operation: "read what " + person.Login + " may do in " + repository.String() + ", who changed their name just now"}
 	}
-	// role_name tells maintain from write and triage from read; a custom role's
-	// name is not known here, and permission then has the role it extends.
-	if role, ok := policy.ParsePermission(level.GetUser().GetRoleName()); ok {
-		return role, nil
+	return person, policy.Standing{Permission: role(level)}, nil
+}
+
+func permissionLevel(ctx context.Context, client *github.Client, repository policy.Repository, person policy.Actor) (*github.RepositoryPermissionLevel, error) {
+	level, _, err := client.Repositories.GetPermissionLevel(ctx, repository.Owner, repository.Name, person.Login)
+	return level, failed(err, "read what %s may do in %s", person, repository)
+}
+
+// role tells maintain from write and triage from read by the role's name. A
+// custom role's name is not known here; permission then has the role it
+// extends.
+func role(level *github.RepositoryPermissionLevel) policy.Permission {
+	if named, ok := policy.ParsePermission(level.GetUser().GetRoleName()); ok {
+		return named
 	}
-	role, _ := policy.ParsePermission(level.GetPermission())
-	return role, nil
+	coarse, _ := policy.ParsePermission(level.GetPermission())
+	return coarse
 }
 
 // UnknownTeamError is returned for a team that does not exist or that the App

@@ -14,6 +14,8 @@ type account struct {
 	login string
 	id    int64
 	kind  string // User, Bot or Organization
+	// deleted accounts are shown as null.
+	deleted bool
 }
 
 // User is a person or a bot.
@@ -46,7 +48,7 @@ func (s *Sim) CreateOrganization(login string) *Organization {
 	defer s.mu.Unlock()
 	s.mustBeFree(login)
 	o := &Organization{
-		account: account{s, login, s.id(), "Organization"},
+		account: account{sim: s, login: login, id: s.id(), kind: "Organization"},
 		members: map[int64]*User{}, owners: map[int64]bool{}, teams: map[string]*Team{},
 	}
 	s.orgs[strings.ToLower(login)] = o
@@ -79,7 +81,7 @@ func (s *Sim) createUser(login, kind string, id int64) *User {
 	if id == 0 {
 		id = s.id()
 	}
-	u := &User{account: account{s, login, id, kind}, token: "ghp_" + randomHex(18)}
+	u := &User{account: account{sim: s, login: login, id: id, kind: kind}, token: "ghp_" + randomHex(18)}
 	s.users[strings.ToLower(login)] = u
 	s.tokens[u.token] = &token{value: u.token, user: u}
 	return u
@@ -100,6 +102,26 @@ func (a *account) ID() int64 { return a.id }
 
 // Token is a personal access token: over REST it acts as this user. It never expires.
 func (u *User) Token() string { return u.token }
+
+// Rename gives the account another login; the old one is free for somebody else.
+func (u *User) Rename(login string) {
+	u.sim.mu.Lock()
+	defer u.sim.mu.Unlock()
+	u.sim.mustBeFree(login)
+	delete(u.sim.users, strings.ToLower(u.login))
+	u.login = login
+	u.sim.users[strings.ToLower(login)] = u
+}
+
+// Delete takes the account away. What it wrote stays and is by nobody: GitHub
+// answers with a user of null.
+func (u *User) Delete() {
+	u.sim.mu.Lock()
+	defer u.sim.mu.Unlock()
+	delete(u.sim.users, strings.ToLower(u.login))
+	delete(u.sim.tokens, u.token)
+	u.deleted = true
+}
 
 // AddMember makes u a member; membership is active at once.
 func (o *Organization) AddMember(u *User) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,6 +27,15 @@ func serveAccount(c *call) error {
 	}
 	if o := c.sim.orgs[login]; o != nil {
 		return c.reply(http.StatusOK, o.json())
+	}
+	return notFound()
+}
+
+func serveAccountByID(c *call) error {
+	for _, u := range c.sim.users {
+		if strconv.FormatInt(u.id, 10) == c.params["id"] {
+			return c.reply(http.StatusOK, u.json())
+		}
 	}
 	return notFound()
 }

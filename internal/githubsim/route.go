@@ -126,6 +126,7 @@ func appRoutes() []route {
 		endpoint("GET rate_limit", serveRateLimit, free),
 		endpoint("GET user", serveUser),
 		endpoint("GET users/{user}", serveAccount),
+		endpoint("GET user/{id}", serveAccountByID),
 		endpoint("GET app", serveApp, forApp),
 		endpoint("GET app/installations", serveInstallations, forApp),
 		endpoint("GET app/installations/{id}", serveInstallation, forApp),

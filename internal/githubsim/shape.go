@@ -39,6 +39,9 @@ func (s *Sim) api(format string, args ...any) string {
 }
 
 func (a *account) json() obj {
+	if a.deleted {
+		return nil
+	}
 	if a.kind == "Organization" {
 		return obj{
 			"login": a.login, "id": a.id, "node_id": nodeID("O", a.id), "type": a.kind, "site_admin": false,
