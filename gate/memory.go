@@ -95,34 +95,3 @@ func (w *MemoryApprovalWorkflow) State(_ context.Context, id string) (ApprovalSt
 	state.Heads, state.Votes = slices.Clone(state.Heads), slices.Clone(state.Votes)
 	return state, nil
 }
-
-// WithVote returns the votes with this one recorded. One source has one vote;
-// recorded again it is the same, except that a withdrawn source stays
-// withdrawn. The commit that a vote was first recorded for is kept: GitHub may
-// point a review at another commit later.
-func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
-	votes := slices.Clone(s.Votes)
-	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == vote.Source })
-	if i < 0 {
-		return append(votes, vote)
-	}
-	if votes[i].By.Known() {
-		vote.Commit = votes[i].Commit
-	}
-	if votes[i].Verdict == policy.VerdictWithdrawn {
-		vote.Verdict = policy.VerdictWithdrawn
-	}
-	votes[i] = vote
-	return votes
-}
-
-// WithoutVote returns the votes with what came from the source withdrawn.
-func (s ApprovalState) WithoutVote(source string) []policy.Vote {
-	votes := slices.Clone(s.Votes)
-	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == source })
-	if i < 0 {
-		return append(votes, policy.Vote{Source: source, Verdict: policy.VerdictWithdrawn})
-	}
-	votes[i].Verdict = policy.VerdictWithdrawn
-	return votes
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -210,25 +209,6 @@ func (g *Gate) bind(ctx context.Context, ref policy.PullRequestRef, vote policy.
 		vote.Commit = policy.UnknownCommit
 	}
 	return vote, nil
-}
-
-// expand returns the one head that begins so. An abbreviation is never kept: a
-// commit with the same beginning can be made.
-func (s ApprovalState) expand(abbreviation string) (string, error) {
-	var found []string
-	for _, head := range s.Heads {
-		if strings.HasPrefix(head.SHA, abbreviation) && !slices.Contains(found, head.SHA) {
-			found = append(found, head.SHA)
-		}
-	}
-	if len(found) != 1 {
-		return "", &UnknownCommitError{abbreviation}
-	}
-	return found[0], nil
-}
-
-func (s ApprovalState) hadHead(sha string) bool {
-	return slices.ContainsFunc(s.Heads, func(h policy.Head) bool { return h.SHA == sha })
 }
 
 // ReviewSource names the vote that a review's state carries.

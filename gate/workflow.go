@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/portcullis-app/portcullis/policy"
@@ -32,15 +31,6 @@ type ApprovalRequest struct {
 	Excluded map[int64]string
 	// ExpiresAfter is how long an approval counts; zero: for ever.
 	ExpiresAfter time.Duration
-}
-
-// ApprovalState is a request with all that was answered to it.
-type ApprovalState struct {
-	Request ApprovalRequest
-	// Heads are the commits that were up for approval, and since when.
-	Heads []policy.Head
-	// Votes are all votes in the order in which they were recorded.
-	Votes []policy.Vote
 }
 
 // ApprovalWorkflow records who was asked to approve what, and what they
@@ -90,83 +80,4 @@ func ValidateVote(vote policy.Vote) error {
 	default:
 		return nil
 	}
-}
-
-// Status counts the votes as of now: the rule that every implementation of
-// [ApprovalWorkflow] follows.
-func (s ApprovalState) Status(now time.Time) ApprovalStatus {
-	if !s.Request.Tier.Known() {
-		return policy.StatusPending
-	}
-	return policy.Ballot{
-		Required:     s.Request.Required,
-		Votes:        s.Votes,
-		Discount:     s.discount,
-		ExpiresAfter: s.Request.ExpiresAfter,
-		Now:          now,
-	}.Count().Status
-}
-
-func (s ApprovalState) discount(vote policy.Vote) string {
-	if why, excluded := s.Request.Excluded[vote.By.ID]; excluded {
-		return why
-	}
-	if vote.Verdict == policy.VerdictReject {
-		return ""
-	}
-	commit := vote.Commit
-	if commit == "" {
-		commit = policy.CommitAt(s.Heads, vote.At)
-	}
-	if commit != s.Request.Commit || commit == "" {
-		return "given for another commit"
-	}
-	return ""
-}
-
-// Observe returns the state with the request's commit added to the heads and
-// the request brought up to date: the rule that every implementation of
-// [ApprovalWorkflow.Request] follows. Changed says whether anything is new.
-func (s ApprovalState) Observe(request ApprovalRequest) (next ApprovalState, changed bool) {
-	next = ApprovalState{Request: request, Heads: s.Heads, Votes: s.Votes}
-	newest := newestHead(s.Heads)
-	switch {
-	case request.Commit == newest.SHA:
-		next.Request.Since = newest.Since
-		if request.Since.Before(newest.Since) {
-			// It has been up for longer than was known.
-			next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
-		}
-	case request.Since.Before(newest.Since):
-		// Late news of an older head: keep what is being asked.
-		next.Request = s.Request
-		next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
-	default:
-		next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
-	}
-	return next, len(next.Heads) != len(s.Heads) || !sameRequest(next.Request, s.Request)
-}
-
-func newestHead(heads []policy.Head) policy.Head {
-	var newest policy.Head
-	for _, head := range heads {
-		if !head.Since.Before(newest.Since) {
-			newest = head
-		}
-	}
-	return newest
-}
-
-func addHead(heads []policy.Head, head policy.Head) []policy.Head {
-	for _, known := range heads {
-		if known.SHA == head.SHA && known.Since.Equal(head.Since) {
-			return heads
-		}
-	}
-	return append(append([]policy.Head(nil), heads...), head)
-}
-
-func sameRequest(a, b ApprovalRequest) bool {
-	return a.ID == b.ID && a.Subject == b.Subject && a.Commit == b.Commit && a.Since.Equal(b.Since) && a.Tier == b.Tier &&
-		a.Required == b.Required && a.ExpiresAfter == b.ExpiresAfter && maps.Equal(a.Excluded, b.Excluded)
 }
