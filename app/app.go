@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (a *App) URL() string {
 }
 
 func (a *App) webhookURL() string {
-	base := a.config.Server.PublicURL
+	base := strings.TrimSuffix(a.config.Server.PublicURL, "/")
 	if base == "" {
 		base = a.URL()
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,19 @@ func TestConfigFaults(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), field) {
 				t.Errorf("%s is not told: %v", field, err)
 			}
+		}
+	})
+	t.Run("a port that is taken", func(t *testing.T) {
+		taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = taken.Close() }()
+		path := writeConfig(t, strings.Replace(validConfig(), "port: 0", "address: 127.0.0.1\n  port: "+strings.Split(taken.Addr().String(), ":")[1], 1)+
+			"database: {url: \"sqlite::memory:\"}\n")
+		var errs bytes.Buffer
+		if code := Main(t.Context(), []string{"serve", "--config", path}, Stdio{Out: &errs, Err: &errs}); code != exitError || !strings.Contains(errs.String(), "address already in use") {
+			t.Errorf("exit %d: %s", code, errs.String())
 		}
 	})
 	t.Run("no file", func(t *testing.T) {
