@@ -193,3 +193,34 @@ func TestAPushThatNobodyToldUsOf(t *testing.T) {
 	tw.wantCheck(pr, waitingForPeer)
 	tw.wantMerge(pr, false)
 }
+
+// TestADeletionThatIsDeliveredBeforeTheComment lets GitHub tell first that a
+// comment was deleted, or edited, and then that it was made.
+func TestADeletionThatIsDeliveredBeforeTheComment(t *testing.T) {
+	for name, change := range map[string]func(*testWorld, *githubsim.PullRequest, int64) error{
+		"deleted": func(tw *testWorld, pr *githubsim.PullRequest, id int64) error {
+			return pr.DeleteComment(tw.github.User("bob"), id)
+		},
+		"edited": func(tw *testWorld, pr *githubsim.PullRequest, id int64) error {
+			return pr.EditComment(tw.github.User("bob"), id, "never mind")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tw := newTestWorld(t)
+			pr := tw.opened("ann", "search", searchFiles())
+			tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Hold: func(d githubsim.Delivery) bool { return d.Action == "created" }})
+			comment, err := pr.Comment(tw.github.User("bob"), "/approve")
+			tw.must(err)
+			tw.must(change(tw, pr, comment.ID))
+			tw.settled()
+			tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{})
+			tw.github.ReleaseHeld(nil)
+			tw.settled()
+			tw.wantCheck(pr, waitingForPeer)
+			tw.wantMerge(pr, false)
+			if stuck, err := tw.server.store.Stuck(t.Context()); err != nil || len(stuck) != 0 {
+				t.Errorf("work is stuck: %+v, %v", stuck, err)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,14 +115,20 @@ func (g *Gate) Unapprove(ctx context.Context, ref policy.PullRequestRef, vote po
 
 // WithdrawText takes back the votes that a text carried, because it was edited
 // or deleted. An approval goes whoever did it. A rejection stands unless its
-// owner did it, so that nobody lifts a veto by tidying up.
-func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text Text, by policy.Actor) error {
-	state, err := g.Workflow.State(ctx, ref.Key())
-	if errors.Is(err, ErrUnknownRequest) {
-		return nil
+// owner did it, so that nobody lifts a veto by tidying up. If nothing of the
+// text has been heard yet and it held commands, what it still brings is
+// withdrawn as it comes: GitHub may deliver the news in any order.
+func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text Text, heldCommands bool, by policy.Actor) error {
+	if err := g.ensureRequest(ctx, ref); err != nil {
+		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
 	}
+	state, err := g.Workflow.State(ctx, ref.Key())
 	if err != nil {
 		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
+	}
+	heard := slices.ContainsFunc(state.Votes, func(v policy.Vote) bool { return text.carries(v.Source) })
+	if !heard && heldCommands {
+		return g.withdraw(ctx, ref, string(text), by)
 	}
 	for _, vote := range state.Votes {
 		if !text.carries(vote.Source) || (vote.Verdict == policy.VerdictReject && vote.By.ID != by.ID) {
@@ -226,4 +233,14 @@ func ReviewText(reviewID int64) Text { return Text(fmt.Sprintf("review-text:%d",
 // Source names the vote that the index-th command of the text carries.
 func (t Text) Source(index int) string { return fmt.Sprintf("%s:%d", t, index) }
 
-func (t Text) carries(source string) bool { return strings.HasPrefix(source, string(t)+":") }
+func (t Text) carries(source string) bool { return textOf(source) == string(t) }
+
+// textOf is the text that a command's vote stands in; it names nothing for the
+// vote of a review's state.
+func textOf(source string) string {
+	end := strings.LastIndex(source, ":")
+	if end < 0 {
+		return ""
+	}
+	return source[:end]
+}

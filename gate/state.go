@@ -98,11 +98,15 @@ func sameRequest(a, b ApprovalRequest) bool {
 }
 
 // WithVote returns the votes with this one recorded. One source has one vote;
-// recorded again it is the same, except that a withdrawn source stays
-// withdrawn. The commit that a vote was first recorded for is kept: GitHub may
-// point a review at another commit later.
+// recorded again it is the same, except that what was withdrawn stays
+// withdrawn, be it the source itself or the text it stands in. The commit that
+// a vote was first recorded for is kept: GitHub may point a review at another
+// commit later.
 func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
 	votes := slices.Clone(s.Votes)
+	if s.isWithdrawn(vote.Source) || s.isWithdrawn(textOf(vote.Source)) {
+		vote.Verdict = policy.VerdictWithdrawn
+	}
 	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == vote.Source })
 	if i < 0 {
 		return append(votes, vote)
@@ -110,11 +114,14 @@ func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
 	if votes[i].By.Known() {
 		vote.Commit = votes[i].Commit
 	}
-	if votes[i].Verdict == policy.VerdictWithdrawn {
-		vote.Verdict = policy.VerdictWithdrawn
-	}
 	votes[i] = vote
 	return votes
+}
+
+func (s ApprovalState) isWithdrawn(source string) bool {
+	return slices.ContainsFunc(s.Votes, func(v policy.Vote) bool {
+		return v.Source == source && v.Verdict == policy.VerdictWithdrawn
+	})
 }
 
 // WithoutVote returns the votes with what came from the source withdrawn.

@@ -43,6 +43,8 @@ type answer struct {
 	reply string
 }
 
+func holdsCommands(text string) bool { return len(policy.ParseCommands(text)) > 0 }
+
 // obey carries out the commands of a text one after the other, each answered.
 // Bots and the App itself never command.
 func (d *Door) obey(ctx context.Context, s speech) error {

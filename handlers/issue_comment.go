@@ -27,7 +27,7 @@ func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, bool, 
 	}
 	switch e.GetAction() {
 	case "created":
-		return ref, len(policy.ParseCommands(e.GetComment().GetBody())) > 0, nil
+		return ref, holdsCommands(e.GetComment().GetBody()), nil
 	case "edited", "deleted":
 		return ref, true, nil
 	default:
@@ -48,7 +48,8 @@ func (d issueCommentEvent) Handle(ctx context.Context, _, _ string, payload []by
 	}
 	text := gate.CommentText(e.GetComment().GetID())
 	if e.GetAction() != "created" {
-		return d.config.Gate.WithdrawText(ctx, ref, text, actor(e.GetSender()))
+		held := holdsCommands(e.GetComment().GetBody()) || holdsCommands(e.GetChanges().GetBody().GetFrom())
+		return d.config.Gate.WithdrawText(ctx, ref, text, held, actor(e.GetSender()))
 	}
 	return d.obey(ctx, speech{
 		about: ref, by: actor(e.GetComment().GetUser()), text: text, body: e.GetComment().GetBody(),

@@ -46,16 +46,24 @@ func (d pullRequestReviewEvent) Handle(ctx context.Context, _, _ string, payload
 		Commit: e.GetReview().GetCommitID(), SubmittedAt: e.GetReview().GetSubmittedAt().UTC(),
 	}
 	if e.GetAction() == "edited" {
-		return d.config.Gate.WithdrawText(ctx, ref, gate.ReviewText(review.ID), actor(e.GetSender()))
+		return d.withdrawText(ctx, ref, e)
 	}
 	if err := d.config.Gate.RecordReview(ctx, ref, review, actor(e.GetSender())); err != nil {
 		return err
 	}
 	if e.GetAction() == "dismissed" {
-		return d.config.Gate.WithdrawText(ctx, ref, gate.ReviewText(review.ID), actor(e.GetSender()))
+		return d.withdrawText(ctx, ref, e)
 	}
 	return d.obey(ctx, speech{
 		about: ref, by: review.By, text: gate.ReviewText(review.ID), body: e.GetReview().GetBody(),
 		at: review.SubmittedAt, commit: cmp.Or(review.Commit, policy.UnknownCommit),
 	})
+}
+
+// withdrawText takes back the commands in the review's text. What an edited text
+// said before, its payload does not tell.
+func (d pullRequestReviewEvent) withdrawText(ctx context.Context, ref policy.PullRequestRef, e *github.PullRequestReviewEvent) error {
+	edited := e.GetAction() == "edited"
+	held := edited || holdsCommands(e.GetReview().GetBody())
+	return d.config.Gate.WithdrawText(ctx, ref, gate.ReviewText(e.GetReview().GetID()), held, actor(e.GetSender()))
 }

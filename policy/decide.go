@@ -173,7 +173,7 @@ func (d Decision) VoteOutcome(source string) (counts bool, why string) {
 	if d.Fault != "" {
 		return false, d.Fault
 	}
-	return false, "a later verdict of the same person replaced it"
+	return false, "it was taken back, or replaced by a later verdict of the same person"
 }
 
 func (p PolicySource) describe() string {

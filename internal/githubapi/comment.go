@@ -12,13 +12,16 @@ import (
 )
 
 // React puts a reaction on a comment; a second one of the same kind changes
-// nothing.
+// nothing, and neither does one on a comment that was deleted.
 func (c *Client) React(ctx context.Context, repository policy.Repository, commentID int64, reaction string) error {
 	client, err := c.rest(repository)
 	if err != nil {
 		return err
 	}
 	_, _, err = client.Reactions.CreateIssueCommentReaction(ctx, repository.Owner, repository.Name, commentID, reaction)
+	if isNotFound(err) {
+		return nil
+	}
 	return failed(err, "react to comment %d of %s", commentID, repository)
 }
 

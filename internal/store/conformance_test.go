@@ -191,6 +191,15 @@ var scenarios = []struct {
 		w.reject("review:1", "alice", 1)
 		w.is(policy.StatusPending)
 	}},
+	{"a text that was withdrawn brings nothing", func(w workflow) {
+		w.ask("a", 0)
+		w.withdraw("comment:1")
+		w.approve("comment:1:0", "alice", "a", 1)
+		w.approve("comment:1:1", "alice", "a", 1)
+		w.is(policy.StatusPending)
+		w.approve("comment:10:0", "alice", "a", 2)
+		w.is(policy.StatusApproved)
+	}},
 	{"a vote keeps the commit it was first recorded for", func(w workflow) {
 		w.ask("a", 0)
 		w.approve("review:1", "alice", "a", 1)
