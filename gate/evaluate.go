@@ -46,15 +46,14 @@ func (g *Gate) Evaluate(ctx context.Context, ref policy.PullRequestRef) (policy.
 // also with an error, so that its head can be closed.
 func (g *Gate) decide(ctx context.Context, ref policy.PullRequestRef) (policy.PullRequest, policy.Decision, error) {
 	var pr policy.PullRequest
+	var decision policy.Decision
+	var err error
 	for range maxLooks {
-		decision, seen, err := g.look(ctx, ref)
-		pr = seen
-		if errors.Is(err, errMoved) {
-			continue
+		if decision, pr, err = g.look(ctx, ref); !errors.Is(err, errMoved) {
+			break
 		}
-		return pr, decision, err
 	}
-	return pr, policy.Decision{}, errMoved
+	return pr, decision, err
 }
 
 // look takes one whole look at the pull request and judges what it saw. A
@@ -89,6 +88,9 @@ func (g *Gate) read(ctx context.Context, pr policy.PullRequest) (policy.Input, e
 	reads.Go(func() (err error) { in.Policy, err = g.policy(readCtx, pr); return err })
 	if err := reads.Wait(); err != nil {
 		return in, err
+	}
+	if in.Snapshot.Torn() {
+		return in, fmt.Errorf("%w: %s", errMoved, in.Snapshot.Incomplete())
 	}
 	if in.Policy.Fault != nil && in.Snapshot.Touches(g.PolicyPath) {
 		content, err := g.GitHub.Content(ctx, pr.Ref.Repository, g.PolicyPath, pr.HeadSHA)

@@ -317,3 +317,38 @@ func TestReconsiderHeadWritesTheCheckAnew(t *testing.T) {
 	}
 	f.must(g.ReconsiderHead(t.Context(), f.ref.Repository, "a commit nobody knows"))
 }
+
+// lagging is a GitHub whose list of commits is behind for a number of readings.
+type lagging struct {
+	gate.GitHub
+	readings int
+}
+
+func (l *lagging) Commits(ctx context.Context, ref policy.PullRequestRef) ([]policy.Commit, error) {
+	commits, err := l.GitHub.Commits(ctx, ref)
+	if l.readings--; l.readings >= 0 && len(commits) > 0 {
+		commits = commits[:len(commits)-1]
+	}
+	return commits, err
+}
+
+// TestATornReadingIsReadAgain gives the gate lists that do not belong together,
+// as GitHub does right after a push.
+func TestATornReadingIsReadAgain(t *testing.T) {
+	f := newFixture(t)
+	lag := &lagging{GitHub: f.config.GitHub, readings: 1}
+	f.config.GitHub = lag
+	g := gate.New(f.config)
+	if d := f.evaluate(g); d.Outcome != policy.OutcomeWaiting || d.Fault != "" {
+		t.Errorf("after one torn reading the gate is %s: %s", d.Outcome, d.Title())
+	}
+	lag.readings = 100
+	d, err := g.Evaluate(t.Context(), f.ref)
+	if err == nil || d.Outcome != policy.OutcomeClosed || !strings.Contains(d.Title(), "GitHub lists 0 of the 1 commits") {
+		t.Errorf("torn for good, the gate is %s: %s (%v)", d.Outcome, d.Title(), err)
+	}
+	lag.readings = 0
+	if d := f.evaluate(g); d.Outcome != policy.OutcomeWaiting {
+		t.Errorf("then the gate is %s: %s", d.Outcome, d.Title())
+	}
+}

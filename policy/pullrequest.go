@@ -123,19 +123,31 @@ type Snapshot struct {
 	Reviews     []Review
 }
 
+// GitHub lists no more files and commits of a pull request than these.
+const (
+	maxListedFiles   = 3000
+	maxListedCommits = 250
+)
+
 // Incomplete says in one sentence why the snapshot cannot be trusted to show
-// the whole change, or returns "". GitHub lists at most 3,000 files and 250
-// commits of a pull request, and a list read during a push may not match.
+// the whole change, or returns "".
 func (s Snapshot) Incomplete() string {
 	pr := s.PullRequest
 	switch {
 	case len(s.Files) != pr.ChangedFiles:
 		return fmt.Sprintf("GitHub lists %d of the %d changed files; split the pull request into smaller ones", len(s.Files), pr.ChangedFiles)
-	case !slices.ContainsFunc(s.Commits, func(c Commit) bool { return c.SHA == pr.HeadSHA }):
-		return fmt.Sprintf("GitHub does not list the head %s among the commits", shortSHA(pr.HeadSHA))
 	case len(s.Commits) != pr.CommitCount:
 		return fmt.Sprintf("GitHub lists %d of the %d commits; squash them or split the pull request", len(s.Commits), pr.CommitCount)
+	case !slices.ContainsFunc(s.Commits, func(c Commit) bool { return c.SHA == pr.HeadSHA }):
+		return fmt.Sprintf("GitHub does not list the head %s among the commits", shortSHA(pr.HeadSHA))
 	default:
 		return ""
 	}
+}
+
+// Torn reports whether the snapshot is incomplete though GitHub could have shown
+// all of it: it was read while the pull request changed, and reading it again
+// may help.
+func (s Snapshot) Torn() bool {
+	return s.Incomplete() != "" && len(s.Files) < maxListedFiles && len(s.Commits) < maxListedCommits
 }

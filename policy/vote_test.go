@@ -46,9 +46,16 @@ func TestIncompleteSnapshots(t *testing.T) {
 		"the head is missing": func(s *Snapshot) { s.Commits[0].SHA = "b" },
 	} {
 		s := whole()
-		if spoil(&s); s.Incomplete() == "" {
-			t.Errorf("accepted though %s", name)
+		if spoil(&s); s.Incomplete() == "" || !s.Torn() {
+			t.Errorf("accepted, or for good, though %s", name)
 		}
+	}
+}
+
+func TestATooLargeSnapshotIsNotTorn(t *testing.T) {
+	s := Snapshot{PullRequest: PullRequest{HeadSHA: "a", ChangedFiles: maxListedFiles + 1}, Files: make([]File, maxListedFiles)}
+	if s.Incomplete() == "" || s.Torn() {
+		t.Errorf("%q, torn: %t", s.Incomplete(), s.Torn())
 	}
 }
 
