@@ -277,6 +277,17 @@ func TestMergeQueue(t *testing.T) {
 	if state := group.Try(); state != "merged" {
 		t.Errorf("the approved entry is %s, its checks are %+v", state, tw.shop.CheckRuns(group.HeadSHA()))
 	}
+	t.Run("a call that fails does not throw an entry out", func(t *testing.T) {
+		failing := tw.opened("ann", "search-3", searchFilesWith("three"))
+		tw.review(failing, "bob", "APPROVE")
+		tw.github.Inject(githubsim.Fault{Method: http.MethodGet, Path: regexp.MustCompile(`/files$`), Status: http.StatusBadGateway, Times: 1})
+		entry, err := failing.Enqueue(tw.github.User("ann"))
+		tw.must(err)
+		tw.settled()
+		if state := entry.Try(); state != "merged" {
+			t.Errorf("the entry is %s, its checks are %+v", state, tw.shop.CheckRuns(entry.HeadSHA()))
+		}
+	})
 	other := tw.opened("ann", "search-2", searchFilesWith("two"))
 	tw.review(other, "bob", "APPROVE")
 	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Hold: func(d githubsim.Delivery) bool { return d.Event == "merge_group" }})

@@ -37,8 +37,8 @@ func (m MergeGroup) PullRequest() (policy.PullRequestRef, bool) {
 
 // EvaluateMergeGroup decides a queue entry by deciding its pull request anew. A
 // queue cannot wait for people, so what is not open is closed. On an error the
-// entry is closed, or unanswered, which blocks it too, and the caller tries
-// again.
+// check is in progress, which blocks the entry without throwing it out of the
+// queue, and the caller tries again.
 func (g *Gate) EvaluateMergeGroup(ctx context.Context, group MergeGroup) error {
 	ref, ok := group.PullRequest()
 	decision := policy.Closed(group.HeadSHA, fmt.Sprintf("the merge queue's branch %q names no pull request", group.HeadRef))
@@ -51,7 +51,10 @@ func (g *Gate) EvaluateMergeGroup(ctx context.Context, group MergeGroup) error {
 	}
 	check := decision.Check(g.CheckName, ref, g.DetailsURL(ref))
 	check.HeadSHA = group.HeadSHA
-	if check.Outcome != policy.OutcomeOpen {
+	switch {
+	case decideErr != nil:
+		check.Outcome = policy.OutcomeWaiting
+	case check.Outcome != policy.OutcomeOpen:
 		check.Outcome = policy.OutcomeClosed
 	}
 	if _, err := g.GitHub.PutCheck(ctx, group.Repository, 0, check); err != nil {
