@@ -224,3 +224,22 @@ func TestADeletionThatIsDeliveredBeforeTheComment(t *testing.T) {
 		})
 	}
 }
+
+// TestAGreenThatWasReportedAsFailedIsTakenBack lets GitHub carry out the write
+// of a green check and report it as failed; before it is tried again, the
+// approval is withdrawn.
+func TestAGreenThatWasReportedAsFailedIsTakenBack(t *testing.T) {
+	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+	pr := tw.opened("ann", "search", searchFiles())
+	tw.github.Inject(githubsim.Fault{
+		Method: http.MethodPatch, Path: regexp.MustCompile(`/check-runs/\d+$`), Status: http.StatusBadGateway, After: true, Times: 1,
+	})
+	review, err := pr.Review(tw.github.User("bob"), "APPROVE", "")
+	tw.must(err)
+	tw.settled()
+	tw.wantCheck(pr, "success: ")
+	tw.must(pr.DismissReview(tw.github.User("lee"), review.ID, "not yet"))
+	tw.settled()
+	tw.wantCheck(pr, waitingForPeer)
+	tw.wantMerge(pr, false)
+}

@@ -55,6 +55,10 @@ type Store interface {
 	NextGeneration(ctx context.Context, ref policy.PullRequestRef) (int64, error)
 	// Current reports whether the generation is the newest handed out.
 	Current(ctx context.Context, ref policy.PullRequestRef, generation int64) (bool, error)
+	// BeginPost records that the check is about to be written: until PutPosted it
+	// is not known what the check says, and LastPosted has no digest. It returns
+	// [ErrSuperseded] if a newer generation was handed out.
+	BeginPost(ctx context.Context, ref policy.PullRequestRef, generation int64) error
 	// LastPosted returns the zero Posted if nothing was posted yet.
 	LastPosted(ctx context.Context, ref policy.PullRequestRef) (Posted, error)
 	// PutPosted keeps the decision, its audit entry and, if time alone changes the

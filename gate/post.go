@@ -44,7 +44,11 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 		id = 0
 	}
 	if !written {
-		if id, err = g.GitHub.PutCheck(ctx, ref.Repository, id, check); err != nil {
+		id, err = g.write(ctx, ref, generation, id, check)
+		if errors.Is(err, ErrSuperseded) {
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("post the decision: %w", err)
 		}
 	}
@@ -55,6 +59,16 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 		return fmt.Errorf("keep the decision: %w", err)
 	}
 	return nil
+}
+
+// write records the intent and then writes the check. A write that is reported
+// as failed may have been done all the same: only with the intent on record is
+// the next decision written whatever it says.
+func (g *Gate) write(ctx context.Context, ref policy.PullRequestRef, generation, id int64, check policy.Check) (int64, error) {
+	if err := g.Store.BeginPost(ctx, ref, generation); err != nil {
+		return 0, err
+	}
+	return g.GitHub.PutCheck(ctx, ref.Repository, id, check)
 }
 
 // ask brings the approval request up to date with what the decision asks for,

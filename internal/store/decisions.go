@@ -45,8 +45,31 @@ func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generati
 	return row.generation == generation, nil
 }
 
+// BeginPost records that the check is about to be written: LastPosted has no
+// Digest until PutPosted. It returns gate.ErrSuperseded if a newer generation
+// was handed out.
+func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, generation int64) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		row, err := decision(ctx, tx, ref)
+		switch {
+		case err != nil:
+			return err
+		case generation < row.generation:
+			return gate.ErrSuperseded
+		case row.posted.Digest == "":
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE decisions SET digest = '' WHERE pull_request = ?`, ref.Key())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("begin to post generation %d on %s: %w", generation, ref, err)
+	}
+	return nil
+}
+
 // LastPosted returns what was posted last, the zero Posted if nothing was. After
-// [Store.ForgetPosted] it has no Digest.
+// [Store.BeginPost] and [Store.ForgetPosted] it has no Digest.
 func (s *Store) LastPosted(ctx context.Context, ref policy.PullRequestRef) (gate.Posted, error) {
 	var row decisionRow
 	err := s.read(ctx, func(tx *sql.Tx) (err error) {

@@ -216,3 +216,23 @@ func TestTimerSetWhileTheLastOneIsWorkedOff(t *testing.T) {
 	d.clock.pass(time.Minute)
 	d.claim(t)
 }
+
+// TestBeginPostForgetsWhatTheCheckSays keeps the intent to write a check: until
+// the write is known to be done, no digest says that there is nothing to write.
+func TestBeginPostForgetsWhatTheCheckSays(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	put := d.post(t, ref, seconds(3600))
+	newer, err := d.NextGeneration(t.Context(), ref)
+	must(t, err)
+	if err := d.BeginPost(t.Context(), ref, put.Generation); !errors.Is(err, gate.ErrSuperseded) {
+		t.Errorf("an older generation begins to write: %v", err)
+	}
+	must(t, d.BeginPost(t.Context(), ref, newer))
+	must(t, d.BeginPost(t.Context(), ref, newer))
+	last, err := d.LastPosted(t.Context(), ref)
+	must(t, err)
+	put.Digest = ""
+	if !reflect.DeepEqual(last, put) {
+		t.Errorf("kept %+v, want %+v", last, put)
+	}
+}
