@@ -140,7 +140,7 @@ func (g *Gate) standings(ctx context.Context, in policy.Input) (map[int64]policy
 	if err != nil {
 		return nil, err
 	}
-	voters := policy.Voters(in.Votes)
+	voters := in.Voters()
 	found := make([]policy.Standing, len(voters))
 	reads, readCtx := errgroup.WithContext(ctx)
 	for i, voter := range voters {

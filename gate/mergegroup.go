@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -21,6 +22,14 @@ type MergeGroup struct {
 // request that the entry adds, on top of those ahead of it, which have entries
 // of their own.
 var queueBranch = regexp.MustCompile(`^(?:refs/heads/)?gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]+$`)
+
+// mergeGroupMark ends the external id of a check on a queue entry. A re-run is
+// known by it and not by its branch: anybody can name a branch like the queue's.
+const mergeGroupMark = "@merge-group"
+
+// IsMergeGroupCheck reports whether a check run with that external id of ours
+// stands on a queue entry.
+func IsMergeGroupCheck(externalID string) bool { return strings.HasSuffix(externalID, mergeGroupMark) }
 
 // PullRequest is the pull request that the entry adds.
 func (m MergeGroup) PullRequest() (policy.PullRequestRef, bool) {
@@ -51,6 +60,7 @@ func (g *Gate) EvaluateMergeGroup(ctx context.Context, group MergeGroup) error {
 	}
 	check := decision.Check(g.CheckName, ref, g.DetailsURL(ref))
 	check.HeadSHA = group.HeadSHA
+	check.ExternalID += mergeGroupMark
 	switch {
 	case decideErr != nil:
 		check.Outcome = policy.OutcomeWaiting

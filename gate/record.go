@@ -71,7 +71,7 @@ func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, revi
 	case policy.ReviewChangesRequested:
 		return g.Reject(ctx, ref, vote)
 	case policy.ReviewDismissed:
-		return g.withdraw(ctx, ref, vote.Source, sender)
+		return g.recordWithdrawn(ctx, ref, vote, sender)
 	default:
 		return nil
 	}
@@ -107,17 +107,33 @@ func (g *Gate) Reject(ctx context.Context, ref policy.PullRequestRef, vote polic
 
 // Unapprove records that the person has no verdict any more, from vote.At on.
 func (g *Gate) Unapprove(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) error {
-	if err := g.Approve(ctx, ref, vote); err != nil {
+	return g.recordWithdrawn(ctx, ref, vote, vote.By)
+}
+
+// recordWithdrawn records that the vote's giver has no verdict from vote.At on.
+// The source is withdrawn first, so that what is recorded after it is not an
+// approval for a single moment.
+func (g *Gate) recordWithdrawn(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote, by policy.Actor) error {
+	if err := g.ensureRequest(ctx, ref); err != nil {
+		return fmt.Errorf("record the withdrawal %s on %s: %w", vote.Source, ref, err)
+	}
+	if err := g.withdraw(ctx, ref, vote.Source, by); err != nil {
 		return err
 	}
-	return g.withdraw(ctx, ref, vote.Source, vote.By)
+	if !vote.By.Known() {
+		return nil
+	}
+	if err := g.Workflow.Approve(ctx, ref.Key(), vote); err != nil {
+		return fmt.Errorf("record the withdrawal %s on %s: %w", vote.Source, ref, err)
+	}
+	return nil
 }
 
 // WithdrawText takes back the votes that a text carried, because it was edited
 // or deleted. An approval goes whoever did it. A rejection stands unless its
 // owner did it, so that nobody lifts a veto by tidying up. If nothing of the
-// text has been heard yet and it held commands, what it still brings is
-// withdrawn as it comes: GitHub may deliver the news in any order.
+// text has been heard yet and it held commands, approvals that it still brings
+// are withdrawn as they come: GitHub may deliver the news in any order.
 func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text Text, heldCommands bool, by policy.Actor) error {
 	if err := g.ensureRequest(ctx, ref); err != nil {
 		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)

@@ -99,12 +99,14 @@ func sameRequest(a, b ApprovalRequest) bool {
 
 // WithVote returns the votes with this one recorded. One source has one vote;
 // recorded again it is the same, except that what was withdrawn stays
-// withdrawn, be it the source itself or the text it stands in. The commit that
+// withdrawn, be it the source itself or, for an approval, the text it stands
+// in; a rejection stands, since it is not known who took the text away. The commit that
 // a vote was first recorded for is kept: GitHub may point a review at another
 // commit later.
 func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
 	votes := slices.Clone(s.Votes)
-	if s.isWithdrawn(vote.Source) || s.isWithdrawn(textOf(vote.Source)) {
+	textGone := vote.Verdict == policy.VerdictApprove && s.isWithdrawn(textOf(vote.Source))
+	if textGone || s.isWithdrawn(vote.Source) {
 		vote.Verdict = policy.VerdictWithdrawn
 	}
 	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == vote.Source })

@@ -28,7 +28,7 @@ func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, erro
 	if err != nil || !asksAgain(e) {
 		return policy.PullRequestRef{}, false, err
 	}
-	if isQueued(mergeGroupOf(e, repo)) {
+	if gate.IsMergeGroupCheck(e.GetCheckRun().GetExternalID()) {
 		return policy.PullRequestRef{}, true, nil
 	}
 	number := numberOf(e.GetCheckRun().GetExternalID())
@@ -76,17 +76,12 @@ func (d checkRunEvent) Handle(ctx context.Context, _, _ string, payload []byte) 
 	if err != nil {
 		return err
 	}
-	if group := mergeGroupOf(e, repo); isQueued(group) {
-		return d.config.Gate.EvaluateMergeGroup(ctx, group)
+	if gate.IsMergeGroupCheck(e.GetCheckRun().GetExternalID()) {
+		return d.config.Gate.EvaluateMergeGroup(ctx, mergeGroupOf(e, repo))
 	}
 	ref, ok, err := d.concerns(payload)
 	if err != nil || !ok {
 		return err
 	}
 	return d.config.Gate.Reconsider(ctx, ref)
-}
-
-func isQueued(group gate.MergeGroup) bool {
-	_, ok := group.PullRequest()
-	return ok
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,11 @@ func (d *Door) obey(ctx context.Context, s speech) error {
 	if len(commands) == 0 || s.by.Kind != policy.KindUser {
 		return nil
 	}
+	// Facts come before courtesies: a conversation that is locked takes neither
+	// reactions nor replies, and must not keep a veto from being recorded.
+	if err := d.recordAll(ctx, s, commands); err != nil {
+		return err
+	}
 	if err := d.react(ctx, s, reactionSeen); err != nil {
 		return err
 	}
@@ -65,6 +71,21 @@ func (d *Door) obey(ctx context.Context, s speech) error {
 		}
 		if err := d.give(ctx, s, i, command, answer); err != nil {
 			return fmt.Errorf("answer /%s in %s: %w", command.Verb, s.text, err)
+		}
+	}
+	return nil
+}
+
+// recordAll records the votes of a text. An approval of a commit that nobody knows
+// is left to its answer.
+func (d *Door) recordAll(ctx context.Context, s speech, commands []policy.Command) error {
+	for i, command := range commands[:min(len(commands), maxCommands)] {
+		if command.Fault != "" || !command.Verb.IsVote() {
+			continue
+		}
+		var unknown *gate.UnknownCommitError
+		if err := d.record(ctx, s, i, command); err != nil && !errors.As(err, &unknown) {
+			return fmt.Errorf("record /%s in %s: %w", command.Verb, s.text, err)
 		}
 	}
 	return nil
@@ -87,16 +108,10 @@ func (d *Door) carryOut(ctx context.Context, s speech, index int, command policy
 	}
 }
 
-// vote records an approval, a rejection or a withdrawal, and says how it fared
-// in the decision that follows from it.
+// vote says how a vote fared in the decision that follows from it.
 func (d *Door) vote(ctx context.Context, s speech, index int, command policy.Command) (answer, error) {
-	commit := s.commit
-	if command.SHA != "" {
-		commit = command.SHA
-	}
-	vote := policy.Vote{Source: s.text.Source(index), By: s.by, Commit: commit, At: s.at, Reason: command.Reason}
 	var unknown *gate.UnknownCommitError
-	switch err := d.record(ctx, s.about, vote, command.Verb); {
+	switch err := d.record(ctx, s, index, command); {
 	case errors.As(err, &unknown):
 		return answer{refused: unknown.Error() + "."}, nil
 	case err != nil:
@@ -106,20 +121,25 @@ func (d *Door) vote(ctx context.Context, s speech, index int, command policy.Com
 	if err != nil || command.Verb == policy.VerbUnapprove {
 		return answer{}, err
 	}
-	if counts, why := decision.VoteOutcome(vote.Source); !counts {
+	if counts, why := decision.VoteOutcome(s.text.Source(index)); !counts {
 		return answer{refused: discounted(command.Verb, why, decision)}, nil
 	}
 	return answer{}, nil
 }
 
-func (d *Door) record(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote, verb policy.Verb) error {
-	switch verb {
+// record records an approval, a rejection or a withdrawal; recorded again, it is
+// the same.
+func (d *Door) record(ctx context.Context, s speech, index int, command policy.Command) error {
+	vote := policy.Vote{
+		Source: s.text.Source(index), By: s.by, Commit: cmp.Or(command.SHA, s.commit), At: s.at, Reason: command.Reason,
+	}
+	switch command.Verb {
 	case policy.VerbApprove:
-		return d.config.Gate.Approve(ctx, ref, vote)
+		return d.config.Gate.Approve(ctx, s.about, vote)
 	case policy.VerbReject:
-		return d.config.Gate.Reject(ctx, ref, vote)
+		return d.config.Gate.Reject(ctx, s.about, vote)
 	default:
-		return d.config.Gate.Unapprove(ctx, ref, vote)
+		return d.config.Gate.Unapprove(ctx, s.about, vote)
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	VerbHelp       Verb = "help"
 )
 
+// IsVote reports whether the command gives, or takes back, a verdict.
+func (v Verb) IsVote() bool { return v == VerbApprove || v == VerbReject || v == VerbUnapprove }
+
 // Command is one slash command out of a comment or a review. Who may give it is
 // not decided here.
 type Command struct {

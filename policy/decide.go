@@ -52,7 +52,7 @@ type Input struct {
 	Votes    []Vote
 	// Heads are the heads the pull request is known to have had.
 	Heads []Head
-	// Standings has what GitHub says of each of [Voters](Votes), by account id. A
+	// Standings has what GitHub says of each of [Input.Voters], by account id. A
 	// missing entry means unknown, and the vote does not count.
 	Standings map[int64]Standing
 	Now       time.Time

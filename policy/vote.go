@@ -117,11 +117,14 @@ func later(a, b Vote) bool {
 }
 
 // Voters returns the people whose standing [Decide] asks for: everybody whose
-// latest vote is an approval or a rejection.
-func Voters(votes []Vote) []Actor {
+// latest vote is an approval or a rejection. Machines that do not count anyway
+// are left out: GitHub does not tell of all of them what they may do.
+func (in Input) Voters() []Actor {
 	var voters []Actor
-	for _, vote := range latestByPerson(votes) {
-		if vote.Verdict != VerdictWithdrawn && vote.By.Known() {
+	file := in.file()
+	for _, vote := range latestByPerson(in.Votes) {
+		machine := file.Classify.Agents.IsAgent(vote.By) != "" && !file.Approval.Agents
+		if vote.Verdict != VerdictWithdrawn && vote.By.Known() && !machine {
 			voters = append(voters, vote.By)
 		}
 	}

@@ -11,6 +11,10 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
+// maxReply is how many characters of a reply are posted: GitHub takes 65,536, and
+// the mark comes after them.
+const maxReply = 60000
+
 // React puts a reaction on a comment; a second one of the same kind changes
 // nothing, and neither does one on a comment that was deleted.
 func (c *Client) React(ctx context.Context, repository policy.Repository, commentID int64, reaction string) error {
@@ -45,6 +49,9 @@ func (c *Client) Reply(ctx context.Context, ref policy.PullRequestRef, key strin
 		if strings.Contains(comment.GetBody(), mark) && comment.GetUser().GetType() == string(policy.KindBot) {
 			return nil
 		}
+	}
+	if runes := []rune(body); len(runes) > maxReply {
+		body = string(runes[:maxReply]) + "…"
 	}
 	text := body + "\n\n" + mark
 	_, _, err = client.Issues.CreateComment(ctx, owner, name, ref.Number, &github.IssueComment{Body: &text})

@@ -54,6 +54,10 @@ func current(ctx context.Context, client *github.Client, repository policy.Repos
 	}
 	person.Login = account.GetLogin()
 	level, err = permissionLevel(ctx, client, repository, person)
+	if isNotFound(err) {
+		// An account that GitHub knows and gives no role.
+		return person, policy.Standing{}, nil
+	}
 	if err != nil {
 		return policy.Actor{}, policy.Standing{}, err
 	}
