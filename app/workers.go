@@ -17,7 +17,8 @@ import (
 
 const (
 	// concurrentWork is how many pull requests are worked on at once. GitHub
-	// allows 100 calls at a time and one decision makes up to about ten.
+	// allows 100 calls at a time; a decision makes four at once, and then one for
+	// each person who voted.
 	concurrentWork = 8
 	// workTimeout bounds one round of work on one pull request.
 	workTimeout = 2 * time.Minute

@@ -16,6 +16,8 @@ type MergeGroup struct {
 	// HeadSHA is the commit that the queue wants to merge, and HeadRef its branch.
 	HeadSHA string
 	HeadRef string
+	// Number is the pull request, where it is known by other means than HeadRef.
+	Number int
 }
 
 // queueBranch is how GitHub names the branch of a queue entry: for the pull
@@ -33,6 +35,9 @@ func IsMergeGroupCheck(externalID string) bool { return strings.HasSuffix(extern
 
 // PullRequest is the pull request that the entry adds.
 func (m MergeGroup) PullRequest() (policy.PullRequestRef, bool) {
+	if m.Number > 0 {
+		return policy.PullRequestRef{Repository: m.Repository, Number: m.Number}, true
+	}
 	match := queueBranch.FindStringSubmatch(m.HeadRef)
 	if match == nil {
 		return policy.PullRequestRef{}, false

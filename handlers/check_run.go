@@ -28,17 +28,16 @@ func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, erro
 	if err != nil || !asksAgain(e) {
 		return policy.PullRequestRef{}, false, err
 	}
-	if gate.IsMergeGroupCheck(e.GetCheckRun().GetExternalID()) {
-		return policy.PullRequestRef{}, true, nil
-	}
 	number := numberOf(e.GetCheckRun().GetExternalID())
 	return policy.PullRequestRef{Repository: repo, Number: number}, number > 0, nil
 }
 
 // numberOf reads the pull request's number out of an external id of ours, as
-// "acme/shop#7"; 0 out of anything else.
+// "acme/shop#7" or, on a queue entry, "acme/shop#7@merge-group"; 0 out of
+// anything else.
 func numberOf(externalID string) int {
 	_, number, _ := strings.Cut(externalID, "#")
+	number, _, _ = strings.Cut(number, "@")
 	n, err := strconv.Atoi(number)
 	if err != nil {
 		return 0
@@ -62,7 +61,7 @@ func asksAgain(e *github.CheckRunEvent) bool {
 func mergeGroupOf(e *github.CheckRunEvent, repo policy.Repository) gate.MergeGroup {
 	return gate.MergeGroup{
 		Repository: repo, HeadSHA: e.GetCheckRun().GetHeadSHA(),
-		HeadRef: e.GetCheckRun().GetCheckSuite().GetHeadBranch(),
+		Number: numberOf(e.GetCheckRun().GetExternalID()),
 	}
 }
 

@@ -173,11 +173,12 @@ func TestWhoseWorkADeliveryIs(t *testing.T) {
 		{"a button pressed by a person", "check_run", `{"action":"requested_action",` + place + `"sender":{"type":"User"},"check_run":{"external_id":"acme/shop#7"}}`, "acme/shop#7"},
 		{"a button pressed by a bot", "check_run", `{"action":"requested_action",` + place + `"sender":{"type":"Bot"},"check_run":{"external_id":"acme/shop#7"}}`, none},
 		{"our own run being written", "check_run", `{"action":"completed",` + place + `"check_run":{"external_id":"acme/shop#7"}}`, none},
-		{"a re-run in the merge queue", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"acme/shop#7@merge-group","check_suite":{"head_branch":"gh-readonly-queue/main/pr-7-abc"}}}`, own},
+		{"a re-run in the merge queue", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"acme/shop#7@merge-group","check_suite":{"head_branch":"gh-readonly-queue/main/pr-7-abc"}}}`, "acme/shop#7"},
 		{"a re-run on a branch that is named like the queue's", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"acme/shop#7","check_suite":{"head_branch":"gh-readonly-queue/main/pr-1-abc"}}}`, "acme/shop#7"},
 		{"a re-run of all checks", "check_suite", `{"action":"rerequested",` + place + `"check_suite":{"head_sha":"abc"}}`, own},
 		{"a new suite", "check_suite", `{"action":"requested",` + place + `"check_suite":{"head_sha":"abc"}}`, none},
-		{"a merge group", "merge_group", `{"action":"checks_requested",` + place + `"merge_group":{"head_sha":"abc"}}`, own},
+		{"a merge group", "merge_group", `{"action":"checks_requested",` + place + `"merge_group":{"head_sha":"abc","head_ref":"refs/heads/gh-readonly-queue/main/pr-7-abc"}}`, "acme/shop#7"},
+		{"a merge group that names no pull request", "merge_group", `{"action":"checks_requested",` + place + `"merge_group":{"head_sha":"abc"}}`, own},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inbox, w := &keeper{}, httptest.NewRecorder()

@@ -19,8 +19,14 @@ func (mergeGroupEvent) concerns(payload []byte) (policy.PullRequestRef, bool, er
 	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
-	_, err = repository(e.Repo, e.Installation)
-	return policy.PullRequestRef{}, e.GetAction() == "checks_requested", err
+	repo, err := repository(e.Repo, e.Installation)
+	if err != nil {
+		return policy.PullRequestRef{}, false, err
+	}
+	// The pull request's own work, so that an entry is decided in its turn. A
+	// branch that names none is work of its own.
+	ref, _ := mergeGroup(e, repo).PullRequest()
+	return ref, e.GetAction() == "checks_requested", nil
 }
 
 // Handle decides the entry.
@@ -33,7 +39,9 @@ func (d mergeGroupEvent) Handle(ctx context.Context, _, _ string, payload []byte
 	if err != nil {
 		return err
 	}
-	return d.config.Gate.EvaluateMergeGroup(ctx, gate.MergeGroup{
-		Repository: repo, HeadSHA: e.GetMergeGroup().GetHeadSHA(), HeadRef: e.GetMergeGroup().GetHeadRef(),
-	})
+	return d.config.Gate.EvaluateMergeGroup(ctx, mergeGroup(e, repo))
+}
+
+func mergeGroup(e *github.MergeGroupEvent, repo policy.Repository) gate.MergeGroup {
+	return gate.MergeGroup{Repository: repo, HeadSHA: e.GetMergeGroup().GetHeadSHA(), HeadRef: e.GetMergeGroup().GetHeadRef()}
 }
