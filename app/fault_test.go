@@ -95,13 +95,20 @@ func TestALostPermissionCloses(t *testing.T) {
 	}
 }
 
-// TestAnUnknownTeamCloses names a team in the policy that does not exist.
+// TestAnUnknownTeamCloses names a team in the policy that does not exist: the
+// policy is broken for every pull request but the one that repairs it.
 func TestAnUnknownTeamCloses(t *testing.T) {
-	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+	tw := newTestWorld(t)
 	tw.shop.SetFiles("main", map[string]string{".github/portcullis.yml": strings.Replace(demoPolicy, "acme/security", "acme/nobody", 1)})
-	pr := tw.opened("ann", "attempts", map[string]string{"auth/login.go": "package auth\n"})
-	tw.review(pr, "sam", "APPROVE")
-	tw.wantCheck(pr, "failure: this could not be decided and will be tried again: the policy names the team acme/nobody")
+	typo := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	tw.wantCheck(typo, "failure: the policy cannot be used: it names the team acme/nobody")
+	tw.wantMerge(typo, false)
+	repair := tw.opened("ann", "repair", map[string]string{".github/portcullis.yml": demoPolicy})
+	for _, login := range []string{"sam", "sue"} {
+		tw.shop.SetRole(tw.github.User(login), "maintain")
+		tw.review(repair, login, "APPROVE")
+	}
+	tw.wantMerge(repair, true)
 }
 
 // TestWhatChangesWhileItIsDecided lets the world change between the first look

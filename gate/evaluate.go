@@ -97,7 +97,11 @@ func (g *Gate) read(ctx context.Context, pr policy.PullRequest) (policy.Input, e
 		if err != nil {
 			return in, err
 		}
-		in.Policy = in.Policy.WithRepair(content)
+		repair, err := g.load(ctx, pr, content)
+		if err != nil {
+			return in, err
+		}
+		in.Policy.Repaired = content != nil && repair.Fault == nil
 	}
 	state, err := g.recordSeen(ctx, in.Snapshot)
 	if err != nil {
@@ -116,7 +120,18 @@ func (g *Gate) policy(ctx context.Context, pr policy.PullRequest) (policy.Policy
 	if err != nil {
 		return policy.PolicySource{}, err
 	}
-	return policy.LoadPolicy(g.PolicyPath, pr.BaseBranch, content), nil
+	return g.load(ctx, pr, content)
+}
+
+// load parses a policy and makes sure that the teams it names exist.
+func (g *Gate) load(ctx context.Context, pr policy.PullRequest, content []byte) (policy.PolicySource, error) {
+	source := policy.LoadPolicy(g.PolicyPath, pr.BaseBranch, content)
+	// A file with faults is the zero file and names no team.
+	unknown, err := g.GitHub.UnknownTeams(ctx, pr.Ref.Repository, source.File.Teams())
+	if len(unknown) > 0 {
+		source.Fault = &policy.UnknownTeamsError{Teams: unknown}
+	}
+	return source, err
 }
 
 // recordSeen makes facts of what the snapshot shows and no delivery told yet:

@@ -19,6 +19,9 @@ type Reader interface {
 	// Content returns the file at that commit or full reference, and nil only if
 	// it is certain that there is none.
 	Content(ctx context.Context, repository policy.Repository, path, at string) ([]byte, error)
+	// UnknownTeams returns those of the teams (`organization/slug`) that certainly
+	// do not exist or that the App may not see.
+	UnknownTeams(ctx context.Context, repository policy.Repository, teams []string) ([]string, error)
 	// Standing says what the person may do in the repository and which of the
 	// teams they are an active member of. A team that does not exist is an error.
 	Standing(ctx context.Context, repository policy.Repository, person policy.Actor, teams []string) (policy.Standing, error)

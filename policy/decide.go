@@ -1,8 +1,9 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -204,16 +205,22 @@ func LoadPolicy(path, branch string, content []byte) PolicySource {
 	return source
 }
 
-// WithRepair tells the source what a pull request puts in the file's place. Only
-// a broken file can be repaired, and only by one that can be used.
-func (p PolicySource) WithRepair(content []byte) PolicySource {
-	var faults Faults
-	if !errors.As(p.Fault, &faults) || content == nil {
-		return p
+// UnknownTeamsError is the fault of a policy that names teams which do not exist
+// or which the App may not see.
+type UnknownTeamsError struct{ Teams []string }
+
+func (e *UnknownTeamsError) Error() string {
+	return "it names the team " + strings.Join(e.Teams, ", ") + ", which does not exist or which the App may not see"
+}
+
+// Teams lists every team that the file names, each once.
+func (f PolicyFile) Teams() []string {
+	teams := append(slices.Clone(f.KillSwitch.Activate.Teams), f.KillSwitch.Deactivate.From.Teams...)
+	for _, requirement := range f.Tiers {
+		teams = append(teams, requirement.From.Teams...)
 	}
-	_, err := ParsePolicyFile(p.Path, content)
-	p.Repaired = err == nil
-	return p
+	slices.Sort(teams)
+	return slices.Compact(teams)
 }
 
 // Teams lists the teams whose members the decision will ask for.

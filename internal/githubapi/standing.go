@@ -91,6 +91,28 @@ func (e *UnknownTeamError) Error() string {
 	return fmt.Sprintf("the policy names the team %s, which does not exist or which the App may not see", e.Team)
 }
 
+// UnknownTeams returns those of the teams that do not exist or that the App may
+// not see.
+func (c *Client) UnknownTeams(ctx context.Context, repository policy.Repository, teams []string) ([]string, error) {
+	client, err := c.rest(repository)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []string
+	for _, team := range teams {
+		organization, slug, _ := strings.Cut(team, "/")
+		_, _, err := client.Teams.GetTeamBySlug(ctx, organization, slug)
+		if isNotFound(err) {
+			unknown = append(unknown, team)
+			continue
+		}
+		if err != nil {
+			return nil, failed(err, "read the team %s", team)
+		}
+	}
+	return unknown, nil
+}
+
 // isMember asks for the membership. A 404 means "not a member" only if the team
 // itself can be read.
 func isMember(ctx context.Context, client *github.Client, team string, person policy.Actor) (bool, error) {
