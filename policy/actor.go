@@ -91,6 +91,10 @@ func (a Agents) IsAgent(actor Actor) string {
 	}
 }
 
+// tookPart reports whether there is evidence that an agent made the change or
+// took part in it.
+func (a Agents) tookPart(s Snapshot) bool { return len(a.Evidence(s)) > 0 }
+
 // Evidence lists in sentences what says that an agent made the change or took
 // part in it. It can only raise the tier.
 func (a Agents) Evidence(s Snapshot) []string {

@@ -1,13 +1,18 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Assessment is what the change itself asks for, before anybody has approved
 // it.
 type Assessment struct {
-	Tier        ApprovalTier
-	Requirement Requirement
-	Score       Score
+	Tier ApprovalTier
+	// Requirements must all be met; there is more than one only if several policy
+	// files govern the pull request and ask for different things.
+	Requirements []Requirement
+	Score        Score
 	// Reasons say which rules put the change in this tier, the deciding ones first.
 	Reasons []Reason
 }
@@ -18,11 +23,37 @@ type Reason struct {
 	Why  string
 }
 
-// Assess classifies the change. policyPath is where the policy file stands, a
-// protected path. The error is a [*ComplexityRangeError] and cannot occur with
-// a score of [ScoreComplexity]; it is returned so that nobody reads a tier that
-// was not computed.
-func Assess(file PolicyFile, policyPath string, s Snapshot) (Assessment, error) {
+// Assess classifies the change under all the files that govern it: the tier is
+// the highest that one of them sees, and what each of them asks for must be met.
+// policyPath is where the policy file stands, a protected path. The error is a
+// [*ComplexityRangeError] and cannot occur with a score of [ScoreComplexity]; it
+// is returned so that nobody reads a tier that was not computed.
+func Assess(files []PolicyFile, policyPath string, s Snapshot) (Assessment, error) {
+	joined := Assessment{Tier: TierAuto}
+	own := make([]ApprovalTier, len(files))
+	for i, file := range files {
+		one, err := assessUnder(file, policyPath, s)
+		if err != nil {
+			return Assessment{}, err
+		}
+		own[i] = one.Tier
+		joined.Tier = HigherTier(joined.Tier, one.Tier)
+		if one.Score.Value > joined.Score.Value {
+			joined.Score = one.Score
+		}
+		for _, reason := range one.Reasons {
+			if !slices.Contains(joined.Reasons, reason) {
+				joined.Reasons = append(joined.Reasons, reason)
+			}
+		}
+	}
+	joined.Requirements = joinRequirements(files, own, joined.Tier)
+	joined.Reasons = decidingFirst(joined.Tier, joined.Reasons)
+	return joined, nil
+}
+
+// assessUnder classifies the change under one file.
+func assessUnder(file PolicyFile, policyPath string, s Snapshot) (Assessment, error) {
 	security := securityReasons(file, policyPath, s)
 	infrastructure := file.Classify.Infrastructure.first(s)
 	score := ScoreComplexity(file.Classify, s, len(security) > 0)
@@ -48,7 +79,7 @@ func Assess(file PolicyFile, policyPath string, s Snapshot) (Assessment, error) 
 		reasons = append(reasons, floor)
 		tier = HigherTier(tier, floor.Tier)
 	}
-	return Assessment{Tier: tier, Requirement: file.Tiers[tier], Score: score, Reasons: decidingFirst(tier, reasons)}, nil
+	return Assessment{Tier: tier, Score: score, Reasons: reasons}, nil
 }
 
 // securityReasons lists why the change is security-sensitive.

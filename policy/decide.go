@@ -2,8 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -29,43 +27,22 @@ func (o Outcome) String() string {
 	}
 }
 
-// PolicySource is a policy file as it was found on the base branch.
-type PolicySource struct {
-	// Path is where the file stands or would stand; never empty.
-	Path string
-	// Branch is the base branch, on which it was read.
-	Branch string
-	// Present is false if there is no file: the default policy holds.
-	Present bool
-	// File is the parsed file, the default policy if there is none.
-	File PolicyFile
-	// Fault is why the file cannot be used; nil if it can.
-	Fault error
-	// Repaired is true if the pull request replaces a broken file with one that
-	// can be used.
-	Repaired bool
-}
-
 // Input is everything that a decision depends on.
 type Input struct {
-	Policy   PolicySource
+	// Policies are the policy files that govern the pull request: of the
+	// organization, of the repository's default branch, and of the base branch.
+	Policies []PolicySource
 	Snapshot Snapshot
 	Votes    []Vote
 	// Heads are the heads the pull request is known to have had.
 	Heads []Head
-	// Standings has what GitHub says of each of [Input.Voters], by account id. A
-	// missing entry means unknown, and the vote does not count.
+	// Standings has what GitHub says of the people of [Input.Questions], by account
+	// id. A missing entry means unknown, and the vote does not count.
 	Standings map[int64]Standing
+	// Unchanged are the commits of [Input.Questions] at which the change was the
+	// same as it is at the head.
+	Unchanged map[string]bool
 	Now       time.Time
-}
-
-// file is the policy that holds: the built-in one where the repository's own is
-// missing or broken.
-func (in Input) file() PolicyFile {
-	if !in.Policy.Present || in.Policy.Fault != nil {
-		return DefaultPolicy()
-	}
-	return in.Policy.File
 }
 
 // Decision says whether a pull request may be merged, and why. Its words are
@@ -82,7 +59,7 @@ type Decision struct {
 	// Fault says why the gate is closed though nobody rejected: an unreadable
 	// policy, a change that cannot be read whole, a call to GitHub that failed.
 	Fault string
-	// Policy names the file that held, or says that it was the default.
+	// Policy names the files that held, or says that it was the default.
 	Policy string
 }
 
@@ -92,54 +69,83 @@ func Closed(headSHA, fault string) Decision {
 }
 
 // Decide judges a pull request. It opens the gate only if the change could be
-// read whole, under a usable policy, with every approval that the tier asks for
+// read whole, under usable policies, with every approval that the tier asks for
 // and no rejection. A broken policy closes the gate for everything but the pull
 // request that repairs it, which needs a security review under the default
 // policy.
 func Decide(in Input) Decision {
-	decision := Decision{HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.Policy.describe()}
-	if in.Policy.Fault != nil && !in.Policy.Repaired {
-		decision.Fault = "the policy cannot be used: " + in.Policy.Fault.Error()
+	decision := Decision{HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.describe()}
+	if decision.Fault = in.fault(); decision.Fault != "" {
 		return decision
 	}
 	if why := in.Snapshot.Incomplete(); why != "" {
 		decision.Fault = "the change cannot be read whole: " + why
 		return decision
 	}
-	assessment, err := Assess(in.file(), in.Policy.Path, in.Snapshot)
+	j, err := newJudge(in)
 	if err != nil {
 		decision.Fault = err.Error()
 		return decision
 	}
-	if in.Policy.Repaired {
-		assessment = securityReview(assessment, in.file(), "it repairs the broken policy file")
-	}
-	decision.Assessment = assessment
-	return in.tally(decision)
+	decision.Assessment = j.assessment
+	return j.tally(decision)
 }
 
-func securityReview(a Assessment, file PolicyFile, why string) Assessment {
-	a.Tier, a.Requirement = TierSecurityReview, file.Tiers[TierSecurityReview]
+// judge is an input with what follows from it alone.
+type judge struct {
+	Input
+	files      []PolicyFile
+	rules      ApprovalRules
+	agents     Agents
+	byAgent    bool
+	assessment Assessment
+}
+
+func newJudge(in Input) (*judge, error) {
+	files := in.governing()
+	j := &judge{Input: in, files: files, rules: joinRules(files), agents: joinAgents(files)}
+	j.byAgent = j.agents.tookPart(in.Snapshot)
+	var err error
+	if j.assessment, err = Assess(files, in.path(), j.classifying()); err != nil {
+		return nil, err
+	}
+	if in.repaired() {
+		j.assessment = securityReview(j.assessment, files, "it repairs the broken policy file")
+	}
+	return j, nil
+}
+
+func securityReview(a Assessment, files []PolicyFile, why string) Assessment {
+	own := make([]ApprovalTier, len(files))
+	for i := range own {
+		own[i] = TierSecurityReview
+	}
+	a.Tier, a.Requirements = TierSecurityReview, joinRequirements(files, own, TierSecurityReview)
 	a.Reasons = decidingFirst(a.Tier, append([]Reason{{TierSecurityReview, why}}, a.Reasons...))
 	return a
 }
 
 // tally counts the votes and opens the gate if they suffice.
-func (in Input) tally(d Decision) Decision {
-	requirement := d.Assessment.Requirement
-	if d.Assessment.Tier == TierAuto {
-		requirement.Approvals = 0
-	} else if requirement.Approvals < 1 || requirement.From.IsZero() {
-		d.Fault = fmt.Sprintf("the policy names nobody who may approve the tier %q", d.Assessment.Tier)
+func (j *judge) tally(d Decision) Decision {
+	if j.assessment.Tier != TierAuto && len(j.assessment.Requirements) == 0 {
+		d.Fault = fmt.Sprintf("the policy names nobody who may approve the tier %q", j.assessment.Tier)
 		return d
 	}
-	d.ExpiresAfter = in.file().Approval.ExpiresAfter
+	var quorums []Quorum
+	for _, r := range j.assessment.Requirements {
+		if r.Approvals < 1 || r.From.IsZero() {
+			d.Fault = fmt.Sprintf("the policy names nobody who may approve the tier %q", j.assessment.Tier)
+			return d
+		}
+		quorums = append(quorums, Quorum{r.Approvals, func(v Vote) bool { return r.From.Selects(j.Standings[v.By.ID]) }})
+	}
+	d.ExpiresAfter = j.rules.ExpiresAfter
 	d.Tally = Ballot{
-		Required:     requirement.Approvals,
-		Votes:        in.Votes,
-		Discount:     func(v Vote) string { return in.discount(v, requirement) },
+		Quorums:      quorums,
+		Votes:        j.Votes,
+		Discount:     j.discount,
 		ExpiresAfter: d.ExpiresAfter,
-		Now:          in.Now,
+		Now:          j.Now,
 	}.Count()
 	switch d.Status {
 	case StatusApproved:
@@ -177,68 +183,11 @@ func (d Decision) VoteOutcome(source string) (counts bool, why string) {
 	return false, "it was taken back, or replaced by a later verdict of the same person"
 }
 
-func (p PolicySource) describe() string {
-	switch {
-	case p.Fault != nil:
-		return "the default policy, because " + p.Path + " is broken"
-	case !p.Present:
-		return "the default policy, because there is no " + p.Path + " on " + p.Branch
-	default:
-		return p.Path + " on " + p.Branch
-	}
-}
-
-// LoadPolicy turns the content of the policy file on a branch into a
-// PolicySource; nil content means that there is no file.
-func LoadPolicy(path, branch string, content []byte) PolicySource {
-	source := PolicySource{Path: path, Branch: branch, Present: content != nil}
-	if content == nil {
-		source.File = DefaultPolicy()
-		return source
-	}
-	file, err := ParsePolicyFile(path, content)
-	if err != nil {
-		source.Fault = err
-		return source
-	}
-	source.File = file
-	return source
-}
-
-// UnknownTeamsError is the fault of a policy that names teams which do not exist
-// or which the App may not see.
-type UnknownTeamsError struct{ Teams []string }
-
-func (e *UnknownTeamsError) Error() string {
-	return "it names the team " + strings.Join(e.Teams, ", ") + ", which does not exist or which the App may not see"
-}
-
-// Teams lists every team that the file names, each once.
-func (f PolicyFile) Teams() []string {
-	teams := append(slices.Clone(f.KillSwitch.Activate.Teams), f.KillSwitch.Deactivate.From.Teams...)
-	for _, requirement := range f.Tiers {
-		teams = append(teams, requirement.From.Teams...)
-	}
-	slices.Sort(teams)
-	return slices.Compact(teams)
-}
-
-// Teams lists the teams whose members the decision will ask for.
-func (in Input) Teams() ([]string, error) {
-	assessment, err := Assess(in.file(), in.Policy.Path, in.Snapshot)
-	if err != nil {
-		return nil, err
-	}
-	if in.Policy.Repaired {
-		return in.file().Tiers[TierSecurityReview].From.Teams, nil
-	}
-	return assessment.Requirement.From.Teams, nil
-}
-
-// Required is how many approvals the decision's tier needs.
+// Required is how many different people must approve at least.
 func (d Decision) Required() int {
-	if d.Assessment.Tier == TierAuto {
-		return 0
+	most := 0
+	for _, r := range d.Assessment.Requirements {
+		most = max(most, r.Approvals)
 	}
-	return d.Assessment.Requirement.Approvals
+	return most
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -29,18 +30,30 @@ type decideCase struct {
 	// Listed overrides how many files GitHub says there are.
 	Listed int
 	Heads  []struct {
-		SHA   string
-		Since time.Duration
+		SHA, By string
+		Since   time.Duration
 	}
 	Votes []struct {
-		By, Says, Commit, Permission, Reason string
-		Teams                                []string
-		At                                   time.Duration
-		Unread                               bool
+		By, Login, Says, Commit, Permission, Reason, Lifted string
+		Teams                                               []string
+		At                                                  time.Duration
+		Unread                                              bool
 	}
-	Now      time.Duration
-	Repaired bool
-	Agents   []string
+	Comments []struct{ By, Body string }
+	History  []struct {
+		Kind, By, Label, Assignee string
+		At                        time.Duration
+	}
+	// Others are the standings of people who did not vote.
+	Others []struct {
+		Login, Permission string
+		Teams             []string
+	}
+	// Unchanged are commits at which the change was the same as at the head.
+	Unchanged []string
+	Now       time.Duration
+	Repaired  bool
+	Agents    []string
 }
 
 var dayStart = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
@@ -82,7 +95,7 @@ func TestDecide(t *testing.T) {
 			if err := yaml.UnmarshalWithOptions(sections["case.yml"], &c, yaml.Strict()); err != nil {
 				t.Fatal(err)
 			}
-			got := told(Decide(c.input(sections["policy.yml"])))
+			got := told(Decide(c.input(sections["organization.yml"], sections["policy.yml"])))
 			if want := strings.TrimSpace(string(sections["want"])); got != want {
 				t.Errorf("%s\ngot:\n%s\n\nwant:\n%s", archive.Comment, got, want)
 			}
@@ -90,10 +103,17 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// input builds what Decide reads. nil policy means that there is no file.
-func (c decideCase) input(policyFile []byte) Input {
-	in := Input{Policy: LoadPolicy(DefaultPath, "main", policyFile), Now: dayStart.Add(c.Now), Standings: map[int64]Standing{}}
-	in.Policy.Repaired = c.Repaired
+// input builds what Decide reads. nil means that there is no file.
+func (c decideCase) input(organizationFile, policyFile []byte) Input {
+	in := Input{Now: dayStart.Add(c.Now), Standings: map[int64]Standing{}, Unchanged: map[string]bool{}}
+	in.Policies = []PolicySource{
+		LoadPolicy(PolicyText{Place{"acme/.github", "main", DefaultPath, true}, organizationFile}),
+		LoadPolicy(PolicyText{Place{"acme/shop", "main", DefaultPath, false}, policyFile}),
+	}
+	in.Policies[1].Repaired = c.Repaired
+	for _, commit := range c.Unchanged {
+		in.Unchanged[commit] = true
+	}
 	pr := PullRequest{
 		Ref:    PullRequestRef{Repository: Repository{Owner: "acme", Name: "shop", ID: 1, Installation: 1}, Number: 7},
 		Author: people(c.Author), HeadBranch: c.Branch, BaseBranch: "main", Labels: c.Labels, Open: true,
@@ -118,15 +138,28 @@ func (c decideCase) input(policyFile []byte) Input {
 		pr.HeadSHA = commit.SHA
 	}
 	for _, head := range c.Heads {
-		in.Heads = append(in.Heads, Head{SHA: head.SHA, Since: dayStart.Add(head.Since)})
+		in.Heads = append(in.Heads, Head{SHA: head.SHA, Since: dayStart.Add(head.Since), By: people(head.By)})
+	}
+	for _, comment := range c.Comments {
+		in.Snapshot.Comments = append(in.Snapshot.Comments, Comment{By: people(comment.By), Body: comment.Body})
+	}
+	for _, e := range c.History {
+		in.Snapshot.History = append(in.Snapshot.History, Event{
+			Kind: EventKind(e.Kind), By: people(e.By), At: dayStart.Add(e.At), Label: e.Label, Assignee: people(e.Assignee),
+		})
+	}
+	for _, other := range c.Others {
+		permission, _ := ParsePermission(other.Permission)
+		in.Standings[people(other.Login).ID] = Standing{Login: other.Login, Permission: permission, Teams: other.Teams}
 	}
 	for i, v := range c.Votes {
 		by := people(v.By)
 		in.Votes = append(in.Votes, Vote{
 			Source: fmt.Sprintf("comment:%d:0", i), By: by, Verdict: Verdict(v.Says), Commit: v.Commit, At: dayStart.Add(v.At), Reason: v.Reason,
+			LiftedBy: people(v.Lifted),
 		})
 		if permission, _ := ParsePermission(v.Permission); !v.Unread {
-			in.Standings[by.ID] = Standing{Permission: permission, Teams: v.Teams}
+			in.Standings[by.ID] = Standing{Login: cmp.Or(v.Login, v.By), Permission: permission, Teams: v.Teams}
 		}
 	}
 	in.Snapshot.PullRequest = pr
@@ -162,7 +195,7 @@ func TestZeroDecisionIsClosed(t *testing.T) {
 func TestSummaryShowsTextAsText(t *testing.T) {
 	d := Decision{
 		Outcome: OutcomeClosed, Fault: "<img src=x> [click](http://x) @acme/leads `|` \n# big",
-		Assessment: Assessment{Tier: TierPeerReview, Requirement: Requirement{Approvals: 1, From: Who{Users: []string{"a|b"}}}},
+		Assessment: Assessment{Tier: TierPeerReview, Requirements: []Requirement{{Approvals: 1, From: Who{Users: []string{"a|b"}}}}},
 	}
 	summary := d.Summary()
 	for _, bad := range []string{"<img", "[click](", "@acme", "\n# big"} {

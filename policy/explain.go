@@ -28,21 +28,33 @@ func (d Decision) title() string {
 	case d.Outcome == OutcomeOpen:
 		return tier + ": approved by " + names(d.Counted)
 	case d.Outcome == OutcomeWaiting:
-		return fmt.Sprintf("%s: %s from %s", tier, d.approvalsMissing(), d.Assessment.Requirement.From)
+		return tier + ": " + d.approvalsMissing()
 	default:
 		return "closed: nothing was decided"
 	}
 }
 
+// approvalsMissing says how many approvals are missing, and whose.
 func (d Decision) approvalsMissing() string {
-	more := ""
-	if len(d.Counted) > 0 || d.Missing == 1 {
-		more = "more "
+	var parts []string
+	for i, requirement := range d.Assessment.Requirements {
+		if i >= len(d.Missing) || d.Missing[i] == 0 {
+			continue
+		}
+		more := ""
+		if d.Missing[i] < requirement.Approvals || d.Missing[i] == 1 {
+			more = "more "
+		}
+		parts = append(parts, fmt.Sprintf("%s from %s", countedNoun(d.Missing[i], more), requirement.From))
 	}
-	if d.Missing == 1 {
+	return strings.Join(parts, ", and ")
+}
+
+func countedNoun(n int, more string) string {
+	if n == 1 {
 		return "1 " + more + "approval"
 	}
-	return fmt.Sprintf("%d %sapprovals", d.Missing, more)
+	return fmt.Sprintf("%d %sapprovals", n, more)
 }
 
 // Summary explains the decision in Markdown: tier and reasons, the score with
@@ -73,15 +85,18 @@ func (d Decision) writeTier(b *strings.Builder) {
 }
 
 func (d Decision) needs() string {
-	if d.Assessment.Tier == TierAuto {
+	if len(d.Assessment.Requirements) == 0 {
 		return "No approval is needed."
 	}
-	r := d.Assessment.Requirement
-	noun := "approvals"
-	if r.Approvals == 1 {
-		noun = "approval"
+	var parts []string
+	for i, r := range d.Assessment.Requirements {
+		part := fmt.Sprintf("%s from %s", countedNoun(r.Approvals, ""), r.From)
+		if i < len(d.Missing) {
+			part += fmt.Sprintf(" (%d missing)", d.Missing[i])
+		}
+		parts = append(parts, part)
 	}
-	return fmt.Sprintf("Needs %d %s from %s; %d counted, %d missing.", r.Approvals, noun, r.From, len(d.Counted), d.Missing)
+	return "Needs " + strings.Join(parts, ", and ") + "."
 }
 
 func (d Decision) writeVotes(b *strings.Builder) {
@@ -97,7 +112,7 @@ func (d Decision) writeVotes(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", plain(v.By.String()), v.Verdict, commit, plain(counts))
 	}
 	for _, v := range d.Rejections {
-		row(v, "holds the gate closed"+reasonOf(v))
+		row(v, "holds the gate closed"+reasonOf(v)+liftedInVain(v))
 	}
 	for _, c := range d.Counted {
 		row(c.Vote, "yes")
@@ -148,6 +163,14 @@ func reasonOf(v Vote) string {
 		return ""
 	}
 	return ": " + firstLine(v.Reason)
+}
+
+// liftedInVain tells of somebody who took back a rejection and may not.
+func liftedInVain(v Vote) string {
+	if !v.LiftedBy.Known() {
+		return ""
+	}
+	return "; " + v.LiftedBy.String() + " took it back, but only " + v.By.String() + " or somebody of a higher tier may"
 }
 
 func names(counted []CountedVote) string {

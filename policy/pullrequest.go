@@ -40,10 +40,11 @@ type PullRequest struct {
 	// whatever repository the pull request comes from.
 	HeadSHA    string
 	HeadBranch string
-	// BaseBranch is where it would be merged to; the policy file is read there.
+	// BaseBranch is where it would be merged to.
 	BaseBranch string
 	Labels     []string
 	Open       bool
+	Merged     bool
 	// ChangedFiles and CommitCount are GitHub's own totals: what a complete
 	// reading of files and commits must add up to.
 	ChangedFiles int
@@ -91,6 +92,9 @@ type Commit struct {
 	// e-mail addresses to; the zero Actor where it knows none.
 	Author    Actor
 	Committer Actor
+	// CoAuthors are the accounts of its Co-authored-by trailers, as far as GitHub
+	// tells them; [Commit.makers] reads the trailers as well.
+	CoAuthors []Actor
 	Message   string
 }
 
@@ -112,15 +116,66 @@ type Review struct {
 	State ReviewState
 	// Commit is the commit the reviewer looked at.
 	Commit      string
+	Body        string
 	SubmittedAt time.Time
+	// Edited is true if its text is known to have been changed.
+	Edited bool
 }
 
-// Snapshot is a pull request with everything a decision looks at in it.
+// Comment is a comment in the conversation.
+type Comment struct {
+	ID        int64
+	By        Actor
+	Body      string
+	CreatedAt time.Time
+	// Edited is true if its text was changed, by whomever.
+	Edited bool
+}
+
+// EventKind is the name of an entry of a pull request's history, in the
+// spelling of GitHub's REST API.
+type EventKind string
+
+// The entries of a history that a decision looks at.
+const (
+	EventLabeled         EventKind = "labeled"
+	EventUnlabeled       EventKind = "unlabeled"
+	EventAssigned        EventKind = "assigned"
+	EventRetargeted      EventKind = "base_ref_changed"
+	EventForcePushed     EventKind = "head_ref_force_pushed"
+	EventReviewDismissed EventKind = "review_dismissed"
+)
+
+// Event is an entry of a pull request's history: what was done to it, and by
+// whom.
+type Event struct {
+	Kind EventKind
+	By   Actor
+	At   time.Time
+	// Label is what was put on or taken off.
+	Label string
+	// Assignee is who was assigned.
+	Assignee Actor
+	// ReviewID is the review that was dismissed, and Was its state before that.
+	ReviewID int64
+	Was      ReviewState
+}
+
+// Snapshot is a pull request with everything a decision looks at in it, as
+// GitHub showed it at one moment.
 type Snapshot struct {
 	PullRequest PullRequest
 	Files       []File
 	Commits     []Commit
 	Reviews     []Review
+	Comments    []Comment
+	// History is in the order in which it happened.
+	History []Event
+	// SameHead are the numbers of the other open pull requests of the repository
+	// with the same head: a check belongs to a commit, so they share theirs.
+	SameHead []int
+	// Policies are the policy files that govern the pull request.
+	Policies []PolicyText
 }
 
 // GitHub lists no more files and commits of a pull request than these.
@@ -150,4 +205,15 @@ func (s Snapshot) Incomplete() string {
 // may help.
 func (s Snapshot) Torn() bool {
 	return s.Incomplete() != "" && len(s.Files) < maxListedFiles && len(s.Commits) < maxListedCommits
+}
+
+// retargetedAt is when the base branch was changed last; zero: never.
+func (s Snapshot) retargetedAt() time.Time {
+	var last time.Time
+	for _, event := range s.History {
+		if event.Kind == EventRetargeted && event.At.After(last) {
+			last = event.At
+		}
+	}
+	return last
 }

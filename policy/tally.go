@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ApprovalStatus is the state of an approval request.
 type ApprovalStatus string
@@ -14,11 +17,29 @@ const (
 	StatusExpired  ApprovalStatus = "expired"
 )
 
+// Quorum is how many approvals by different people it takes.
+type Quorum struct {
+	Required int
+	// Of says whose approvals are counted; nil: everybody's.
+	Of func(Vote) bool
+}
+
+// lacks is how many of the approvals are still missing.
+func (q Quorum) lacks(approvals []CountedVote) int {
+	missing := q.Required
+	for _, approval := range approvals {
+		if q.Of == nil || q.Of(approval.Vote) {
+			missing--
+		}
+	}
+	return max(0, missing)
+}
+
 // Ballot is a count of votes that is about to be made.
 type Ballot struct {
-	// Required is how many approvals by different people it takes.
-	Required int
-	Votes    []Vote
+	// Quorums must all be reached; with none, nobody needs to approve.
+	Quorums []Quorum
+	Votes   []Vote
 	// Discount says why a vote does not count, or returns "". Expiry is counted
 	// apart from it.
 	Discount func(Vote) string
@@ -47,8 +68,8 @@ type Tally struct {
 	Discounted []DiscountedVote
 	// Rejections hold the gate closed, however many approvals there are.
 	Rejections []Vote
-	// Missing is how many approvals are still needed.
-	Missing int
+	// Missing is how many approvals each quorum still lacks, in the ballot's order.
+	Missing []int
 	// ReviewAt is when time alone changes the count; zero: never.
 	ReviewAt time.Time
 }
@@ -56,7 +77,7 @@ type Tally struct {
 // Count counts each person's latest vote.
 func (b Ballot) Count() Tally {
 	var t Tally
-	expired := 0
+	var expired []CountedVote
 	for _, vote := range latestByPerson(b.Votes) {
 		expiry := b.expiry(vote)
 		switch why := b.Discount(vote); {
@@ -66,29 +87,35 @@ func (b Ballot) Count() Tally {
 		case vote.Verdict == VerdictReject:
 			t.Rejections = append(t.Rejections, vote)
 		case !expiry.IsZero() && !b.Now.Before(expiry):
-			expired++
+			expired = append(expired, CountedVote{vote, expiry})
 			t.Discounted = append(t.Discounted, DiscountedVote{vote, "expired on " + expiry.UTC().Format("2006-01-02 15:04 MST")})
 		default:
 			t.Counted = append(t.Counted, CountedVote{vote, expiry})
 		}
 	}
-	t.Missing = max(0, b.Required-len(t.Counted))
-	t.Status = t.status(expired)
+	for _, quorum := range b.Quorums {
+		t.Missing = append(t.Missing, quorum.lacks(t.Counted))
+	}
+	t.Status = b.status(t, expired)
 	t.ReviewAt = firstExpiry(t.Counted)
 	return t
 }
 
-func (t Tally) status(expired int) ApprovalStatus {
+func (b Ballot) status(t Tally, expired []CountedVote) ApprovalStatus {
 	switch {
 	case len(t.Rejections) > 0:
 		return StatusRejected
-	case t.Missing == 0:
+	case b.reached(t.Counted):
 		return StatusApproved
-	case expired >= t.Missing:
+	case b.reached(slices.Concat(t.Counted, expired)):
 		return StatusExpired
 	default:
 		return StatusPending
 	}
+}
+
+func (b Ballot) reached(approvals []CountedVote) bool {
+	return !slices.ContainsFunc(b.Quorums, func(q Quorum) bool { return q.lacks(approvals) > 0 })
 }
 
 // expiry is when the vote stops counting; a rejection never does.

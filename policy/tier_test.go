@@ -71,12 +71,12 @@ func TestMoreNeverLowersTheTier(t *testing.T) {
 		var s Snapshot
 		s.PullRequest.Author = people("ann")
 		s.Files = rapid.SliceOfN(genFile, 0, 30).Draw(t, "files")
-		before, err := Assess(file, DefaultPath, s)
+		before, err := Assess([]PolicyFile{file}, DefaultPath, s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Files = append(s.Files, genFile.Draw(t, "one more"))
-		after, err := Assess(file, DefaultPath, s)
+		after, err := Assess([]PolicyFile{file}, DefaultPath, s)
 		if err != nil {
 			t.Fatal(err)
 		}

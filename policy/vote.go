@@ -44,6 +44,9 @@ type Vote struct {
 	At time.Time
 	// Reason is what a rejection gave as its reason; may be empty.
 	Reason string
+	// LiftedBy is who took a rejection back that is not theirs, by dismissing the
+	// review or removing the text; the decision says whether they may.
+	LiftedBy Actor
 }
 
 // UnknownCommit is the commit of a vote of which it cannot be known any more what
@@ -56,6 +59,8 @@ const UnknownCommit = "unknown"
 type Head struct {
 	SHA   string
 	Since time.Time
+	// By is who pushed it; the zero Actor if that is not known.
+	By Actor
 }
 
 // CommitAt returns the commit that was the head at the time t, or "" if that
@@ -75,6 +80,8 @@ func CommitAt(heads []Head, t time.Time) string {
 
 // Standing is what GitHub says of a person at the moment of a decision.
 type Standing struct {
+	// Login is the account's name now; it may have had another when it voted.
+	Login      string
 	Permission Permission
 	// Teams lists those of the requirement's teams that the person is an active
 	// member of.
@@ -82,11 +89,11 @@ type Standing struct {
 }
 
 // Selects reports whether w selects the person with that standing.
-func (w Who) Selects(actor Actor, standing Standing) bool {
+func (w Who) Selects(standing Standing) bool {
 	if w.Permission != PermissionNone && standing.Permission >= w.Permission {
 		return true
 	}
-	if actor.Login != "" && containsFold(w.Users, actor.Login) {
+	if standing.Login != "" && containsFold(w.Users, standing.Login) {
 		return true
 	}
 	return slices.ContainsFunc(standing.Teams, func(team string) bool { return containsFold(w.Teams, team) })
@@ -114,27 +121,4 @@ func latestByPerson(votes []Vote) []Vote {
 
 func later(a, b Vote) bool {
 	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Verdict.strictness(), b.Verdict.strictness()), cmp.Compare(a.Source, b.Source)) > 0
-}
-
-// Voters returns the people whose standing [Decide] asks for: everybody whose
-// latest vote is an approval or a rejection. Machines that do not count anyway
-// are left out: GitHub does not tell of all of them what they may do.
-func (in Input) Voters() []Actor {
-	var voters []Actor
-	file := in.file()
-	for _, vote := range latestByPerson(in.Votes) {
-		machine := file.Classify.Agents.IsAgent(vote.By) != "" && !file.Approval.Agents
-		if vote.Verdict != VerdictWithdrawn && vote.By.Known() && !machine {
-			voters = append(voters, vote.By)
-		}
-	}
-	return voters
-}
-
-// committed reports whether the person wrote or committed one of the commits,
-// through whichever parent it is reached.
-func (s Snapshot) committed(by Actor) bool {
-	return slices.ContainsFunc(s.Commits, func(c Commit) bool {
-		return by.ID == c.Author.ID || by.ID == c.Committer.ID
-	})
 }

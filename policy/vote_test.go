@@ -7,7 +7,7 @@ import (
 
 func TestCommitAt(t *testing.T) {
 	at := func(seconds int) time.Time { return dayStart.Add(time.Duration(seconds) * time.Second) }
-	history := []Head{{"b", at(20)}, {"a", at(10)}, {"a", at(30)}}
+	history := []Head{{SHA: "b", Since: at(20)}, {SHA: "a", Since: at(10)}, {SHA: "a", Since: at(30)}}
 	for _, c := range []struct {
 		name  string
 		heads []Head
@@ -60,7 +60,6 @@ func TestATooLargeSnapshotIsNotTorn(t *testing.T) {
 }
 
 func TestWho(t *testing.T) {
-	ann := people("ann")
 	for _, c := range []struct {
 		who      Who
 		standing Standing
@@ -72,13 +71,13 @@ func TestWho(t *testing.T) {
 		{Who{Permission: PermissionWrite}, Standing{Permission: PermissionMaintain}, true, "anyone with write"},
 		{Who{Teams: []string{"acme/leads"}}, Standing{Teams: []string{"acme/leads"}}, true, "acme/leads"},
 		{Who{Teams: []string{"acme/leads"}}, Standing{Permission: PermissionAdmin}, false, "acme/leads"},
-		{Who{Users: []string{"ANN"}, Teams: []string{"acme/leads"}, Permission: PermissionAdmin}, Standing{}, true, "acme/leads, ANN or anyone with admin"},
+		{Who{Users: []string{"ANN"}, Teams: []string{"acme/leads"}, Permission: PermissionAdmin}, Standing{Login: "ann"}, true, "acme/leads, ANN or anyone with admin"},
 	} {
-		if got := c.who.Selects(ann, c.standing); got != c.selected || c.who.String() != c.words {
+		if got := c.who.Selects(c.standing); got != c.selected || c.who.String() != c.words {
 			t.Errorf("%q selects %+v: %t, want %t, %q", c.who, c.standing, got, c.selected, c.words)
 		}
 	}
-	if (Who{Users: []string{""}}).Selects(Actor{ID: 1}, Standing{}) {
+	if (Who{Users: []string{""}}).Selects(Standing{}) {
 		t.Error("an account without a login is selected by an empty name")
 	}
 }
