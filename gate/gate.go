@@ -12,10 +12,11 @@ import (
 // Reader is what a gate asks GitHub. An error of any method means "not known"
 // and closes the gate.
 type Reader interface {
-	PullRequest(ctx context.Context, ref policy.PullRequestRef) (policy.PullRequest, error)
-	Files(ctx context.Context, ref policy.PullRequestRef) ([]policy.File, error)
-	Commits(ctx context.Context, ref policy.PullRequestRef) ([]policy.Commit, error)
-	Reviews(ctx context.Context, ref policy.PullRequestRef) ([]policy.Review, error)
+	// Snapshot reads the pull request with everything that a decision looks at.
+	Snapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error)
+	// Moved reports whether anything of the snapshot may be different now. It costs
+	// nothing of GitHub's budget if nothing is.
+	Moved(ctx context.Context, snapshot policy.Snapshot) (bool, error)
 	// Content returns the file at that commit or full reference, and nil only if
 	// it is certain that there is none.
 	Content(ctx context.Context, repository policy.Repository, path, at string) ([]byte, error)
@@ -25,6 +26,9 @@ type Reader interface {
 	// Standing says what the person may do in the repository and which of the
 	// teams they are an active member of. A team that does not exist is an error.
 	Standing(ctx context.Context, repository policy.Repository, person policy.Actor, teams []string) (policy.Standing, error)
+	// SameChange reports whether the two commits change the same files of the base
+	// branch from the same contents and modes to the same contents and modes.
+	SameChange(ctx context.Context, repository policy.Repository, baseBranch, a, b string) (bool, error)
 }
 
 // CheckWriter holds check runs on GitHub.
@@ -49,6 +53,27 @@ type Posted struct {
 	// Digest identifies what the check run says; an equal one is not written again.
 	Digest string
 	At     time.Time
+	// ReviewAt is when the pull request is to be looked at again though nothing
+	// happened; zero: never.
+	ReviewAt time.Time
+	// Closed is true if the pull request was not open.
+	Closed bool
+}
+
+// Decided is the last decision on a pull request.
+type Decided struct {
+	Ref      policy.PullRequestRef
+	Decision policy.Decision
+}
+
+// Scope selects pull requests.
+type Scope struct {
+	// Owner is the login of the organization or user that has the repositories.
+	Owner string
+	// RepositoryID is the one repository; 0: all of the owner's.
+	RepositoryID int64
+	// Voter is the account that must have voted, or taken back a vote; 0: any.
+	Voter int64
 }
 
 // Store keeps decisions. Each method is one transaction.
@@ -58,23 +83,46 @@ type Store interface {
 	NextGeneration(ctx context.Context, ref policy.PullRequestRef) (int64, error)
 	// Current reports whether the generation is the newest handed out.
 	Current(ctx context.Context, ref policy.PullRequestRef, generation int64) (bool, error)
-	// BeginPost records that the check is about to be written: until PutPosted it
-	// is not known what the check says, and LastPosted has no digest. It returns
-	// [ErrSuperseded] if a newer generation was handed out.
-	BeginPost(ctx context.Context, ref policy.PullRequestRef, generation int64) error
+	// BeginPost keeps the decision and that its check is about to be written: until
+	// PutPosted it is not known what the check says, and LastPosted has no digest.
+	// It asks for the pull requests that share the check to be evaluated soon. It
+	// returns [ErrSuperseded] if a newer generation was handed out.
+	BeginPost(ctx context.Context, ref policy.PullRequestRef, posted Posted, sharing []policy.PullRequestRef) error
 	// LastPosted returns the zero Posted if nothing was posted yet.
 	LastPosted(ctx context.Context, ref policy.PullRequestRef) (Posted, error)
-	// PutPosted keeps the decision, its audit entry and, if time alone changes the
-	// decision, the work to evaluate again at that time. It returns [ErrSuperseded]
-	// and keeps nothing if a newer generation was handed out.
+	// PutPosted keeps the decision, its audit entry and, if ReviewAt is set, the
+	// work to evaluate again at that time. It returns [ErrSuperseded] and keeps
+	// nothing if a newer generation was handed out.
 	PutPosted(ctx context.Context, ref policy.PullRequestRef, posted Posted, entry audit.Entry) error
-	// ForgetPosted asks for the pull request to be evaluated soon, and for that
-	// decision to be written whatever it says.
+	// ForgetPosted asks for the next decision to be written whatever it says, also to
+	// merge queues.
 	ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error
-	// AtHead lists the pull requests whose last posted decision is about that head.
-	AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error)
+	// AboutHead lists the pull requests that have, or had when they were decided
+	// last, that head, or an entry of a merge queue with it.
+	AboutHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error)
+	// AtHead lists the last decisions about that head.
+	AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]Decided, error)
+	// PutClosed records that the pull request is not open any more, and forgets its
+	// entries in merge queues.
+	PutClosed(ctx context.Context, ref policy.PullRequestRef) error
+	// Evaluate asks for the pull request to be evaluated soon.
+	Evaluate(ctx context.Context, ref policy.PullRequestRef) error
+	// EvaluateOpen asks for the open pull requests in scope to be evaluated soon.
+	EvaluateOpen(ctx context.Context, scope Scope) error
 	// Audit records an act that has no other effect.
 	Audit(ctx context.Context, entry audit.Entry) error
+	Queue
+}
+
+// Queue keeps the entries of merge queues that wait for their checks. Each
+// method is one transaction.
+type Queue interface {
+	// PutMergeGroup keeps an entry that waits for its check.
+	PutMergeGroup(ctx context.Context, ref policy.PullRequestRef, group MergeGroup) error
+	// MergeGroups lists the pull request's entries.
+	MergeGroups(ctx context.Context, ref policy.PullRequestRef) ([]MergeGroup, error)
+	// DropMergeGroup forgets an entry that has left its queue.
+	DropMergeGroup(ctx context.Context, ref policy.PullRequestRef, headSHA string) error
 }
 
 // ErrSuperseded means that a newer evaluation of the pull request has begun.
@@ -95,12 +143,15 @@ type Config struct {
 }
 
 // Gate evaluates pull requests and holds their checks to the decisions.
-type Gate struct{ Config }
+type Gate struct {
+	Config
+	seen sightings
+}
 
 // New returns a gate.
 func New(config Config) *Gate {
 	if config.DetailsURL == nil {
 		config.DetailsURL = func(policy.PullRequestRef) string { return "" }
 	}
-	return &Gate{config}
+	return &Gate{Config: config, seen: newSightings()}
 }

@@ -62,14 +62,14 @@ func (w *MemoryApprovalWorkflow) record(id string, vote policy.Vote) error {
 }
 
 // Withdraw takes back what came, or will still come, from the source.
-func (w *MemoryApprovalWorkflow) Withdraw(_ context.Context, id, source string, _ policy.Actor) error {
+func (w *MemoryApprovalWorkflow) Withdraw(_ context.Context, id, source string, by policy.Actor) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	state, ok := w.requests[id]
 	if !ok {
 		return ErrUnknownRequest
 	}
-	state.Votes = state.WithoutVote(source)
+	state.Votes = state.WithoutVote(source, by)
 	w.requests[id] = state
 	return nil
 }

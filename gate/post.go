@@ -7,15 +7,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
+// renewAfter is how long a check waits before it is written anew: GitHub turns
+// one that is incomplete for more than 14 days stale.
+const renewAfter = 13 * 24 * time.Hour
+
 // post writes the decision's check run, if it says anything new, and keeps the
 // decision: the check does not show when time will change it, but the timer
 // must be set. It does nothing and is content if a newer evaluation has begun.
-func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation int64, decision policy.Decision) error {
+func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation int64, decision policy.Decision, snapshot policy.Snapshot) error {
 	last, err := g.Store.LastPosted(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("post the decision: %w", err)
@@ -24,7 +29,13 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 		// Not even the head could be read: close what was posted last.
 		decision.HeadSHA = last.Decision.HeadSHA
 	}
-	if decision.HeadSHA == "" {
+	closed := snapshot.PullRequest.Ref.Number != 0 && !snapshot.PullRequest.Open
+	if closed {
+		if err := g.Store.PutClosed(ctx, ref); err != nil {
+			return fmt.Errorf("post the decision: %w", err)
+		}
+	}
+	if decision.HeadSHA == "" || snapshot.PullRequest.Merged {
 		return nil
 	}
 	if current, err := g.Store.Current(ctx, ref, generation); err != nil || !current {
@@ -33,42 +44,95 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 	if err := g.ask(ctx, ref, decision); err != nil {
 		return fmt.Errorf("post the decision: %w", err)
 	}
-	check := decision.Check(g.CheckName, ref, g.DetailsURL(ref))
-	digest := digestOf(check)
-	written := last.Digest == digest
-	if written && last.Decision.ReviewAt.Equal(decision.ReviewAt) {
+	others, err := g.sharing(ctx, ref, decision.HeadSHA, snapshot)
+	if err != nil {
+		return fmt.Errorf("post the decision: %w", err)
+	}
+	p := posting{Gate: g, ref: ref, generation: generation, last: last, decision: decision, others: others, closed: closed}
+	if closed && len(others) > 0 {
+		// The commit is the head of another pull request, whose check it is now.
+		err = p.begin(ctx, 0)
+	} else {
+		err = p.write(ctx)
+	}
+	if errors.Is(err, ErrSuperseded) {
 		return nil
 	}
-	id := last.CheckRunID
-	if last.Decision.HeadSHA != decision.HeadSHA {
+	if err != nil {
+		return err
+	}
+	return g.postMergeGroups(ctx, ref, decision)
+}
+
+// posting is a decision on its way to GitHub.
+type posting struct {
+	*Gate
+	ref        policy.PullRequestRef
+	generation int64
+	last       Posted
+	decision   policy.Decision
+	others     []Decided
+	closed     bool
+}
+
+// write writes the check if it says anything new, and keeps the decision.
+func (p posting) write(ctx context.Context) error {
+	check := shared(Decided{p.ref, p.decision}, p.others).check(p.CheckName, p.DetailsURL(p.ref))
+	digest := digestOf(check)
+	check.Renewed = check.Outcome == policy.OutcomeWaiting && !p.last.At.IsZero() && p.Now().Sub(p.last.At) >= renewAfter
+	written := p.last.Digest == digest && !check.Renewed
+	if written && p.last.Decision.ReviewAt.Equal(p.decision.ReviewAt) {
+		return nil
+	}
+	id := p.last.CheckRunID
+	if p.last.Decision.HeadSHA != p.decision.HeadSHA {
 		id = 0
 	}
 	if !written {
-		id, err = g.write(ctx, ref, generation, id, check)
-		if errors.Is(err, ErrSuperseded) {
-			return nil
+		if err := p.begin(ctx, id); err != nil {
+			return err
 		}
-		if err != nil {
+		var err error
+		if id, err = p.GitHub.PutCheck(ctx, p.ref.Repository, id, check); err != nil {
 			return fmt.Errorf("post the decision: %w", err)
 		}
 	}
-	err = g.Store.PutPosted(ctx, ref, Posted{
-		Generation: generation, Decision: decision, CheckRunID: id, Digest: digest, At: g.Now(),
-	}, g.entry(ref, decision))
-	if err != nil && !errors.Is(err, ErrSuperseded) {
+	posted := Posted{
+		Generation: p.generation, Decision: p.decision, CheckRunID: id, Digest: digest, At: p.Now(), ReviewAt: p.reviewAt(), Closed: p.closed,
+	}
+	if err := p.Store.PutPosted(ctx, p.ref, posted, p.entry(p.ref, p.decision)); err != nil {
 		return fmt.Errorf("keep the decision: %w", err)
 	}
 	return nil
 }
 
-// write records the intent and then writes the check. A write that is reported
-// as failed may have been done all the same: only with the intent on record is
-// the next decision written whatever it says.
-func (g *Gate) write(ctx context.Context, ref policy.PullRequestRef, generation, id int64, check policy.Check) (int64, error) {
-	if err := g.Store.BeginPost(ctx, ref, generation); err != nil {
-		return 0, err
+// begin keeps the decision and that it is about to be written. A write that is
+// reported as failed may have been done all the same: only with the intent on
+// record is the next decision written whatever it says. The pull requests that
+// share the check are looked at again.
+func (p posting) begin(ctx context.Context, id int64) error {
+	var sharing []policy.PullRequestRef
+	for _, other := range p.others {
+		if other.Decision.HeadSHA == "" || digestOf(p.decision.Check("", p.ref, "")) != digestOf(p.last.Decision.Check("", p.ref, "")) {
+			sharing = append(sharing, other.Ref)
+		}
 	}
-	return g.GitHub.PutCheck(ctx, ref.Repository, id, check)
+	if err := p.Store.BeginPost(ctx, p.ref, Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed}, sharing); err != nil {
+		return fmt.Errorf("post the decision: %w", err)
+	}
+	return nil
+}
+
+// reviewAt is when time changes the decision, or the check would grow stale.
+func (p posting) reviewAt() time.Time {
+	at := p.decision.ReviewAt
+	if p.decision.Outcome != policy.OutcomeWaiting {
+		return at
+	}
+	if stale := p.Now().Add(renewAfter); at.IsZero() || stale.Before(at) {
+		return stale
+	}
+	return at
 }
 
 // ask brings the approval request up to date with what the decision asks for,
@@ -77,10 +141,6 @@ func (g *Gate) write(ctx context.Context, ref policy.PullRequestRef, generation,
 func (g *Gate) ask(ctx context.Context, ref policy.PullRequestRef, d policy.Decision) error {
 	if d.Status == "" {
 		return nil
-	}
-	excluded := map[int64]string{}
-	for _, vote := range d.Discounted {
-		excluded[vote.Vote.By.ID] = vote.Why
 	}
 	state, err := g.Workflow.State(ctx, ref.Key())
 	if err != nil {
@@ -91,7 +151,16 @@ func (g *Gate) ask(ctx context.Context, ref policy.PullRequestRef, d policy.Deci
 		return nil
 	}
 	request := state.Request
-	request.Tier, request.Required, request.Excluded, request.ExpiresAfter = d.Assessment.Tier, d.Required(), excluded, d.ExpiresAfter
+	request.Tier, request.Required, request.ExpiresAfter = d.Assessment.Tier, d.Required(), d.ExpiresAfter
+	request.Excluded, request.Alike, request.Quorums = map[int64]string{}, d.Alike, nil
+	for _, vote := range d.Discounted {
+		request.Excluded[vote.Vote.By.ID] = vote.Why
+	}
+	if len(d.Assessment.Requirements) > 1 {
+		for i, requirement := range d.Assessment.Requirements {
+			request.Quorums = append(request.Quorums, Quorum{requirement.Approvals, d.Among[i]})
+		}
+	}
 	if err := g.Workflow.Request(ctx, request); err != nil {
 		return fmt.Errorf("bring the approval request up to date: %w", err)
 	}

@@ -4,37 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-// ObserveHead records that a commit was seen as the pull request's head.
-// head.Since may be later than the push, never earlier.
+// ObserveHead records that a commit was seen as the pull request's head, and who
+// pushed it. head.Since may be later than the push, never earlier.
 func (g *Gate) ObserveHead(ctx context.Context, ref policy.PullRequestRef, head policy.Head) error {
 	state, err := g.Workflow.State(ctx, ref.Key())
 	if err != nil && !errors.Is(err, ErrUnknownRequest) {
 		return fmt.Errorf("observe the head of %s: %w", ref, err)
 	}
-	request := ApprovalRequest{ID: ref.Key(), Subject: ref.String(), Commit: head.SHA, Since: head.Since}
+	request := ApprovalRequest{ID: ref.Key(), Subject: ref.String(), Commit: head.SHA}
 	if state.Request.Commit == head.SHA {
 		// Seen before: keep what is asked for this commit.
 		request = state.Request
-		request.Since = head.Since
 	}
+	request.Since, request.By = head.Since, head.By
 	if err := g.Workflow.Request(ctx, request); err != nil {
 		return fmt.Errorf("observe the head of %s: %w", ref, err)
 	}
 	return nil
-}
-
-// observed is the head that a reading of the pull request shows. The push came
-// before the last update, whose time GitHub gives to the second, rounded down.
-func observed(pr policy.PullRequest) policy.Head {
-	return policy.Head{SHA: pr.HeadSHA, Since: pr.UpdatedAt.Add(time.Second)}
 }
 
 // ensureRequest makes sure that there is a request to vote on, also if the vote
@@ -44,18 +36,20 @@ func (g *Gate) ensureRequest(ctx context.Context, ref policy.PullRequestRef) err
 	if !errors.Is(err, ErrUnknownRequest) {
 		return err
 	}
-	pr, err := g.GitHub.PullRequest(ctx, ref)
-	if err != nil {
-		return err
-	}
-	return g.ObserveHead(ctx, ref, observed(pr))
+	return g.Workflow.Request(ctx, ApprovalRequest{ID: ref.Key(), Subject: ref.String()})
+}
+
+// Dismissal is who dismissed a review, and what it said before; both are zero
+// where that is not known.
+type Dismissal struct {
+	By  policy.Actor
+	Was policy.ReviewState
 }
 
 // RecordReview records what a review says: an approval, a rejection, or, once
 // it is dismissed, nothing any more. A comment is no verdict and leaves an
-// earlier one as it is. sender is who submitted or dismissed it, the zero Actor
-// if that is not known.
-func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, review policy.Review, sender policy.Actor) error {
+// earlier one as it is.
+func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, review policy.Review, dismissal Dismissal) error {
 	vote := policy.Vote{Source: ReviewSource(review.ID), By: review.By, Commit: review.Commit, At: review.SubmittedAt}
 	if vote.Commit == "" {
 		// GitHub forgets the commit when it is gone; the time does not tell it.
@@ -71,10 +65,28 @@ func (g *Gate) RecordReview(ctx context.Context, ref policy.PullRequestRef, revi
 	case policy.ReviewChangesRequested:
 		return g.Reject(ctx, ref, vote)
 	case policy.ReviewDismissed:
-		return g.recordWithdrawn(ctx, ref, vote, sender)
+		return g.recordDismissed(ctx, ref, vote, dismissal)
 	default:
 		return nil
 	}
+}
+
+// recordDismissed takes back a review's verdict. A rejection that GitHub only
+// tells of now is recorded first: somebody else's dismissal does not undo it.
+func (g *Gate) recordDismissed(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote, dismissal Dismissal) error {
+	if dismissal.Was == policy.ReviewChangesRequested && vote.By.Known() {
+		if err := g.Reject(ctx, ref, vote); err != nil {
+			return err
+		}
+	}
+	state, err := g.Workflow.State(ctx, ref.Key())
+	if err != nil && !errors.Is(err, ErrUnknownRequest) {
+		return fmt.Errorf("record the dismissal of %s on %s: %w", vote.Source, ref, err)
+	}
+	if state.rejectedBy(vote.Source) != 0 && state.rejectedBy(vote.Source) != dismissal.By.ID {
+		return g.withdraw(ctx, ref, vote.Source, dismissal.By)
+	}
+	return g.recordWithdrawn(ctx, ref, vote, dismissal.By)
 }
 
 // Approve records an approval. A commit that is named by its first digits is
@@ -130,10 +142,11 @@ func (g *Gate) recordWithdrawn(ctx context.Context, ref policy.PullRequestRef, v
 }
 
 // WithdrawText takes back the votes that a text carried, because it was edited
-// or deleted. An approval goes whoever did it. A rejection stands unless its
-// owner did it, so that nobody lifts a veto by tidying up. If nothing of the
-// text has been heard yet and it held commands, approvals that it still brings
-// are withdrawn as they come: GitHub may deliver the news in any order.
+// or deleted by that person. An approval goes whoever did it; a rejection of
+// somebody else's only gets their name on it, so that nobody lifts a veto by
+// tidying up. If nothing of the text has been heard yet and it held commands,
+// approvals that it still brings are withdrawn as they come: GitHub may deliver
+// the news in any order.
 func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text Text, heldCommands bool, by policy.Actor) error {
 	if err := g.ensureRequest(ctx, ref); err != nil {
 		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
@@ -142,12 +155,11 @@ func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text
 	if err != nil {
 		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
 	}
-	heard := slices.ContainsFunc(state.Votes, func(v policy.Vote) bool { return text.carries(v.Source) })
-	if !heard && heldCommands {
+	if !state.heard(text) && heldCommands {
 		return g.withdraw(ctx, ref, string(text), by)
 	}
 	for _, vote := range state.Votes {
-		if !text.carries(vote.Source) || (vote.Verdict == policy.VerdictReject && vote.By.ID != by.ID) {
+		if !text.carries(vote.Source) {
 			continue
 		}
 		if err := g.withdraw(ctx, ref, vote.Source, by); err != nil {
@@ -175,7 +187,7 @@ func (g *Gate) Refuse(ctx context.Context, ref policy.PullRequestRef, by policy.
 	return nil
 }
 
-// Reconsider asks for the pull request's check to be decided and written anew:
+// Reconsider has the next decision on the pull request written whatever it says:
 // GitHub does not show a run any more as it was once somebody asked to re-run it.
 func (g *Gate) Reconsider(ctx context.Context, ref policy.PullRequestRef) error {
 	if err := g.Store.ForgetPosted(ctx, ref); err != nil {
@@ -187,7 +199,7 @@ func (g *Gate) Reconsider(ctx context.Context, ref policy.PullRequestRef) error 
 // ReconsiderHead asks for all checks on that commit to be decided and written
 // anew.
 func (g *Gate) ReconsiderHead(ctx context.Context, repository policy.Repository, sha string) error {
-	refs, err := g.Store.AtHead(ctx, repository, sha)
+	refs, err := g.Store.AboutHead(ctx, repository, sha)
 	if err != nil {
 		return fmt.Errorf("reconsider %s of %s: %w", sha, repository, err)
 	}
@@ -195,6 +207,18 @@ func (g *Gate) ReconsiderHead(ctx context.Context, repository policy.Repository,
 		if err := g.Reconsider(ctx, ref); err != nil {
 			return err
 		}
+		if err := g.Store.Evaluate(ctx, ref); err != nil {
+			return fmt.Errorf("reconsider %s: %w", ref, err)
+		}
+	}
+	return nil
+}
+
+// Reassess asks for the open pull requests in scope to be decided anew: something
+// changed that they do not tell of.
+func (g *Gate) Reassess(ctx context.Context, scope Scope) error {
+	if err := g.Store.EvaluateOpen(ctx, scope); err != nil {
+		return fmt.Errorf("reassess the pull requests of %s: %w", scope.Owner, err)
 	}
 	return nil
 }
@@ -209,42 +233,31 @@ func (e *UnknownCommitError) Error() string {
 
 const fullSHALength = 40
 
-// bind finds out which commit a vote is about, as far as that is known when it
-// is recorded.
+// bind completes the commit that a vote names. One that names none is about the
+// head that its giver could see, which [policy.CommitAt] finds out.
 func (g *Gate) bind(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) (policy.Vote, error) {
-	if len(vote.Commit) >= fullSHALength || vote.Commit == policy.UnknownCommit {
+	if vote.Commit == "" || len(vote.Commit) >= fullSHALength || vote.Commit == policy.UnknownCommit {
 		return vote, nil
 	}
 	state, err := g.Workflow.State(ctx, ref.Key())
 	if err != nil {
 		return vote, fmt.Errorf("look up what %s on %s is about: %w", vote.Source, ref, err)
 	}
-	if vote.Commit != "" {
-		vote.Commit, err = state.expand(vote.Commit)
-		return vote, err
-	}
-	pr, err := g.GitHub.PullRequest(ctx, ref)
-	if err != nil {
-		return vote, err
-	}
-	if !state.hadHead(pr.HeadSHA) {
-		// A push that nobody told us of: it may have come before the vote or after.
-		vote.Commit = policy.UnknownCommit
-	}
-	return vote, nil
+	vote.Commit, err = state.expand(vote.Commit)
+	return vote, err
 }
 
 // ReviewSource names the vote that a review's state carries.
-func ReviewSource(reviewID int64) string { return fmt.Sprintf("review:%d", reviewID) }
+func ReviewSource(reviewID int64) string { return fmt.Sprintf("%s:%d", policy.SourceReview, reviewID) }
 
 // Text names a text that people write commands in.
 type Text string
 
 // CommentText is a comment on the pull request.
-func CommentText(commentID int64) Text { return Text(fmt.Sprintf("comment:%d", commentID)) }
+func CommentText(commentID int64) Text { return Text(fmt.Sprintf("%s:%d", policy.SourceComment, commentID)) }
 
 // ReviewText is the text of a review, apart from the review's state.
-func ReviewText(reviewID int64) Text { return Text(fmt.Sprintf("review-text:%d", reviewID)) }
+func ReviewText(reviewID int64) Text { return Text(fmt.Sprintf("%s:%d", policy.SourceReviewText, reviewID)) }
 
 // Source names the vote that the index-th command of the text carries.
 func (t Text) Source(index int) string { return fmt.Sprintf("%s:%d", t, index) }

@@ -24,8 +24,12 @@ func (s ApprovalState) Status(now time.Time) ApprovalStatus {
 	if !s.Request.Tier.Known() {
 		return policy.StatusPending
 	}
+	quorums := []policy.Quorum{{Required: s.Request.Required}}
+	for _, q := range s.Request.Quorums {
+		quorums = append(quorums, policy.Quorum{Required: q.Required, Of: func(v policy.Vote) bool { return slices.Contains(q.Among, v.By.ID) }})
+	}
 	return policy.Ballot{
-		Required:     s.Request.Required,
+		Quorums:      quorums,
 		Votes:        s.Votes,
 		Discount:     s.discount,
 		ExpiresAfter: s.Request.ExpiresAfter,
@@ -44,7 +48,7 @@ func (s ApprovalState) discount(vote policy.Vote) string {
 	if commit == "" {
 		commit = policy.CommitAt(s.Heads, vote.At)
 	}
-	if commit != s.Request.Commit || commit == "" {
+	if commit == "" || (commit != s.Request.Commit && !slices.Contains(s.Request.Alike, commit)) {
 		return "given for another commit"
 	}
 	return ""
@@ -52,25 +56,45 @@ func (s ApprovalState) discount(vote policy.Vote) string {
 
 // Observe returns the state with the request's commit added to the heads and
 // the request brought up to date: the rule that every implementation of
-// [ApprovalWorkflow.Request] follows. Changed says whether anything is new.
+// [ApprovalWorkflow.Request] follows. Changed says whether anything is new. A
+// request without a commit asks for nothing yet.
 func (s ApprovalState) Observe(request ApprovalRequest) (next ApprovalState, changed bool) {
-	next = ApprovalState{Request: request, Heads: s.Heads, Votes: s.Votes}
+	next = ApprovalState{Request: request, Heads: slices.Clone(s.Heads), Votes: s.Votes}
 	newest := newestHead(s.Heads)
+	head := policy.Head{SHA: request.Commit, Since: request.Since, By: request.By}
 	switch {
+	case request.Commit == "":
+		next.Request = s.Request
+		next.Request.ID, next.Request.Subject = request.ID, request.Subject
 	case request.Commit == newest.SHA:
 		next.Request.Since = newest.Since
 		if request.Since.Before(newest.Since) {
 			// It has been up for longer than was known.
-			next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
+			next.Heads = addHead(next.Heads, head)
 		}
+		next.Heads = namePusher(next.Heads, newest, request.By)
 	case request.Since.Before(newest.Since):
 		// Late news of an older head: keep what is being asked.
 		next.Request = s.Request
-		next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
+		next.Heads = addHead(next.Heads, head)
 	default:
-		next.Heads = addHead(s.Heads, policy.Head{SHA: request.Commit, Since: request.Since})
+		next.Heads = addHead(next.Heads, head)
 	}
-	return next, len(next.Heads) != len(s.Heads) || !sameRequest(next.Request, s.Request)
+	next.Request.By = policy.Actor{}
+	return next, !slices.EqualFunc(next.Heads, s.Heads, sameHead) || !sameRequest(next.Request, s.Request)
+}
+
+// namePusher records who pushed a head that was known without.
+func namePusher(heads []policy.Head, head policy.Head, by policy.Actor) []policy.Head {
+	i := slices.IndexFunc(heads, func(h policy.Head) bool { return sameHead(h, head) })
+	if i >= 0 && !heads[i].By.Known() {
+		heads[i].By = by
+	}
+	return heads
+}
+
+func sameHead(a, b policy.Head) bool {
+	return a.SHA == b.SHA && a.Since.Equal(b.Since) && a.By == b.By
 }
 
 func newestHead(heads []policy.Head) policy.Head {
@@ -94,27 +118,37 @@ func addHead(heads []policy.Head, head policy.Head) []policy.Head {
 
 func sameRequest(a, b ApprovalRequest) bool {
 	return a.ID == b.ID && a.Subject == b.Subject && a.Commit == b.Commit && a.Since.Equal(b.Since) && a.Tier == b.Tier &&
-		a.Required == b.Required && a.ExpiresAfter == b.ExpiresAfter && maps.Equal(a.Excluded, b.Excluded)
+		a.Required == b.Required && a.ExpiresAfter == b.ExpiresAfter && maps.Equal(a.Excluded, b.Excluded) && slices.Equal(a.Alike, b.Alike) &&
+		slices.EqualFunc(a.Quorums, b.Quorums, func(x, y Quorum) bool { return x.Required == y.Required && slices.Equal(x.Among, y.Among) })
 }
 
 // WithVote returns the votes with this one recorded. One source has one vote;
-// recorded again it is the same, except that what was withdrawn stays
-// withdrawn, be it the source itself or, for an approval, the text it stands
-// in; a rejection stands, since it is not known who took the text away. The commit that
-// a vote was first recorded for is kept: GitHub may point a review at another
-// commit later.
+// recorded again it is the same, except that what was withdrawn stays withdrawn,
+// be it the source itself or, for an approval, the text it stands in. A
+// rejection that somebody else took back stands, with their name on it. The
+// commit that a vote was first recorded for is kept: GitHub may point a review
+// at another commit later.
 func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
 	votes := slices.Clone(s.Votes)
-	textGone := vote.Verdict == policy.VerdictApprove && s.isWithdrawn(textOf(vote.Source))
-	if textGone || s.isWithdrawn(vote.Source) {
+	if vote.Verdict == policy.VerdictApprove && s.isWithdrawn(textOf(vote.Source)) {
 		vote.Verdict = policy.VerdictWithdrawn
 	}
 	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == vote.Source })
 	if i < 0 {
 		return append(votes, vote)
 	}
-	if votes[i].By.Known() {
-		vote.Commit = votes[i].Commit
+	known := votes[i]
+	if known.By.Known() {
+		vote.Commit = known.Commit
+	}
+	vote.LiftedBy = known.LiftedBy
+	if known.Verdict == policy.VerdictWithdrawn {
+		// A withdrawal that came first, by somebody who is not the giver, only marks
+		// a rejection.
+		byOwner := known.By.Known() || known.LiftedBy.ID == vote.By.ID
+		if vote.Verdict != policy.VerdictReject || byOwner {
+			vote.Verdict, vote.LiftedBy = policy.VerdictWithdrawn, policy.Actor{}
+		}
 	}
 	votes[i] = vote
 	return votes
@@ -126,14 +160,21 @@ func (s ApprovalState) isWithdrawn(source string) bool {
 	})
 }
 
-// WithoutVote returns the votes with what came from the source withdrawn.
-func (s ApprovalState) WithoutVote(source string) []policy.Vote {
+// WithoutVote returns the votes with what came from the source taken back by
+// that person.
+func (s ApprovalState) WithoutVote(source string, by policy.Actor) []policy.Vote {
 	votes := slices.Clone(s.Votes)
 	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == source })
-	if i < 0 {
-		return append(votes, policy.Vote{Source: source, Verdict: policy.VerdictWithdrawn})
+	switch {
+	case i < 0:
+		return append(votes, policy.Vote{Source: source, Verdict: policy.VerdictWithdrawn, LiftedBy: by})
+	case votes[i].Verdict == policy.VerdictReject && votes[i].By.ID != by.ID:
+		if by.Known() {
+			votes[i].LiftedBy = by
+		}
+	default:
+		votes[i].Verdict = policy.VerdictWithdrawn
 	}
-	votes[i].Verdict = policy.VerdictWithdrawn
 	return votes
 }
 
@@ -150,6 +191,44 @@ func (s ApprovalState) expand(abbreviation string) (string, error) {
 		return "", &UnknownCommitError{abbreviation}
 	}
 	return found[0], nil
+}
+
+// rejectedBy is the account whose rejection that source is; 0 if it is none.
+func (s ApprovalState) rejectedBy(source string) int64 {
+	for _, vote := range s.Votes {
+		if vote.Source == source && vote.Verdict == policy.VerdictReject {
+			return vote.By.ID
+		}
+	}
+	return 0
+}
+
+// knows reports whether what the review says is on record.
+func (s ApprovalState) knows(review policy.Review, dismissal Dismissal) bool {
+	if review.State == policy.ReviewCommented {
+		return true
+	}
+	source := ReviewSource(review.ID)
+	for _, vote := range s.Votes {
+		if vote.Source != source {
+			continue
+		}
+		switch review.State {
+		case policy.ReviewApproved:
+			return vote.Verdict == policy.VerdictApprove
+		case policy.ReviewChangesRequested:
+			return vote.Verdict == policy.VerdictReject
+		default:
+			lifted := vote.Verdict == policy.VerdictReject && vote.LiftedBy.ID == dismissal.By.ID
+			return lifted || (vote.Verdict == policy.VerdictWithdrawn && vote.By.Known())
+		}
+	}
+	return false
+}
+
+// heard reports whether a vote out of the text is known.
+func (s ApprovalState) heard(text Text) bool {
+	return slices.ContainsFunc(s.Votes, func(v policy.Vote) bool { return text.carries(v.Source) })
 }
 
 func (s ApprovalState) hadHead(sha string) bool {

@@ -23,14 +23,29 @@ type ApprovalRequest struct {
 	// approval: GitHub's clock, late rather than early.
 	Commit string
 	Since  time.Time
-	// Tier and Required say what it takes. A request with an unknown tier is
-	// pending whatever the votes are.
+	// Alike are former commits whose approvals count as well, because the change was
+	// the same.
+	Alike []string
+	// By is who put the commit up; the zero Actor if that is not known.
+	By policy.Actor
+	// Tier and Required say what it takes: so many approvals by different people. A
+	// request with an unknown tier is pending whatever the votes are.
 	Tier     policy.ApprovalTier
 	Required int
+	// Quorums are to be reached beside that, if it takes approvals of several kinds
+	// of people.
+	Quorums []Quorum
 	// Excluded are accounts whose vote does not count, with the reason.
 	Excluded map[int64]string
 	// ExpiresAfter is how long an approval counts; zero: for ever.
 	ExpiresAfter time.Duration
+}
+
+// Quorum is how many approvals it takes out of certain people.
+type Quorum struct {
+	Required int
+	// Among are the accounts, of those that voted, whose approval is one.
+	Among []int64
 }
 
 // ApprovalWorkflow records who was asked to approve what, and what they
@@ -50,7 +65,8 @@ type ApprovalWorkflow interface {
 	// Withdraw takes back what came from the source, or, if nothing has yet, what
 	// will still come. It leaves the person without a verdict and does not bring
 	// back an older vote of theirs. by is who took it back, the zero Actor if that
-	// is not known.
+	// is not known. A rejection that somebody else takes back stands, with their
+	// name on it: whether they may is for the policy to say.
 	Withdraw(ctx context.Context, id, source string, by policy.Actor) error
 	// Status counts the votes.
 	Status(ctx context.Context, id string) (ApprovalStatus, error)

@@ -65,22 +65,22 @@ func mergeGroupOf(e *github.CheckRunEvent, repo policy.Repository) gate.MergeGro
 	}
 }
 
-// Handle asks for the check to be decided and written anew.
-func (d checkRunEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+// take has the check written anew when it is decided next, which follows.
+func (d checkRunEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.CheckRunEvent](payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	repo, err := repository(e.Repo, e.Installation)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if gate.IsMergeGroupCheck(e.GetCheckRun().GetExternalID()) {
-		return d.config.Gate.EvaluateMergeGroup(ctx, mergeGroupOf(e, repo))
+		return nil, d.config.Gate.ObserveMergeGroup(ctx, mergeGroupOf(e, repo))
 	}
 	ref, ok, err := d.concerns(payload)
 	if err != nil || !ok {
-		return err
+		return nil, err
 	}
-	return d.config.Gate.Reconsider(ctx, ref)
+	return nil, d.config.Gate.Reconsider(ctx, ref)
 }

@@ -24,15 +24,15 @@ func (checkSuiteEvent) concerns(payload []byte) (policy.PullRequestRef, bool, er
 	return policy.PullRequestRef{}, e.GetAction() == "rerequested", err
 }
 
-// Handle asks for every check on the commit to be decided and written anew.
-func (d checkSuiteEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+// take asks for every check on the commit to be decided and written anew.
+func (d checkSuiteEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.CheckSuiteEvent](payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	repo, err := repository(e.Repo, e.Installation)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return d.config.Gate.ReconsiderHead(ctx, repo, e.GetCheckSuite().GetHeadSHA())
+	return nil, d.config.Gate.ReconsiderHead(ctx, repo, e.GetCheckSuite().GetHeadSHA())
 }

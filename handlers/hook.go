@@ -43,6 +43,10 @@ type Config struct {
 	Gate   *gate.Gate
 	GitHub GitHub
 	Log    zerolog.Logger
+	// PolicyPath is where repositories keep their policy file, and
+	// OrganizationRepository the name of the one with the organization's.
+	PolicyPath             string
+	OrganizationRepository string
 }
 
 // ErrNoSecret is returned for an empty webhook secret: with it, anybody could
@@ -58,10 +62,24 @@ type Door struct {
 
 // event is a kind of webhook that means something here.
 type event interface {
-	githubapp.EventHandler
+	Handles() []string
 	// concerns says whose work the payload is; ok is false if there is nothing to
 	// do about it. The zero reference means that it is work of its own.
 	concerns(payload []byte) (ref policy.PullRequestRef, ok bool, err error)
+	// take makes facts of the payload.
+	take(ctx context.Context, payload []byte) (Answer, error)
+}
+
+// Answer tells people what came of their words, once the pull request has been
+// decided; undecided is why it could not be. It must be called, once.
+type Answer func(ctx context.Context, decision policy.Decision, undecided error) error
+
+// kept is an event as go-githubapp's dispatcher wants it. The dispatcher only
+// finds it; what is delivered is kept, and taken by [Door.Take].
+type kept struct{ event }
+
+func (k kept) Handle(_ context.Context, eventName, deliveryID string, _ []byte) error {
+	return fmt.Errorf("the delivery %s (%s) was to be kept, not handled", deliveryID, eventName)
 }
 
 // New returns a door, or [ErrNoSecret].
@@ -74,8 +92,10 @@ func New(config Config) (*Door, error) {
 	for _, e := range []event{
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
 		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d},
+		pushEvent{d}, repositoryEvent{d}, labelEvent{d},
+		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d},
 	} {
-		registered = append(registered, e)
+		registered = append(registered, kept{e})
 		for _, name := range e.Handles() {
 			d.events[name] = e
 		}
@@ -100,14 +120,16 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.dispatcher.ServeHTTP(w, r)
 }
 
-// Handle does what a kept delivery asks for. Deliveries that concern one pull
-// request must be handled one after the other.
-func (d *Door) Handle(ctx context.Context, eventName, deliveryID string, payload []byte) error {
+// Take makes facts of a kept delivery. Deliveries that concern one pull request
+// must be taken one after the other. The Answer is to be called once the pull
+// request has been decided, and the delivery is done when it returns no error;
+// without one it is done at once.
+func (d *Door) Take(ctx context.Context, eventName string, payload []byte) (Answer, error) {
 	e, ok := d.events[eventName]
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	return e.Handle(ctx, eventName, deliveryID, payload)
+	return e.take(ctx, payload)
 }
 
 // Refusal is an answer to a webhook that has no effect.
@@ -182,7 +204,7 @@ type inbox struct{ keep Inbox }
 
 // Schedule keeps the delivery, unless there is nothing to do about it.
 func (i inbox) Schedule(ctx context.Context, d githubapp.Dispatch) error {
-	e, ok := d.Handler.(event)
+	e, ok := d.Handler.(kept)
 	if !ok {
 		return fmt.Errorf("no handler for the event %s", d.EventType)
 	}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/go-github/v60/github"
 
@@ -14,8 +15,8 @@ type issueCommentEvent struct{ *Door }
 
 func (issueCommentEvent) Handles() []string { return []string{"issue_comment"} }
 
-// concerns keeps new comments that hold a command, and every edit and deletion:
-// what they take back may have been a command.
+// concerns keeps new comments that hold a command or call somebody, which may be
+// an agent, and every edit and deletion: what they take back may have been one.
 func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
 	e, err := parse[github.IssueCommentEvent](payload)
 	if err != nil {
@@ -27,7 +28,7 @@ func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, bool, 
 	}
 	switch e.GetAction() {
 	case "created":
-		return ref, holdsCommands(e.GetComment().GetBody()), nil
+		return ref, holdsCommands(e.GetComment().GetBody()) || strings.Contains(e.GetComment().GetBody(), "@"), nil
 	case "edited", "deleted":
 		return ref, true, nil
 	default:
@@ -35,24 +36,24 @@ func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, bool, 
 	}
 }
 
-// Handle obeys a new comment. An edited one never commands, since anybody with
-// write access can edit what somebody else wrote; it withdraws what it carried.
-func (d issueCommentEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+// take records the votes of a new comment. An edited one never commands, since
+// anybody with write access can edit what somebody else wrote; it withdraws what
+// it carried.
+func (d issueCommentEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.IssueCommentEvent](payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetIssue().GetNumber())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text := gate.CommentText(e.GetComment().GetID())
 	if e.GetAction() != "created" {
 		held := holdsCommands(e.GetComment().GetBody()) || holdsCommands(e.GetChanges().GetBody().GetFrom())
-		return d.config.Gate.WithdrawText(ctx, ref, text, held, actor(e.GetSender()))
+		return nil, d.config.Gate.WithdrawText(ctx, ref, text, held, actor(e.GetSender()))
 	}
-	return d.obey(ctx, speech{
-		about: ref, by: actor(e.GetComment().GetUser()), text: text, body: e.GetComment().GetBody(),
-		at: e.GetComment().GetCreatedAt().UTC(), comment: e.GetComment().GetID(),
-	})
+	return d.obey(ctx, speech{about: ref, comment: e.GetComment().GetID(), Said: gate.Said{
+		Text: text, By: actor(e.GetComment().GetUser()), Body: e.GetComment().GetBody(), At: e.GetComment().GetCreatedAt().UTC(),
+	}})
 }

@@ -26,20 +26,24 @@ func (mergeGroupEvent) concerns(payload []byte) (policy.PullRequestRef, bool, er
 	// The pull request's own work, so that an entry is decided in its turn. A
 	// branch that names none is work of its own.
 	ref, _ := mergeGroup(e, repo).PullRequest()
-	return ref, e.GetAction() == "checks_requested", nil
+	return ref, e.GetAction() == "checks_requested" || e.GetAction() == "destroyed", nil
 }
 
-// Handle decides the entry.
-func (d mergeGroupEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+// take remembers the entry, for which the pull request is decided anew, until
+// it has left the queue.
+func (d mergeGroupEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.MergeGroupEvent](payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	repo, err := repository(e.Repo, e.Installation)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return d.config.Gate.EvaluateMergeGroup(ctx, mergeGroup(e, repo))
+	if e.GetAction() == "destroyed" {
+		return nil, d.config.Gate.DropMergeGroup(ctx, mergeGroup(e, repo))
+	}
+	return nil, d.config.Gate.ObserveMergeGroup(ctx, mergeGroup(e, repo))
 }
 
 func mergeGroup(e *github.MergeGroupEvent, repo policy.Repository) gate.MergeGroup {

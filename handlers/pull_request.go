@@ -12,9 +12,10 @@ import (
 // pullRequestEvent is a change of the pull request itself.
 type pullRequestEvent struct{ *Door }
 
-// pullRequestActions are the changes that can change a verdict.
+// pullRequestActions are the changes that can change a verdict, or take the
+// check from a pull request or give it back.
 var pullRequestActions = []string{
-	"opened", "reopened", "synchronize", "edited", "labeled", "unlabeled", "ready_for_review", "converted_to_draft",
+	"opened", "reopened", "closed", "synchronize", "edited", "labeled", "unlabeled", "assigned", "ready_for_review", "converted_to_draft",
 }
 
 func (pullRequestEvent) Handles() []string { return []string{"pull_request"} }
@@ -25,23 +26,40 @@ func (pullRequestEvent) concerns(payload []byte) (policy.PullRequestRef, bool, e
 		return policy.PullRequestRef{}, false, err
 	}
 	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetPullRequest().GetNumber())
-	return ref, slices.Contains(pullRequestActions, e.GetAction()), err
+	return ref, slices.Contains(pullRequestActions, e.GetAction()) && matters(e), err
 }
 
-// Handle records the head that the event shows: since the opening, or since the
-// push, by GitHub's clock.
-func (d pullRequestEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+// matters is false of an edit that leaves the base branch as it is, since no rule
+// reads titles or descriptions, and of an assignment by a person: only an
+// agent's says who asked it.
+func matters(e *github.PullRequestEvent) bool {
+	switch e.GetAction() {
+	case "edited":
+		return e.GetChanges().GetBase() != nil
+	case "assigned":
+		return actor(e.GetSender()).Kind != policy.KindUser
+	default:
+		return true
+	}
+}
+
+// take records the head that the event shows: since the opening, or since the
+// push, by GitHub's clock. Who opened or pushed it took part in the change.
+func (d pullRequestEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.PullRequestEvent](payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetPullRequest().GetNumber())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	since := e.GetPullRequest().GetUpdatedAt().Time
-	if e.GetAction() == "opened" {
-		since = e.GetPullRequest().GetCreatedAt().Time
+	head := policy.Head{SHA: e.GetPullRequest().GetHead().GetSHA(), Since: e.GetPullRequest().GetUpdatedAt().UTC()}
+	switch e.GetAction() {
+	case "opened":
+		head.Since, head.By = e.GetPullRequest().GetCreatedAt().UTC(), actor(e.GetSender())
+	case "synchronize":
+		head.By = actor(e.GetSender())
 	}
-	return d.config.Gate.ObserveHead(ctx, ref, policy.Head{SHA: e.GetPullRequest().GetHead().GetSHA(), Since: since.UTC()})
+	return nil, d.config.Gate.ObserveHead(ctx, ref, head)
 }

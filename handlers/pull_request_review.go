@@ -28,16 +28,16 @@ func (pullRequestReviewEvent) concerns(payload []byte) (policy.PullRequestRef, b
 	return ref, slices.Contains(reviewActions, e.GetAction()), err
 }
 
-// Handle records the review's verdict, bound to the commit that the delivery
-// names, and obeys the commands in its text.
-func (d pullRequestReviewEvent) Handle(ctx context.Context, _, _ string, payload []byte) error {
+// take records the review's verdict, bound to the commit that the delivery
+// names, and the votes in its text.
+func (d pullRequestReviewEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.PullRequestReviewEvent](payload)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetPullRequest().GetNumber())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	review := policy.Review{
 		ID: e.GetReview().GetID(), By: actor(e.GetReview().GetUser()),
@@ -46,18 +46,18 @@ func (d pullRequestReviewEvent) Handle(ctx context.Context, _, _ string, payload
 		Commit: e.GetReview().GetCommitID(), SubmittedAt: e.GetReview().GetSubmittedAt().UTC(),
 	}
 	if e.GetAction() == "edited" {
-		return d.withdrawText(ctx, ref, e)
+		return nil, d.withdrawText(ctx, ref, e)
 	}
-	if err := d.config.Gate.RecordReview(ctx, ref, review, actor(e.GetSender())); err != nil {
-		return err
+	if err := d.config.Gate.RecordReview(ctx, ref, review, gate.Dismissal{By: actor(e.GetSender())}); err != nil {
+		return nil, err
 	}
 	if e.GetAction() == "dismissed" {
-		return d.withdrawText(ctx, ref, e)
+		return nil, d.withdrawText(ctx, ref, e)
 	}
-	return d.obey(ctx, speech{
-		about: ref, by: review.By, text: gate.ReviewText(review.ID), body: e.GetReview().GetBody(),
-		at: review.SubmittedAt, commit: cmp.Or(review.Commit, policy.UnknownCommit),
-	})
+	return d.obey(ctx, speech{about: ref, Said: gate.Said{
+		Text: gate.ReviewText(review.ID), By: review.By, Body: e.GetReview().GetBody(),
+		At: review.SubmittedAt, Commit: cmp.Or(review.Commit, policy.UnknownCommit),
+	}})
 }
 
 // withdrawText takes back the commands in the review's text. What an edited text

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -54,11 +55,16 @@ type Decision struct {
 	Assessment Assessment
 	// ExpiresAfter is how long approvals count; zero: for ever.
 	ExpiresAfter time.Duration
+	// Alike are former heads whose approvals count, because the change was the same.
+	Alike []string
 	// Tally is zero if it did not come to counting.
 	Tally
 	// Fault says why the gate is closed though nobody rejected: an unreadable
 	// policy, a change that cannot be read whole, a call to GitHub that failed.
 	Fault string
+	// Undecided is true if an error kept it from being decided, and it is tried
+	// again.
+	Undecided bool
 	// Policy names the files that held, or says that it was the default.
 	Policy string
 }
@@ -140,6 +146,12 @@ func (j *judge) tally(d Decision) Decision {
 		quorums = append(quorums, Quorum{r.Approvals, func(v Vote) bool { return r.From.Selects(j.Standings[v.By.ID]) }})
 	}
 	d.ExpiresAfter = j.rules.ExpiresAfter
+	for commit, same := range j.Unchanged {
+		if same && j.kept(commit) {
+			d.Alike = append(d.Alike, commit)
+		}
+	}
+	slices.Sort(d.Alike)
 	d.Tally = Ballot{
 		Quorums:      quorums,
 		Votes:        j.Votes,

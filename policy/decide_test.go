@@ -155,7 +155,7 @@ func (c decideCase) input(organizationFile, policyFile []byte) Input {
 	for i, v := range c.Votes {
 		by := people(v.By)
 		in.Votes = append(in.Votes, Vote{
-			Source: fmt.Sprintf("comment:%d:0", i), By: by, Verdict: Verdict(v.Says), Commit: v.Commit, At: dayStart.Add(v.At), Reason: v.Reason,
+			Source: fmt.Sprintf("review:%d", i), By: by, Verdict: Verdict(v.Says), Commit: v.Commit, At: dayStart.Add(v.At), Reason: v.Reason,
 			LiftedBy: people(v.Lifted),
 		})
 		if permission, _ := ParsePermission(v.Permission); !v.Unread {

@@ -102,6 +102,8 @@ func (j *judge) discountApproval(vote Vote) string {
 	head := j.Snapshot.PullRequest.HeadSHA
 	commit := j.about(vote)
 	switch {
+	case j.Snapshot.Gone(vote.Source):
+		return "its text was edited or deleted"
 	case commit == "" || commit == UnknownCommit:
 		return "it is not known which commit " + vote.By.String() + " saw; say /approve " + shortSHA(head)
 	case commit != head && !j.kept(commit):

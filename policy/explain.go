@@ -146,6 +146,9 @@ type Check struct {
 	DetailsURL string
 	// ExternalID names the pull request that the check was decided for.
 	ExternalID string
+	// Renewed asks for a run of its own in the place of the one before, which waits
+	// for so long that GitHub would call it stale.
+	Renewed bool
 }
 
 // Check renders the decision on ref as the check run of that name.

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -216,4 +218,22 @@ func (s Snapshot) retargetedAt() time.Time {
 		}
 	}
 	return last
+}
+
+// Gone reports whether the text that a vote stands in was edited or deleted. The
+// vote of a review's state stands in no text.
+func (s Snapshot) Gone(source string) bool {
+	kind, rest, _ := strings.Cut(source, ":")
+	number, _, _ := strings.Cut(rest, ":")
+	id, err := strconv.ParseInt(number, 10, 64)
+	switch {
+	case err != nil:
+		return false
+	case kind == SourceComment:
+		return !slices.ContainsFunc(s.Comments, func(c Comment) bool { return c.ID == id && !c.Edited })
+	case kind == SourceReviewText:
+		return slices.ContainsFunc(s.Reviews, func(r Review) bool { return r.ID == id && r.Edited })
+	default:
+		return false
+	}
 }

@@ -35,6 +35,16 @@ func (q Quorum) lacks(approvals []CountedVote) int {
 	return max(0, missing)
 }
 
+func (q Quorum) among(approvals []CountedVote) []int64 {
+	var ids []int64
+	for _, approval := range approvals {
+		if q.Of == nil || q.Of(approval.Vote) {
+			ids = append(ids, approval.Vote.By.ID)
+		}
+	}
+	return ids
+}
+
 // Ballot is a count of votes that is about to be made.
 type Ballot struct {
 	// Quorums must all be reached; with none, nobody needs to approve.
@@ -70,6 +80,9 @@ type Tally struct {
 	Rejections []Vote
 	// Missing is how many approvals each quorum still lacks, in the ballot's order.
 	Missing []int
+	// Among are the accounts whose approval is one for each quorum, also where it
+	// has expired.
+	Among [][]int64
 	// ReviewAt is when time alone changes the count; zero: never.
 	ReviewAt time.Time
 }
@@ -95,6 +108,7 @@ func (b Ballot) Count() Tally {
 	}
 	for _, quorum := range b.Quorums {
 		t.Missing = append(t.Missing, quorum.lacks(t.Counted))
+		t.Among = append(t.Among, quorum.among(slices.Concat(t.Counted, expired)))
 	}
 	t.Status = b.status(t, expired)
 	t.ReviewAt = firstExpiry(t.Counted)

@@ -30,10 +30,17 @@ func (v Verdict) strictness() int {
 	}
 }
 
+// What a vote's source begins with.
+const (
+	SourceReview     = "review"
+	SourceReviewText = "review-text"
+	SourceComment    = "comment"
+)
+
 // Vote is one person's verdict as it was recorded.
 type Vote struct {
-	// Source names the review or comment that carries the vote, as "review:ID"
-	// or "comment:ID:LINE". It is unique within a pull request.
+	// Source names what carries the vote, as "review:ID", "comment:ID:INDEX" or
+	// "review-text:ID:INDEX". It is unique within a pull request.
 	Source  string
 	By      Actor
 	Verdict Verdict

@@ -41,8 +41,11 @@ func (s *Store) putObserved(ctx context.Context, tx *sql.Tx, state, next gate.Ap
 	if err := putRequest(ctx, tx, next.Request); err != nil {
 		return err
 	}
-	for position := len(state.Heads); position < len(next.Heads); position++ {
-		if err := insertHead(ctx, tx, next.Request.ID, position, next.Heads[position]); err != nil {
+	for position, head := range next.Heads {
+		if position < len(state.Heads) && state.Heads[position].By == head.By {
+			continue
+		}
+		if err := putHead(ctx, tx, next.Request.ID, position, head); err != nil {
 			return err
 		}
 	}
@@ -96,7 +99,7 @@ func (s *Store) record(ctx context.Context, id string, vote policy.Vote) error {
 // Withdraw takes back what came, or will still come, from the source, and
 // writes that to the audit chain.
 func (s *Store) Withdraw(ctx context.Context, id, source string, by policy.Actor) error {
-	err := s.changeVotes(ctx, id, &by, func(state gate.ApprovalState) []policy.Vote { return state.WithoutVote(source) })
+	err := s.changeVotes(ctx, id, &by, func(state gate.ApprovalState) []policy.Vote { return state.WithoutVote(source, by) })
 	if err != nil {
 		return fmt.Errorf("withdraw the vote %s on %s: %w", source, id, err)
 	}

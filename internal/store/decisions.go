@@ -45,25 +45,35 @@ func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generati
 	return row.generation == generation, nil
 }
 
-// BeginPost records that the check is about to be written: LastPosted has no
-// Digest until PutPosted. It returns gate.ErrSuperseded if a newer generation
-// was handed out.
-func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, generation int64) error {
+// BeginPost keeps the decision and that its check is about to be written:
+// LastPosted has no Digest until PutPosted. Those that share the check are asked
+// to be evaluated. It returns gate.ErrSuperseded if a newer generation was
+// handed out.
+func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, sharing []policy.PullRequestRef) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		row, err := decision(ctx, tx, ref)
 		switch {
 		case err != nil:
 			return err
-		case generation < row.generation:
+		case posted.Generation < row.generation:
 			return gate.ErrSuperseded
-		case row.posted.Digest == "":
-			return nil
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE decisions SET digest = '' WHERE pull_request = ?`, ref.Key())
-		return err
+		posted.Digest = ""
+		if err := putDecision(ctx, tx, ref, posted); err != nil {
+			return err
+		}
+		for _, other := range sharing {
+			if _, err := wantWork(ctx, tx, pullRequestKey(other), other, s.now()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("begin to post generation %d on %s: %w", generation, ref, err)
+		return fmt.Errorf("begin to post generation %d on %s: %w", posted.Generation, ref, err)
+	}
+	if len(sharing) > 0 {
+		s.signal()
 	}
 	return nil
 }
@@ -99,7 +109,7 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 		if err := putDecision(ctx, tx, ref, posted); err != nil {
 			return err
 		}
-		if err := setTimer(ctx, tx, ref, atLatest(posted.Decision.ReviewAt)); err != nil {
+		if err := setTimer(ctx, tx, ref, atLatest(posted.ReviewAt)); err != nil {
 			return err
 		}
 		return s.appendAudit(ctx, tx, entry)
@@ -111,33 +121,30 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 	return nil
 }
 
-// ForgetPosted asks for the pull request to be evaluated soon, and for that
-// decision to be written whatever it says. An evaluation that is under way is
-// superseded: what it writes may be what is to be written again. The check run
-// that was written last is remembered, to be written over.
+// ForgetPosted asks for the next decision to be written whatever it says, also to
+// merge queues. An evaluation that is under way is superseded: what it writes
+// may be what is to be written again. The check run that was written last is
+// remembered, to be written over.
 func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET digest = '', generation = generation + 1 WHERE pull_request = ?`, ref.Key()); err != nil {
 			return err
 		}
-		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, s.now())
+		_, err := tx.ExecContext(ctx, `UPDATE merge_groups SET digest = '' WHERE pull_request = ?`, ref.Key())
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("forget what was posted on %s: %w", ref, err)
 	}
-	s.signal()
 	return nil
 }
 
-// AtHead lists the pull requests of the repository whose last posted decision is
-// about that head.
-func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error) {
+// AboutHead lists the pull requests of the repository whose last decision is
+// about that head, or that have an entry of a merge queue with it.
+func (s *Store) AboutHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error) {
 	var found []workRow
 	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		found, err = selectWork(ctx, tx, selectFromWork+`
-			WHERE repository_id = ? AND work_key IN (SELECT 'pr:' || pull_request FROM decisions WHERE head_sha = ?)
-			ORDER BY number`, repository.ID, headSHA)
+		found, err = workAtHead(ctx, tx, repository, headSHA)
 		return err
 	})
 	if err != nil {
@@ -148,6 +155,39 @@ func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSH
 		refs[i] = row.ref
 	}
 	return refs, nil
+}
+
+func workAtHead(ctx context.Context, tx *sql.Tx, repository policy.Repository, headSHA string) ([]workRow, error) {
+	return selectWork(ctx, tx, selectFromWork+`
+		WHERE repository_id = ? AND work_key IN (
+			SELECT 'pr:' || pull_request FROM decisions WHERE head_sha = ?
+			UNION SELECT 'pr:' || pull_request FROM merge_groups WHERE head_sha = ?)
+		ORDER BY number`, repository.ID, headSHA, headSHA)
+}
+
+// AtHead lists the last decisions about that head.
+func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]gate.Decided, error) {
+	var found []gate.Decided
+	err := s.read(ctx, func(tx *sql.Tx) error {
+		rows, err := workAtHead(ctx, tx, repository, headSHA)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			last, err := decision(ctx, tx, row.ref)
+			if err != nil {
+				return err
+			}
+			if last.posted.Decision.HeadSHA == headSHA {
+				found = append(found, gate.Decided{Ref: row.ref, Decision: last.posted.Decision})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the decisions at %s of %s: %w", headSHA, repository, err)
+	}
+	return found, nil
 }
 
 type decisionRow struct {
@@ -176,6 +216,7 @@ func decision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef) (decis
 		return row, nil
 	}
 	row.posted.At, row.reviewAt = fromMillis(postedAt), fromNullMillis(reviewAt)
+	row.posted.ReviewAt = row.reviewAt
 	if err := json.Unmarshal(encoded, &row.posted.Decision); err != nil {
 		return decisionRow{}, fmt.Errorf("read the decision: %w", err)
 	}
@@ -188,10 +229,10 @@ func putDecision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef, pos
 		return fmt.Errorf("write the decision: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, `
-		UPDATE decisions SET posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
+		UPDATE decisions SET closed = ?, posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
 		WHERE pull_request = ?`,
-		posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
-		nullMillis(atLatest(posted.Decision.ReviewAt)), ref.Key())
+		posted.Closed, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
+		nullMillis(atLatest(posted.ReviewAt)), ref.Key())
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)
 	}

@@ -1,0 +1,71 @@
+package handlers
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/go-github/v60/github"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// pushEvent is a push to a branch, which may change the policy that governs the
+// pull requests onto it.
+type pushEvent struct{ *Door }
+
+func (pushEvent) Handles() []string { return []string{"push"} }
+
+func (d pushEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+	e, err := parse[github.PushEvent](payload)
+	if err != nil {
+		return policy.PullRequestRef{}, false, err
+	}
+	_, err = pushedRepository(e)
+	branch := strings.HasPrefix(e.GetRef(), "refs/heads/")
+	return policy.PullRequestRef{}, branch && !e.GetDeleted() && touches(e, d.config.PolicyPath), err
+}
+
+// maxListedPush is how many commits a push lists at most.
+const maxListedPush = 2048
+
+// touches reports whether the push may have changed the file. A push that was
+// forced, or whose commits are not all listed, may have.
+func touches(e *github.PushEvent, path string) bool {
+	if e.GetForced() || e.GetCreated() || len(e.Commits) == 0 || len(e.Commits) >= maxListedPush {
+		return true
+	}
+	return slices.ContainsFunc(e.Commits, func(c *github.HeadCommit) bool {
+		return slices.Contains(c.Added, path) || slices.Contains(c.Modified, path) || slices.Contains(c.Removed, path)
+	})
+}
+
+// take has the open pull requests decided anew that the policy governs: those of
+// the repository, and, if it is the organization's, those of all repositories.
+func (d pushEvent) take(ctx context.Context, payload []byte) (Answer, error) {
+	e, err := parse[github.PushEvent](payload)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := pushedRepository(e)
+	if err != nil {
+		return nil, err
+	}
+	scope := gate.Scope{Owner: repo.Owner, RepositoryID: repo.ID}
+	if strings.EqualFold(repo.Name, d.config.OrganizationRepository) {
+		scope.RepositoryID = 0
+	}
+	return nil, d.config.Gate.Reassess(ctx, scope)
+}
+
+// pushedRepository reads the repository in the shape that push events have it:
+// the owner has a name beside the login.
+func pushedRepository(e *github.PushEvent) (policy.Repository, error) {
+	r := policy.Repository{Installation: e.GetInstallation().GetID(), ID: e.GetRepo().GetID(), Name: e.GetRepo().GetName()}
+	r.Owner, _, _ = strings.Cut(e.GetRepo().GetFullName(), "/")
+	if r.Installation == 0 || r.ID == 0 || r.Owner == "" || r.Name == "" {
+		return policy.Repository{}, errIncomplete
+	}
+	return r, nil
+}

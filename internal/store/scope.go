@@ -1,0 +1,51 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// PutClosed records that the pull request is not open any more, and forgets its
+// entries in merge queues. The next decision that is kept says whether it is open again.
+func (s *Store) PutClosed(ctx context.Context, ref policy.PullRequestRef) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET closed = 1 WHERE pull_request = ?`, ref.Key()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM merge_groups WHERE pull_request = ?`, ref.Key())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("close %s: %w", ref, err)
+	}
+	return nil
+}
+
+// EvaluateOpen asks for the open pull requests in scope to be evaluated.
+func (s *Store) EvaluateOpen(ctx context.Context, scope gate.Scope) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		rows, err := selectWork(ctx, tx, selectFromWork+`
+			WHERE owner = ? COLLATE NOCASE AND number > 0 AND (? = 0 OR repository_id = ?)
+			AND work_key NOT IN (SELECT 'pr:' || pull_request FROM decisions WHERE closed = 1)
+			AND (? = 0 OR work_key IN (SELECT 'pr:' || request_id FROM approval_votes WHERE voter_id = ? OR lifter_id = ?))`,
+			scope.Owner, scope.RepositoryID, scope.RepositoryID, scope.Voter, scope.Voter, scope.Voter)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if _, err := wantWork(ctx, tx, row.key, row.ref, s.now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ask to evaluate the pull requests of %s: %w", scope.Owner, err)
+	}
+	s.signal()
+	return nil
+}
