@@ -69,7 +69,9 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if options.Backoff == nil {
 		options.Backoff = backoff
 	}
-	client, err := githubapi.New(config.GitHub, "portcullis/"+Version())
+	client, err := githubapi.New(config.GitHub, githubapi.Places{
+		Path: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
+	}, "portcullis/"+Version())
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +85,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	})
 	door, err := handlers.New(handlers.Config{
 		Secret: config.GitHub.App.WebhookSecret, Inbox: facts, Gate: keeper, GitHub: client, Log: options.Log,
+		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
 	})
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())

@@ -65,6 +65,9 @@ type DatabaseConfig struct {
 type PolicyConfig struct {
 	// Path is the policy file's path in each repository.
 	Path string `yaml:"path" env:"PATH"`
+	// OrganizationRepository is the name of the repository in which an organization
+	// keeps its own policy file, under the same path: the floor of all others.
+	OrganizationRepository string `yaml:"organization_repository" env:"ORGANIZATION_REPOSITORY"`
 }
 
 // CheckConfig names the check.
@@ -80,7 +83,7 @@ func defaultConfig() Config {
 		Server:   ServerConfig{Port: defaultPort},
 		Log:      LogConfig{Level: "info", Format: "json"},
 		Database: DatabaseConfig{URL: "sqlite:portcullis.db"},
-		Policy:   PolicyConfig{Path: policy.DefaultPath},
+		Policy:   PolicyConfig{Path: policy.DefaultPath, OrganizationRepository: ".github"},
 		Check:    CheckConfig{Name: "portcullis"},
 	}
 	c.GitHub.WebURL = "https://github.com"

@@ -13,6 +13,7 @@ import (
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 const (
@@ -164,9 +165,10 @@ func (w *workers) pause(ctx context.Context) {
 	}
 }
 
-// attempt handles the deliveries in the order in which they came, then decides
-// the pull request they were about. One delivery that fails does not keep the
-// others, nor the decision, from being done.
+// attempt takes the deliveries in the order in which they came, decides the
+// pull request they were about, and answers who spoke. One delivery that fails
+// does not keep the others, nor the decision, from being done. If nothing was
+// delivered and nothing went wrong, GitHub is only asked what has changed.
 func (w *workers) attempt(ctx context.Context, work store.Work) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
 	defer cancel()
@@ -175,22 +177,54 @@ func (w *workers) attempt(ctx context.Context, work store.Work) error {
 		return err
 	}
 	var failed []error
+	var taken []answered
 	for _, delivery := range deliveries {
-		failed = append(failed, w.deliver(ctx, delivery))
+		answer, err := w.take(ctx, delivery)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		taken = append(taken, answered{delivery, answer})
 	}
+	var decision policy.Decision
+	var undecided error
 	if work.Ref.Number != 0 {
-		_, err := w.gate.Evaluate(ctx, work.Ref)
-		failed = append(failed, err)
+		evaluate := w.gate.Evaluate
+		if len(deliveries) == 0 && work.Attempts == 0 {
+			evaluate = w.gate.Recheck
+		}
+		decision, undecided = evaluate(ctx, work.Ref)
+		failed = append(failed, undecided)
+	}
+	for _, t := range taken {
+		failed = append(failed, w.answer(ctx, t, decision, undecided))
 	}
 	return errors.Join(failed...)
 }
 
-func (w *workers) deliver(ctx context.Context, delivery store.Delivery) error {
+// answered is a delivery that was taken, with what is still to be answered to it.
+type answered struct {
+	store.Delivery
+	answer handlers.Answer
+}
+
+func (w *workers) take(ctx context.Context, delivery store.Delivery) (handlers.Answer, error) {
 	log := w.log.With().Str(githubapp.LogKeyDeliveryID, delivery.ID).Str(githubapp.LogKeyEventType, delivery.Event).Logger()
-	if err := w.door.Handle(log.WithContext(ctx), delivery.Event, delivery.ID, delivery.Payload); err != nil {
-		return fmt.Errorf("handle the delivery %s (%s): %w", delivery.ID, delivery.Event, err)
+	answer, err := w.door.Take(log.WithContext(ctx), delivery.Event, delivery.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("take the delivery %s (%s): %w", delivery.ID, delivery.Event, err)
 	}
-	return w.store.DeliveryDone(ctx, delivery.ID)
+	return answer, nil
+}
+
+// answer ends a delivery.
+func (w *workers) answer(ctx context.Context, a answered, decision policy.Decision, undecided error) error {
+	if a.answer != nil {
+		if err := a.answer(ctx, decision, undecided); err != nil {
+			return fmt.Errorf("answer the delivery %s (%s): %w", a.ID, a.Event, err)
+		}
+	}
+	return w.store.DeliveryDone(ctx, a.ID)
 }
 
 func (w *workers) signal() {

@@ -24,8 +24,10 @@ type Reader interface {
 	// do not exist or that the App may not see.
 	UnknownTeams(ctx context.Context, repository policy.Repository, teams []string) ([]string, error)
 	// Standing says what the person may do in the repository and which of the
-	// teams they are an active member of. A team that does not exist is an error.
-	Standing(ctx context.Context, repository policy.Repository, person policy.Actor, teams []string) (policy.Standing, error)
+	// teams they are an active member of, as far as that is asked. The answer holds
+	// for the account that has the login now if the role is not asked for. A team
+	// that does not exist is an error.
+	Standing(ctx context.Context, repository policy.Repository, person policy.Actor, ask policy.Ask) (policy.Standing, error)
 	// SameChange reports whether the two commits change the same files of the base
 	// branch from the same contents and modes to the same contents and modes.
 	SameChange(ctx context.Context, repository policy.Repository, baseBranch, a, b string) (bool, error)

@@ -22,14 +22,16 @@ type look struct {
 	standings map[int64]standing
 }
 
-// standing is what a person may do, with the teams that were asked about.
+// standing is what a person may do, with what was asked.
 type standing struct {
 	policy.Standing
-	teams []string
+	asked policy.Ask
 }
 
-func (s standing) covers(teams []string) bool {
-	return !slices.ContainsFunc(teams, func(team string) bool { return !slices.Contains(s.teams, team) })
+// answers reports whether it answers what is asked about the person. Without the
+// role, GitHub answers about a name: it must be the one that they have now.
+func (s standing) answers(person policy.Actor, ask policy.Ask) bool {
+	return s.asked.Covers(ask) && (s.asked.Permission || s.Login == person.Login)
 }
 
 // first reads the pull request and, side by side, asks what those may do who
@@ -84,7 +86,7 @@ func (l *look) guess(ctx context.Context, last sighting) map[int64]standing {
 	if err != nil {
 		return map[int64]standing{}
 	}
-	found, err := l.ask(ctx, questions.People, questions.Teams)
+	found, err := l.ask(ctx, questions.People, questions.Asks)
 	if err != nil {
 		return map[int64]standing{}
 	}
@@ -127,11 +129,17 @@ func (l *look) answer(ctx context.Context, in *policy.Input) error {
 	if err != nil {
 		return err
 	}
+	shown := in.Snapshot.Shown()
+	if slices.ContainsFunc(questions.People, func(p policy.Actor) bool { return !slices.Contains(shown, p) }) {
+		// Whose name is not known for sure is asked about by their number, which
+		// only the question for the role tells.
+		questions.Asks.Permission = true
+	}
 	missing := slices.DeleteFunc(slices.Clone(questions.People), func(person policy.Actor) bool {
 		known, ok := l.standings[person.ID]
-		return ok && known.covers(questions.Teams)
+		return ok && known.answers(person, questions.Asks)
 	})
-	asked, err := l.ask(ctx, missing, questions.Teams)
+	asked, err := l.ask(ctx, missing, questions.Asks)
 	if err != nil {
 		return err
 	}
@@ -154,13 +162,13 @@ func (l *look) answer(ctx context.Context, in *policy.Input) error {
 const maxQuestions = 8
 
 // ask asks GitHub what each of the people may do.
-func (l *look) ask(ctx context.Context, people []policy.Actor, teams []string) (map[int64]standing, error) {
+func (l *look) ask(ctx context.Context, people []policy.Actor, ask policy.Ask) (map[int64]standing, error) {
 	answers := make([]policy.Standing, len(people))
 	reads, readCtx := errgroup.WithContext(ctx)
 	reads.SetLimit(maxQuestions)
 	for i, person := range people {
 		reads.Go(func() (err error) {
-			answers[i], err = l.GitHub.Standing(readCtx, l.ref.Repository, person, teams)
+			answers[i], err = l.GitHub.Standing(readCtx, l.ref.Repository, person, ask)
 			return err
 		})
 	}
@@ -169,7 +177,7 @@ func (l *look) ask(ctx context.Context, people []policy.Actor, teams []string) (
 	}
 	standings := make(map[int64]standing, len(people))
 	for i, person := range people {
-		standings[person.ID] = standing{answers[i], teams}
+		standings[person.ID] = standing{answers[i], ask}
 	}
 	return standings, nil
 }

@@ -254,10 +254,14 @@ func ReviewSource(reviewID int64) string { return fmt.Sprintf("%s:%d", policy.So
 type Text string
 
 // CommentText is a comment on the pull request.
-func CommentText(commentID int64) Text { return Text(fmt.Sprintf("%s:%d", policy.SourceComment, commentID)) }
+func CommentText(commentID int64) Text {
+	return Text(fmt.Sprintf("%s:%d", policy.SourceComment, commentID))
+}
 
 // ReviewText is the text of a review, apart from the review's state.
-func ReviewText(reviewID int64) Text { return Text(fmt.Sprintf("%s:%d", policy.SourceReviewText, reviewID)) }
+func ReviewText(reviewID int64) Text {
+	return Text(fmt.Sprintf("%s:%d", policy.SourceReviewText, reviewID))
+}
 
 // Source names the vote that the index-th command of the text carries.
 func (t Text) Source(index int) string { return fmt.Sprintf("%s:%d", t, index) }

@@ -107,8 +107,8 @@ func TestDecide(t *testing.T) {
 func (c decideCase) input(organizationFile, policyFile []byte) Input {
 	in := Input{Now: dayStart.Add(c.Now), Standings: map[int64]Standing{}, Unchanged: map[string]bool{}}
 	in.Policies = []PolicySource{
-		LoadPolicy(PolicyText{Place{"acme/.github", "main", DefaultPath, true}, organizationFile}),
-		LoadPolicy(PolicyText{Place{"acme/shop", "main", DefaultPath, false}, policyFile}),
+		LoadPolicy(PolicyText{Place: Place{"acme/.github", "main", DefaultPath, true}, Content: organizationFile}),
+		LoadPolicy(PolicyText{Place: Place{"acme/shop", "main", DefaultPath, false}, Content: policyFile}),
 	}
 	in.Policies[1].Repaired = c.Repaired
 	for _, commit := range c.Unchanged {

@@ -26,6 +26,8 @@ func (p Place) String() string {
 // PolicyText is a policy file as GitHub showed it.
 type PolicyText struct {
 	Place
+	// Commit is the tip of the branch at which it was read.
+	Commit string
 	// Content is nil only if it is certain that there is no file.
 	Content []byte
 }

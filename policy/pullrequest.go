@@ -178,6 +178,8 @@ type Snapshot struct {
 	SameHead []int
 	// Policies are the policy files that govern the pull request.
 	Policies []PolicyText
+	// ReadAt is GitHub's clock when it was read, to the second.
+	ReadAt time.Time
 }
 
 // GitHub lists no more files and commits of a pull request than these.

@@ -8,13 +8,28 @@ import (
 // pull request. Votes that do not count whatever the answers are asked nothing
 // about, so that passers-by cost nothing.
 type Questions struct {
-	// People are those whose standing matters.
+	// People are those whose standing matters, under the name they have now, if
+	// the snapshot shows it.
 	People []Actor
-	// Teams are those whose membership matters.
-	Teams []string
+	// Asks is what to ask about each of them.
+	Asks Ask
 	// Commits are former heads that somebody approved, if the policy keeps
 	// approvals over a push that leaves the change the same.
 	Commits []string
+}
+
+// Ask is what to ask about a person.
+type Ask struct {
+	// Teams are those whose membership matters.
+	Teams []string
+	// Permission is true if their role in the repository matters.
+	Permission bool
+}
+
+// Covers reports whether an answer to a answers other as well.
+func (a Ask) Covers(other Ask) bool {
+	missing := slices.ContainsFunc(other.Teams, func(team string) bool { return !slices.Contains(a.Teams, team) })
+	return !missing && (a.Permission || !other.Permission)
 }
 
 // Questions lists what [Decide] will look up in Standings and Unchanged. The
@@ -26,7 +41,8 @@ func (in Input) Questions() (Questions, error) {
 	}
 	var q Questions
 	for _, r := range j.assessment.Requirements {
-		q.Teams = append(q.Teams, r.From.Teams...)
+		q.Asks.Teams = append(q.Asks.Teams, r.From.Teams...)
+		q.Asks.Permission = q.Asks.Permission || r.From.Permission != PermissionNone
 	}
 	for _, vote := range latestByPerson(j.Votes) {
 		if vote.Verdict == VerdictWithdrawn {
@@ -34,20 +50,21 @@ func (in Input) Questions() (Questions, error) {
 		}
 		if j.keeps(vote) {
 			q.Commits = append(q.Commits, j.about(vote))
-			q.People = append(q.People, vote.By)
+			q.People = append(q.People, j.Snapshot.current(vote.By))
 			continue
 		}
 		if j.discountUnasked(vote) != "" {
 			continue
 		}
-		q.People = append(q.People, vote.By)
+		q.People = append(q.People, j.Snapshot.current(vote.By))
+		q.Asks.Permission = q.Asks.Permission || vote.Verdict == VerdictReject
 		if vote.Verdict == VerdictReject && vote.LiftedBy.Known() {
-			q.People = append(q.People, vote.LiftedBy)
-			q.Teams = append(q.Teams, j.allTeams()...)
+			q.People = append(q.People, j.Snapshot.current(vote.LiftedBy))
+			q.Asks.Teams = append(q.Asks.Teams, j.allTeams()...)
 		}
 	}
-	slices.Sort(q.Teams)
-	q.Teams = slices.Compact(q.Teams)
+	slices.Sort(q.Asks.Teams)
+	q.Asks.Teams = slices.Compact(q.Asks.Teams)
 	slices.Sort(q.Commits)
 	q.Commits = slices.Compact(q.Commits)
 	return q, nil
@@ -74,4 +91,26 @@ func (j *judge) allTeams() []string {
 		}
 	}
 	return teams
+}
+
+// current returns the account as the snapshot shows it.
+func (s Snapshot) current(account Actor) Actor {
+	for _, seen := range s.Shown() {
+		if seen.ID == account.ID {
+			return seen
+		}
+	}
+	return account
+}
+
+// Shown are the accounts that the snapshot shows under the name they have now.
+func (s Snapshot) Shown() []Actor {
+	shown := []Actor{s.PullRequest.Author}
+	for _, review := range s.Reviews {
+		shown = append(shown, review.By)
+	}
+	for _, comment := range s.Comments {
+		shown = append(shown, comment.By)
+	}
+	return slices.DeleteFunc(shown, func(a Actor) bool { return !a.Known() })
 }

@@ -20,6 +20,9 @@ func (c *Client) PutCheck(ctx context.Context, repository policy.Repository, id 
 	if err != nil {
 		return 0, err
 	}
+	if check.Renewed {
+		return createCheck(ctx, client, repository, check)
+	}
 	if id == 0 {
 		if id, err = c.findCheck(ctx, client, repository, check); err != nil {
 			return 0, err

@@ -30,11 +30,22 @@ const (
 type Client struct {
 	creator githubapp.ClientCreator
 	appID   int64
+	places  Places
+	teams   knownTeams
+}
+
+// Places say where policy files are kept.
+type Places struct {
+	// Path is the file's path in every repository.
+	Path string
+	// OrganizationRepository is the name of the repository that holds the
+	// organization's file.
+	OrganizationRepository string
 }
 
 // New returns a client for the App in the configuration. It makes no call. A
 // private key that cannot be read is an error here, before anything is served.
-func New(config githubapp.Config, userAgent string) (*Client, error) {
+func New(config githubapp.Config, places Places, userAgent string) (*Client, error) {
 	creator := githubapp.NewClientCreator(
 		config.V3APIURL, config.V4APIURL, config.App.IntegrationID, []byte(config.App.PrivateKey),
 		githubapp.WithClientUserAgent(userAgent),
@@ -51,7 +62,7 @@ func New(config githubapp.Config, userAgent string) (*Client, error) {
 	if _, err := caching.NewAppClient(); err != nil {
 		return nil, fmt.Errorf("read github.app.private_key: %w", err)
 	}
-	return &Client{creator: caching, appID: config.App.IntegrationID}, nil
+	return &Client{creator: caching, appID: config.App.IntegrationID, places: places}, nil
 }
 
 // cache bounds an httpcache by number of answers: its own memory cache grows for
@@ -121,6 +132,11 @@ func statusOf(err error) int {
 	default:
 		return 0
 	}
+}
+
+// Gone reports whether GitHub does not have what was to be changed.
+func (e *Error) Gone() bool {
+	return e.Status == http.StatusNotFound || e.Status == http.StatusGone || e.Status == http.StatusUnprocessableEntity
 }
 
 func isNotFound(err error) bool { return statusOf(err) == http.StatusNotFound }

@@ -4,24 +4,31 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/google/go-github/v60/github"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-// Standing says what the person may do in the repository, and which of the
-// teams (`organization/slug`) they are an active member of.
-func (c *Client) Standing(ctx context.Context, repository policy.Repository, person policy.Actor, teams []string) (policy.Standing, error) {
+// Standing says what the person may do in the repository, if that is asked, and
+// which of the teams (`organization/slug`) they are an active member of. GitHub
+// tells the role together with the account's number, and the membership by the
+// login alone.
+func (c *Client) Standing(ctx context.Context, repository policy.Repository, person policy.Actor, ask policy.Ask) (policy.Standing, error) {
 	client, err := c.rest(repository)
 	if err != nil {
 		return policy.Standing{}, err
 	}
-	person, standing, err := current(ctx, client, repository, person)
-	if err != nil || !person.Known() {
-		return policy.Standing{}, err
+	standing := policy.Standing{Login: person.Login}
+	if ask.Permission {
+		if person, standing, err = current(ctx, client, repository, person); err != nil || !person.Known() {
+			return policy.Standing{}, err
+		}
+		standing.Login = person.Login
 	}
-	for _, team := range teams {
+	for _, team := range ask.Teams {
 		member, err := isMember(ctx, client, team, person)
 		if err != nil {
 			return policy.Standing{}, err
@@ -100,6 +107,9 @@ func (c *Client) UnknownTeams(ctx context.Context, repository policy.Repository,
 	}
 	var unknown []string
 	for _, team := range teams {
+		if c.teams.known(team) {
+			continue
+		}
 		organization, slug, _ := strings.Cut(team, "/")
 		_, _, err := client.Teams.GetTeamBySlug(ctx, organization, slug)
 		if isNotFound(err) {
@@ -109,6 +119,7 @@ func (c *Client) UnknownTeams(ctx context.Context, repository policy.Repository,
 		if err != nil {
 			return nil, failed(err, "read the team %s", team)
 		}
+		c.teams.remember(team)
 	}
 	return unknown, nil
 }
@@ -134,4 +145,29 @@ func isMember(ctx context.Context, client *github.Client, team string, person po
 		return false, failed(err, "read the team %s", team)
 	}
 	return false, nil
+}
+
+// teamMemory is how long a team that existed is taken to exist. Who is in it is
+// asked anew each time, and finds out if it does not exist any more.
+const teamMemory = 5 * time.Minute
+
+// knownTeams remembers the teams that exist.
+type knownTeams struct {
+	mu   sync.Mutex
+	seen map[string]time.Time
+}
+
+func (k *knownTeams) known(team string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return time.Since(k.seen[strings.ToLower(team)]) < teamMemory
+}
+
+func (k *knownTeams) remember(team string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.seen == nil {
+		k.seen = map[string]time.Time{}
+	}
+	k.seen[strings.ToLower(team)] = time.Now()
 }
