@@ -75,10 +75,14 @@ func (g *Gate) decide(ctx context.Context, ref policy.PullRequestRef) (policy.Sn
 	if err := l.first(ctx); err != nil {
 		return l.snapshot, policy.Decision{}, err
 	}
+	unsettled := errMoved
 	for range maxLooks {
 		decision, err := l.judge(ctx)
 		if err != nil && !errors.Is(err, errMoved) {
 			return l.snapshot, decision, err
+		}
+		if err != nil {
+			unsettled = err
 		}
 		if err == nil && (decision.Outcome != policy.OutcomeOpen || g.Now().Sub(l.at) <= freshness) {
 			return l.snapshot, decision, nil
@@ -87,5 +91,5 @@ func (g *Gate) decide(ctx context.Context, ref policy.PullRequestRef) (policy.Sn
 			return l.snapshot, policy.Decision{}, err
 		}
 	}
-	return l.snapshot, policy.Decision{}, errMoved
+	return l.snapshot, policy.Decision{}, unsettled
 }

@@ -50,7 +50,7 @@ func newFixture(t *testing.T) *fixture {
 	var app githubapp.Config
 	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
-	client, err := githubapi.New(app, "portcullis-test")
+	client, err := githubapi.New(app, githubapi.Places{Path: policy.DefaultPath, OrganizationRepository: ".github"}, "portcullis-test")
 	f.must(err)
 	f.store, err = store.Open(t.Context(), "sqlite::memory:", time.Now)
 	f.must(err)
@@ -119,7 +119,7 @@ func TestWorkflowStatusIsTheDecisions(t *testing.T) {
 		{"rejected by another", func() { f.review("lee", "REQUEST_CHANGES") }, policy.StatusRejected},
 		{"the rejection is dismissed", func() {
 			reviews := f.pr.Reviews()
-			f.must(f.pr.DismissReview(f.github.User("bob"), reviews[len(reviews)-1].ID, "settled"))
+			f.must(f.pr.DismissReview(f.github.User("lee"), reviews[len(reviews)-1].ID, "settled"))
 		}, policy.StatusApproved},
 		{"pushed to", func() {
 			_, err := f.repo.Push(f.github.User("ann"), "topic", githubsim.Commit{Message: "more", Files: map[string]string{"lib/d.go": "x\n"}})
@@ -214,7 +214,7 @@ func TestUnchangedCostsNothing(t *testing.T) {
 func TestAMergeGroupThatNamesNoPullRequestIsClosed(t *testing.T) {
 	f := newFixture(t)
 	group := gate.MergeGroup{Repository: f.ref.Repository, HeadSHA: f.pr.HeadSHA(), HeadRef: "refs/heads/gh-readonly-queue/main/what"}
-	f.must(gate.New(f.config).EvaluateMergeGroup(t.Context(), group))
+	f.must(gate.New(f.config).ObserveMergeGroup(t.Context(), group))
 	if got := f.check(); got != "completed failure" {
 		t.Errorf("the check is %s", got)
 	}
@@ -324,12 +324,12 @@ type lagging struct {
 	readings int
 }
 
-func (l *lagging) Commits(ctx context.Context, ref policy.PullRequestRef) ([]policy.Commit, error) {
-	commits, err := l.GitHub.Commits(ctx, ref)
-	if l.readings--; l.readings >= 0 && len(commits) > 0 {
-		commits = commits[:len(commits)-1]
+func (l *lagging) Snapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error) {
+	s, err := l.GitHub.Snapshot(ctx, ref)
+	if l.readings--; l.readings >= 0 && len(s.Commits) > 0 {
+		s.Commits = s.Commits[:len(s.Commits)-1]
 	}
-	return commits, err
+	return s, err
 }
 
 // TestATornReadingIsReadAgain gives the gate lists that do not belong together,

@@ -40,7 +40,7 @@ func newFixture(t *testing.T) *fixture {
 	var app githubapp.Config
 	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
-	if f.client, err = githubapi.New(app, "test"); err != nil {
+	if f.client, err = githubapi.New(app, githubapi.Places{Path: ".github/portcullis.yml", OrganizationRepository: ".github"}, "test"); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -91,23 +91,23 @@ func TestStanding(t *testing.T) {
 	for role, want := range map[string]policy.Permission{
 		"": policy.PermissionRead, "triage": policy.PermissionTriage, "write": policy.PermissionWrite, "admin": policy.PermissionAdmin,
 	} {
-		standing, err := f.client.Standing(t.Context(), f.at, f.person("p"+role, role), nil)
+		standing, err := f.client.Standing(t.Context(), f.at, f.person("p"+role, role), policy.Ask{Permission: true})
 		if err != nil || standing.Permission != want {
 			t.Errorf("role %q is %s, %v; want %s", role, standing.Permission, err, want)
 		}
 	}
-	standing, err := f.client.Standing(t.Context(), f.at, sam, []string{"acme/security", "acme/leads"})
+	standing, err := f.client.Standing(t.Context(), f.at, sam, policy.Ask{Permission: true, Teams: []string{"acme/security", "acme/leads"}})
 	if err != nil || standing.Permission != policy.PermissionMaintain || strings.Join(standing.Teams, " ") != "acme/security" {
 		t.Errorf("sam is %+v, %v", standing, err)
 	}
 	var unknown *githubapi.UnknownTeamError
 	for _, team := range []string{"acme/nobody", "elsewhere/security", "security"} {
-		if _, err := f.client.Standing(t.Context(), f.at, sam, []string{team}); !errors.As(err, &unknown) || unknown.Team != team {
+		if _, err := f.client.Standing(t.Context(), f.at, sam, policy.Ask{Teams: []string{team}}); !errors.As(err, &unknown) || unknown.Team != team {
 			t.Errorf("the team %s: %v", team, err)
 		}
 	}
 	f.installation.SetPermission("members", "")
-	if standing, err := f.client.Standing(t.Context(), f.at, sam, []string{"acme/leads"}); err == nil {
+	if standing, err := f.client.Standing(t.Context(), f.at, sam, policy.Ask{Teams: []string{"acme/leads"}}); err == nil {
 		t.Errorf("unreadable is taken for not a member: %+v", standing)
 	}
 }
@@ -144,16 +144,16 @@ func TestPutCheckTakesOverWhatIsThere(t *testing.T) {
 
 func TestErrorsNameTheCallAndNoToken(t *testing.T) {
 	f := newFixture(t)
-	f.sim.Inject(githubsim.Fault{Path: regexp.MustCompile(`/files$`), Status: http.StatusBadGateway})
-	_, err := f.client.Files(t.Context(), policy.PullRequestRef{Repository: f.at, Number: 7})
+	f.sim.Inject(githubsim.Fault{Path: regexp.MustCompile(`/7`), Status: http.StatusBadGateway})
+	_, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Repository: f.at, Number: 7})
 	var failed *githubapi.Error
-	if !errors.As(err, &failed) || err.Error() != "list the files of acme/shop#7: GitHub answered 502" {
+	if !errors.As(err, &failed) || failed.Status != http.StatusBadGateway || !strings.HasSuffix(err.Error(), " acme/shop#7: GitHub answered 502") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := f.client.PullRequest(t.Context(), policy.PullRequestRef{Number: 7}); !errors.Is(err, githubapi.ErrNoInstallation) {
+	if _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Number: 7}); !errors.Is(err, githubapi.ErrNoInstallation) {
 		t.Errorf("without an installation: %v", err)
 	}
-	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, "test"); err == nil || !strings.Contains(err.Error(), "private_key") {
+	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, githubapi.Places{}, "test"); err == nil || !strings.Contains(err.Error(), "private_key") {
 		t.Errorf("without a key: %v", err)
 	}
 }

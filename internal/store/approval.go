@@ -143,10 +143,13 @@ func voteEntry(now time.Time, subject string, vote policy.Vote, by *policy.Actor
 		by = &vote.By
 	}
 	entry := audit.Entry{At: now, Actor: by.String(), ActorID: by.ID, Subject: subject, Commit: vote.Commit, Detail: "by " + vote.Source}
-	switch vote.Verdict {
-	case policy.VerdictApprove:
+	switch {
+	case vote.LiftedBy.Known():
+		entry.Action = "approval.lift"
+		entry.Detail = vote.Source + " of " + vote.By.String()
+	case vote.Verdict == policy.VerdictApprove:
 		entry.Action = "approval.approve"
-	case policy.VerdictReject:
+	case vote.Verdict == policy.VerdictReject:
 		entry.Action = "approval.reject"
 	default:
 		entry.Action = "approval.withdraw"

@@ -71,9 +71,19 @@ func (w workflow) reject(source, login string, second int) {
 	must(w.T, w.Reject(w.Context(), id, vote(source, login, "", second)))
 }
 
+// giver is whose vote the source carries, nobody if it is not known.
+func (w workflow) giver(source string) policy.Actor {
+	for _, v := range w.state().Votes {
+		if v.Source == source {
+			return v.By
+		}
+	}
+	return policy.Actor{}
+}
+
 func (w workflow) withdraw(source string) {
 	w.Helper()
-	must(w.T, w.Withdraw(w.Context(), id, source, policy.Actor{}))
+	must(w.T, w.Withdraw(w.Context(), id, source, w.giver(source)))
 }
 
 func (w workflow) is(want gate.ApprovalStatus) {
@@ -260,6 +270,57 @@ var scenarios = []struct {
 		w.is(policy.StatusRejected)
 		w.approve("review:1", "bob", "a", 1)
 		w.withdraw("comment:1:0")
+		w.is(policy.StatusApproved)
+	}},
+	{"a rejection that somebody else takes back stands, with their name on it", func(w workflow) {
+		w.ask("a", 0)
+		w.approve("review:1", "bob", "a", 1)
+		w.reject("review:2", "alice", 2)
+		must(w.T, w.Withdraw(w.Context(), id, "review:2", policy.Actor{ID: 9, Login: "zoe"}))
+		w.is(policy.StatusRejected)
+		if by := w.state().Votes[1].LiftedBy; by.ID != 9 || by.Login != "zoe" {
+			w.Errorf("it was taken back by %+v", by)
+		}
+		must(w.T, w.Withdraw(w.Context(), id, "review:2", policy.Actor{}))
+		w.reject("review:2", "alice", 2)
+		if by := w.state().Votes[1].LiftedBy; by.ID != 9 {
+			w.Errorf("heard of again, it was taken back by %+v", by)
+		}
+		w.withdraw("review:2")
+		w.is(policy.StatusApproved)
+	}},
+	{"so does one that was taken back before it came", func(w workflow) {
+		w.ask("a", 0)
+		w.approve("review:1", "bob", "a", 1)
+		must(w.T, w.Withdraw(w.Context(), id, "review:2", policy.Actor{ID: 9, Login: "zoe"}))
+		w.reject("review:2", "alice", 2)
+		w.is(policy.StatusRejected)
+		must(w.T, w.Withdraw(w.Context(), id, "review:3", policy.Actor{ID: 3, Login: "carol"}))
+		w.withdraw("review:2")
+		w.reject("review:3", "carol", 3)
+		w.is(policy.StatusApproved)
+	}},
+	{"who pushed a head is remembered, also if it is told later", func(w workflow) {
+		w.ask("a", 0)
+		w.ask("a", 5, func(r *gate.ApprovalRequest) { r.By = policy.Actor{ID: 9, Login: "zoe"} })
+		w.ask("a", 6)
+		if heads := w.state().Heads; len(heads) != 1 || heads[0].By.ID != 9 {
+			w.Errorf("the heads are %+v", heads)
+		}
+	}},
+	{"several kinds of people may be needed", func(w workflow) {
+		w.ask("a", 0, func(r *gate.ApprovalRequest) { r.Quorums = []gate.Quorum{{Required: 1, Among: []int64{2, 3}}} })
+		w.approve("review:1", "alice", "a", 1)
+		w.is(policy.StatusPending)
+		w.approve("review:2", "bob", "a", 2)
+		w.is(policy.StatusApproved)
+	}},
+	{"approvals of a commit with the same change count", func(w workflow) {
+		w.ask("a", 0)
+		w.approve("review:1", "alice", "a", 1)
+		w.ask("b", 5)
+		w.is(policy.StatusPending)
+		w.ask("b", 5, func(r *gate.ApprovalRequest) { r.Alike = []string{"a"} })
 		w.is(policy.StatusApproved)
 	}},
 	{"an unknown tier is pending whatever the votes are", func(w workflow) {

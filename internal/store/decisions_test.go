@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,23 +22,23 @@ func decided(reviewAt time.Time) policy.Decision {
 		Outcome: policy.OutcomeWaiting, HeadSHA: "a",
 		Assessment: policy.Assessment{
 			Tier: policy.TierTeamLead,
-			Requirement: policy.Requirement{Approvals: 2, From: policy.Who{
+			Requirements: []policy.Requirement{{Approvals: 2, From: policy.Who{
 				Permission: policy.PermissionMaintain, Teams: []string{"acme/leads"}, Users: []string{"carol"},
-			}},
+			}}},
 			Score:   policy.Score{Value: 7, Factors: []policy.Factor{{Name: "files touched", Points: 3, Detail: "22"}}},
 			Reasons: []policy.Reason{{Tier: policy.TierTeamLead, Why: "complexity 7 of 10"}},
 		},
 		Tally: policy.Tally{
 			Status: policy.StatusRejected, Counted: []policy.CountedVote{{Vote: approval, ExpiresAt: seconds(3600)}},
 			Discounted: []policy.DiscountedVote{{Vote: approval, Why: "alice is the author"}},
-			Rejections: []policy.Vote{rejection}, Missing: 1, ReviewAt: reviewAt,
+			Rejections: []policy.Vote{rejection}, Missing: []int{1}, Among: [][]int64{{1}}, ReviewAt: reviewAt,
 		},
 		Fault: "none", Policy: ".github/portcullis.yml on main",
 	}
 }
 
 func posted(generation int64, reviewAt time.Time) gate.Posted {
-	return gate.Posted{Generation: generation, Decision: decided(reviewAt), CheckRunID: 99, Digest: "digest", At: start}
+	return gate.Posted{Generation: generation, Decision: decided(reviewAt), CheckRunID: 99, Digest: "digest", At: start, ReviewAt: reviewAt}
 }
 
 var decisionEntry = audit.Entry{At: start, Actor: "portcullis", Action: "decision.waiting", Subject: "acme/shop#7", Commit: "a"}
@@ -122,13 +123,7 @@ func TestForgetPosted(t *testing.T) {
 	if !reflect.DeepEqual(last, put) {
 		t.Errorf("last posted is %+v", last)
 	}
-	if work := d.claim(t); work.Ref != ref {
-		t.Errorf("claimed %+v", work)
-	}
 	must(t, d.ForgetPosted(t.Context(), pullRequest(8)))
-	if work := d.claim(t); work.Ref != pullRequest(8) {
-		t.Errorf("claimed %+v", work)
-	}
 }
 
 func TestAtHead(t *testing.T) {
@@ -142,15 +137,95 @@ func TestAtHead(t *testing.T) {
 	d.post(t, pullRequest(8), time.Time{})
 	d.post(t, pullRequest(7), time.Time{})
 	d.post(t, elsewhere, time.Time{})
-	found, err := d.AtHead(t.Context(), pullRequest(7).Repository, "a")
+	must(t, d.PutMergeGroup(t.Context(), pullRequest(9), gate.MergeGroup{Repository: pullRequest(9).Repository, HeadSHA: "a", Number: 9}))
+	found, err := d.AboutHead(t.Context(), pullRequest(7).Repository, "a")
 	must(t, err)
-	if !reflect.DeepEqual(found, []policy.PullRequestRef{pullRequest(7), pullRequest(8)}) {
-		t.Errorf("at the head are %v", found)
+	if !reflect.DeepEqual(found, []policy.PullRequestRef{pullRequest(7), pullRequest(8), pullRequest(9)}) {
+		t.Errorf("about the head are %v", found)
 	}
-	found, err = d.AtHead(t.Context(), pullRequest(7).Repository, "")
+	decisions, err := d.AtHead(t.Context(), pullRequest(7).Repository, "a")
+	must(t, err)
+	want := []gate.Decided{{Ref: pullRequest(7), Decision: decided(time.Time{})}, {Ref: pullRequest(8), Decision: decided(time.Time{})}}
+	if !reflect.DeepEqual(decisions, want) {
+		t.Errorf("at the head are %v", decisions)
+	}
+	found, err = d.AboutHead(t.Context(), pullRequest(7).Repository, "")
 	must(t, err)
 	if len(found) != 0 {
 		t.Errorf("at no head are %v", found)
+	}
+}
+
+func TestMergeGroups(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	group := gate.MergeGroup{Repository: ref.Repository, HeadSHA: "q", HeadRef: "refs/heads/gh-readonly-queue/main/pr-7-q", Number: 7, CheckRunID: 5, Digest: "d"}
+	other := group
+	other.HeadSHA = "r"
+	for range 2 {
+		must(t, d.PutMergeGroup(t.Context(), ref, group))
+	}
+	must(t, d.PutMergeGroup(t.Context(), ref, other))
+	d.wantGroups(t, ref, group, other)
+	must(t, d.ForgetPosted(t.Context(), ref))
+	group.Digest, other.Digest = "", ""
+	d.wantGroups(t, ref, group, other)
+	must(t, d.DropMergeGroup(t.Context(), ref, "q"))
+	d.wantGroups(t, ref, other)
+	must(t, d.PutClosed(t.Context(), ref))
+	d.wantGroups(t, ref)
+}
+
+func (d *database) wantGroups(t *testing.T, ref policy.PullRequestRef, want ...gate.MergeGroup) {
+	t.Helper()
+	got, err := d.MergeGroups(t.Context(), ref)
+	must(t, err)
+	if !slices.Equal(got, want) {
+		t.Errorf("the groups are %+v, want %+v", got, want)
+	}
+}
+
+// TestEvaluateOpenAsksForWhatIsInScope selects by owner, repository and voter,
+// and leaves out what is closed.
+func TestEvaluateOpenAsksForWhatIsInScope(t *testing.T) {
+	elsewhere := pullRequest(3)
+	elsewhere.Repository.ID, elsewhere.Repository.Name = 12, "other"
+	stranger := pullRequest(4)
+	stranger.Repository.ID, stranger.Repository.Owner = 13, "rival"
+	here := pullRequest(1).Repository
+	for name, c := range map[string]struct {
+		scope gate.Scope
+		want  []int
+	}{
+		"owner":      {gate.Scope{Owner: "ACME"}, []int{1, 3}},
+		"repository": {gate.Scope{Owner: here.Owner, RepositoryID: here.ID}, []int{1}},
+		"voter":      {gate.Scope{Owner: here.Owner, Voter: 77}, []int{1}},
+		"nobody":     {gate.Scope{Owner: here.Owner, Voter: 78}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDatabase(t)
+			for _, ref := range []policy.PullRequestRef{pullRequest(1), pullRequest(2), elsewhere, stranger} {
+				must(t, d.Evaluate(t.Context(), ref))
+				d.post(t, ref, time.Time{})
+				must(t, d.Done(t.Context(), d.claim(t)))
+			}
+			must(t, d.PutClosed(t.Context(), pullRequest(2)))
+			must(t, d.Request(t.Context(), gate.ApprovalRequest{ID: pullRequest(1).Key()}))
+			must(t, d.Approve(t.Context(), pullRequest(1).Key(), policy.Vote{Source: "review:1", By: policy.Actor{ID: 77}, At: start}))
+			must(t, d.EvaluateOpen(t.Context(), c.scope))
+			var got []int
+			for {
+				work, ok, err := d.Claim(t.Context())
+				must(t, err)
+				if !ok {
+					break
+				}
+				got = append(got, work.Ref.Number)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("asked for %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 
@@ -224,11 +299,15 @@ func TestBeginPostForgetsWhatTheCheckSays(t *testing.T) {
 	put := d.post(t, ref, seconds(3600))
 	newer, err := d.NextGeneration(t.Context(), ref)
 	must(t, err)
-	if err := d.BeginPost(t.Context(), ref, put.Generation); !errors.Is(err, gate.ErrSuperseded) {
+	if err := d.BeginPost(t.Context(), ref, put, nil); !errors.Is(err, gate.ErrSuperseded) {
 		t.Errorf("an older generation begins to write: %v", err)
 	}
-	must(t, d.BeginPost(t.Context(), ref, newer))
-	must(t, d.BeginPost(t.Context(), ref, newer))
+	put.Generation = newer
+	must(t, d.BeginPost(t.Context(), ref, put, nil))
+	must(t, d.BeginPost(t.Context(), ref, put, []policy.PullRequestRef{pullRequest(8)}))
+	if work := d.claim(t); work.Ref != pullRequest(8) {
+		t.Errorf("claimed %+v", work)
+	}
 	last, err := d.LastPosted(t.Context(), ref)
 	must(t, err)
 	put.Digest = ""

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -17,7 +18,9 @@ func TestWakeUpDuringClaimIsNotLost(t *testing.T) {
 		"delivery": func(d *database, ref policy.PullRequestRef) error {
 			return d.Accept(t.Context(), "d2", "pull_request", ref, nil)
 		},
-		"forgotten": func(d *database, ref policy.PullRequestRef) error { return d.ForgetPosted(t.Context(), ref) },
+		"scope": func(d *database, ref policy.PullRequestRef) error {
+			return d.EvaluateOpen(t.Context(), gate.Scope{Owner: ref.Repository.Owner})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, ref := newDatabase(t), pullRequest(7)
