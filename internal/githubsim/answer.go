@@ -73,6 +73,10 @@ func (s *Sim) settle(c *call) {
 	c.header.Set("X-GitHub-Request-Id", fmt.Sprintf("%04X:%08X", len(s.requests)&0xffff, s.lastID))
 	line := Request{
 		Method: c.req.Method, Path: c.path, Query: c.req.URL.RawQuery, Status: c.status, Billed: billed, StartedAt: c.started,
+		Operation: c.operation,
+	}
+	if billed {
+		line.Points = c.points
 	}
 	if c.actor.app != nil {
 		line.AppID = c.actor.app.id

@@ -104,7 +104,7 @@ func (r *Repository) editComment(a actor, id int64, body string) error {
 	from := c.body
 	c.body = body
 	c.thread.touch()
-	c.updated = c.thread.updated
+	c.updated, c.edited = c.thread.updated, edit{a.user, c.thread.updated}
 	c.thread.emit(a, "issue_comment", "edited", obj{"comment": c.json(), "changes": obj{"body": obj{"from": from}}})
 	return nil
 }

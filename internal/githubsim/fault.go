@@ -1,6 +1,7 @@
 package githubsim
 
 import (
+	"cmp"
 	"net/http"
 	"regexp"
 	"slices"
@@ -11,13 +12,17 @@ import (
 // in which they were injected; the first that matches wins.
 type Fault struct {
 	Method string            // "" is any
-	Path   *regexp.Regexp    // nil is any; matched against the path below /api/v3 and against the whole
+	Path   *regexp.Regexp    // nil is any; matched against the path below /api/v3 and against the whole; "/graphql" for GraphQL
 	After  bool              // the effect happens, then the failure is reported; else nothing happens
 	Status int               // 0 cuts the connection
 	Header map[string]string // added to the answer
 	Body   string            // by default what GitHub says with this status
 	Times  int               // how often; 0 until removed
 	Skip   int               // let the first so many matching requests through
+
+	// GraphQLError makes this a fault of GraphQL requests alone: a 200 (unless Status says otherwise) with this error. With a path,
+	// only that field fails, and the rest of the query is answered as usual; without one there is no data.
+	GraphQLError *GraphQLError
 }
 
 type fault struct {
@@ -69,7 +74,11 @@ func matches(method string, pattern *regexp.Regexp, gotMethod, path string) bool
 	if method != "" && method != gotMethod {
 		return false
 	}
-	return pattern == nil || pattern.MatchString(path) || pattern.MatchString("/api/v3"+path)
+	whole := "/api/v3" + path
+	if path == graphPath {
+		whole = "/api" + path
+	}
+	return pattern == nil || pattern.MatchString(path) || pattern.MatchString(whole)
 }
 
 // takeFault finds the fault that strikes this request, and counts.
@@ -78,6 +87,9 @@ func (s *Sim) takeFault(method, path string) *fault {
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
 		if !matches(f.Method, f.Path, method, path) || f.Times > 0 && f.fired >= f.Times {
+			continue
+		}
+		if f.GraphQLError != nil && path != graphPath {
 			continue
 		}
 		f.seen++
@@ -129,12 +141,16 @@ var faultMessages = map[int]string{
 
 // fail replaces the answer by the fault's.
 func (c *call) fail(f *fault) {
-	c.header = http.Header{}
-	message := faultMessages[f.Status]
-	if message == "" {
-		message = http.StatusText(f.Status)
+	c.header, c.raw = http.Header{}, nil
+	if e := f.GraphQLError; e != nil {
+		c.status, c.out = cmp.Or(f.Status, http.StatusOK), obj{"data": nil, "errors": []obj{{"type": e.Type, "message": e.Message}}}
+	} else {
+		message := faultMessages[f.Status]
+		if message == "" {
+			message = http.StatusText(f.Status)
+		}
+		c.refused(refuse(f.Status, "%s", message))
 	}
-	c.refused(refuse(f.Status, "%s", message))
 	c.encode()
 	if f.Body != "" {
 		c.raw = []byte(f.Body)

@@ -188,5 +188,7 @@ func (p *PullRequest) markMerged(a actor, was, sha string) {
 	p.state, p.closed = "closed", p.updated
 	p.repo.open--
 	p.merged, p.mergedAt, p.mergedBy = true, p.updated, a.user
+	p.record(a, timelineEntry{event: "merged", commit: sha})
+	p.record(a, timelineEntry{event: "closed"})
 	p.emit(a, "", "closed", obj{})
 }

@@ -162,6 +162,9 @@ func (p *PullRequest) edit(a actor, title, body *string) error {
 	}
 	if len(changes) > 0 {
 		p.touch()
+		if changes["body"] != nil {
+			p.edited = edit{a.user, p.updated}
+		}
 		p.emit(a, "", "edited", obj{"changes": changes})
 	}
 	return nil
@@ -188,8 +191,10 @@ func (p *PullRequest) retarget(a actor, base string) error {
 	}
 	from := obj{"ref": obj{"from": p.base}, "sha": obj{"from": p.baseSHA}}
 	p.leaveQueue(a, "QUEUE_CLEARED")
+	was := p.base
 	p.base, p.baseSHA = base, p.repo.branches[base]
 	p.touch()
+	p.record(a, timelineEntry{event: "base_ref_changed", from: was, to: base})
 	p.emit(a, "", "edited", obj{"changes": obj{"base": from}})
 	return nil
 }
@@ -226,6 +231,9 @@ func (p *PullRequest) synchronize(a actor, sha string) {
 		p.repo.requestSuites(a, sha, "", before)
 	}
 	p.touch()
+	if !p.repo.net.contains(sha, before) {
+		p.record(a, timelineEntry{event: "head_ref_force_pushed", from: before, to: sha, commit: sha})
+	}
 	p.emit(a, "", "synchronize", obj{"before": before, "after": sha})
 }
 
@@ -234,7 +242,7 @@ func (p *PullRequest) reopen(a actor) error {
 		return unprocessable("Merged pull requests cannot be reopened.")
 	}
 	head := p.headRepo.branches[p.headRef]
-	if head == "" {
+	if head == "" || p.headRepo.gone {
 		return invalid("PullRequest", "state", "custom", "state cannot be changed. The head branch has been deleted.")
 	}
 	if p.state == "closed" {

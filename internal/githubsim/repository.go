@@ -18,6 +18,7 @@ type Repository struct {
 	name      string
 	parent    *Repository // what it was forked from
 	private   bool
+	gone      bool              // deleted
 	branch    string            // the default branch
 	branches  map[string]string // name to head SHA
 	roles     map[int64]role
@@ -111,6 +112,16 @@ func (r *Repository) Fork(u *User) *Repository {
 	fork.parent, fork.private, fork.branch = r, r.private, r.branch
 	maps.Copy(fork.branches, r.branches)
 	return fork
+}
+
+// Delete takes the repository away, as its owner may. Pull requests from it stay, and their head repository is null.
+func (r *Repository) Delete() {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	delete(r.sim.repos, strings.ToLower(r.FullName()))
+	delete(r.sim.reposByID, r.id)
+	r.gone = true
+	r.sim.tick()
 }
 
 // Repository finds a repository by "owner/name", in any case, or returns nil.

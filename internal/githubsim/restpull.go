@@ -289,18 +289,22 @@ func serveMerge(c *call) error {
 	return c.reply(http.StatusOK, obj{"sha": sha, "merged": true, "message": "Pull Request successfully merged"})
 }
 
-// servePullsOfCommit lists the pull requests that the commit is part of; for one that was merged, also by its merge commit.
 func servePullsOfCommit(c *call) error {
 	at, err := c.commitAt(c.params["sha"])
 	if err != nil {
 		return err
 	}
+	return replyList(c, c.repo.pullsOf(at.sha), (*PullRequest).brief)
+}
+
+// pullsOf are the pull requests that a commit is part of, or that made it by being merged, oldest first.
+func (r *Repository) pullsOf(sha string) []*PullRequest {
 	var list []*PullRequest
-	for _, p := range c.repo.pulls {
-		own := slices.ContainsFunc(p.commits(), func(x *commit) bool { return x.sha == at.sha })
-		if own || p.mergeSHA == at.sha {
+	for _, p := range r.pulls {
+		own := slices.ContainsFunc(p.commits(), func(x *commit) bool { return x.sha == sha })
+		if own || p.mergeSHA == sha {
 			list = append(list, p)
 		}
 	}
-	return replyList(c, byCreation(list, func(p *PullRequest) int64 { return p.id }), (*PullRequest).brief)
+	return byCreation(list, func(p *PullRequest) int64 { return p.id })
 }

@@ -8,13 +8,15 @@ import (
 
 // review is one review; state is upper case, as over REST: APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED or PENDING.
 type review struct {
-	id     int64
-	pull   *PullRequest
-	author *User
-	state  string
-	body   string
-	commit string
-	at     time.Time // when it was submitted
+	id      int64
+	pull    *PullRequest
+	author  *User
+	state   string
+	body    string
+	commit  string
+	at      time.Time // when it was submitted
+	created time.Time
+	edited  edit
 }
 
 // Review is a review as tests see it; State is as over REST, in upper case.
@@ -97,6 +99,9 @@ func (p *PullRequest) review(a actor, event, body, sha string) (*review, error) 
 			return nil, err
 		}
 	}
+	if r.created = r.at; r.created.IsZero() {
+		r.created = p.repo.sim.tick()
+	}
 	p.reviews = append(p.reviews, r)
 	return r, nil
 }
@@ -166,6 +171,7 @@ func (p *PullRequest) editReview(a actor, id int64, body string) error {
 	from := r.body
 	r.body = body
 	p.touch()
+	r.edited = edit{a.user, p.updated}
 	r.emit(a, "edited", obj{"changes": obj{"body": obj{"from": from}}})
 	return nil
 }

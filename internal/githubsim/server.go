@@ -25,6 +25,11 @@ type call struct {
 	repo   *Repository   // of a route below repos/
 	org    *Organization // of a route below orgs/
 
+	graph     bool          // GraphQL, not REST
+	operation string        // the name of the GraphQL operation
+	points    int           // what it costs, when it is billed
+	strike    *GraphQLError // a fault that hits one field
+
 	started time.Time
 	status  int
 	header  http.Header
@@ -33,12 +38,15 @@ type call struct {
 }
 
 // Request is one line of the log of API requests. Path is what comes after /api/v3. Billed says whether it counted against the
-// rate limit: a 304 and an unauthenticated request do not. AppID is set for an App and its installations.
+// rate limit: a 304 and an unauthenticated request do not. AppID is set for an App and its installations. GraphQL has the path
+// /graphql, and an Operation if the query has a name; Points is what was billed: 1 over REST, what the query costs in GraphQL.
 type Request struct {
 	Method, Path, Query string
 	Status              int // 0: the connection was cut
 	Billed              bool
 	AppID               int64
+	Operation           string
+	Points              int
 	Login               string
 	StartedAt           time.Time
 }
@@ -71,6 +79,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	f := s.takeFault(req.Method, c.path)
+	if f != nil && f.GraphQLError != nil && len(f.GraphQLError.Path) > 0 {
+		c.strike, f = f.GraphQLError, nil // the rest of the query is answered
+	}
 	if f == nil || f.After {
 		s.runBefores(req.Method, c.path)
 		s.carryOut(c)
@@ -84,10 +95,14 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (s *Sim) newCall(req *http.Request) (*call, error) {
-	c := &call{sim: s, req: req, query: req.URL.Query(), started: s.now(), header: http.Header{}}
+	c := &call{sim: s, req: req, query: req.URL.Query(), started: s.now(), header: http.Header{}, points: 1}
 	var err error
 	if c.body, err = io.ReadAll(io.LimitReader(req.Body, largestBody)); err != nil {
 		return nil, err
+	}
+	if req.URL.Path == "/api"+graphPath {
+		c.graph, c.path = true, graphPath
+		return c, nil
 	}
 	below, ok := strings.CutPrefix(req.URL.EscapedPath(), "/api/v3/")
 	if !ok {
@@ -120,6 +135,9 @@ func (c *call) handle() error {
 	}
 	if err := c.authenticate(); err != nil {
 		return err
+	}
+	if c.graph {
+		return serveGraphQL(c)
 	}
 	c.followAlias()
 	rt, params := c.sim.match(c.req.Method, c.segs)

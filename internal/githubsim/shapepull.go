@@ -81,12 +81,8 @@ func (p *PullRequest) brief() obj {
 // json is the whole pull request. In a webhook mergeable is null, for GitHub has not computed it yet.
 func (p *PullRequest) json(inWebhook bool) obj {
 	out := p.brief()
-	files := p.files()
-	additions, deletions := 0, 0
-	for _, f := range files {
-		additions, deletions = additions+f.additions, deletions+f.deletions
-	}
-	out["commits"], out["changed_files"], out["additions"], out["deletions"] = len(p.commits()), len(files), additions, deletions
+	out["commits"], out["changed_files"] = len(p.commits()), len(p.files())
+	out["additions"], out["deletions"] = p.changedLines()
 	out["comments"], out["review_comments"], out["maintainer_can_modify"] = len(p.comments), 0, false
 	out["merged"], out["merged_by"], out["rebaseable"] = p.merged, nil, nil
 	if p.mergedBy != nil {
@@ -97,6 +93,14 @@ func (p *PullRequest) json(inWebhook bool) obj {
 		out["mergeable"], out["mergeable_state"] = p.mergeable()
 	}
 	return out
+}
+
+// changedLines is how many lines all files together gain and lose.
+func (p *PullRequest) changedLines() (additions, deletions int) {
+	for _, f := range p.files() {
+		additions, deletions = additions+f.additions, deletions+f.deletions
+	}
+	return additions, deletions
 }
 
 // mergeable is whether the branches merge, and what GitHub calls the rest: clean, blocked, dirty, behind, draft or unstable.
@@ -131,7 +135,11 @@ func (p *PullRequest) unstable() bool {
 }
 
 func branchJSON(r *Repository, ref, sha string) obj {
-	return obj{"label": r.owner.login + ":" + ref, "ref": ref, "sha": sha, "user": r.owner.json(), "repo": r.json()}
+	out := obj{"label": r.owner.login + ":" + ref, "ref": ref, "sha": sha, "user": r.owner.json(), "repo": nil}
+	if !r.gone {
+		out["repo"] = r.json()
+	}
+	return out
 }
 
 // json is a review; webhooks write the state in lower case, REST in upper case.

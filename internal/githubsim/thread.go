@@ -22,11 +22,19 @@ type thread struct {
 	created  time.Time
 	updated  time.Time
 	closed   time.Time
-	pull     *PullRequest // nil for an issue
+	edited   edit            // of the body
+	timeline []timelineEntry // oldest first
+	pull     *PullRequest    // nil for an issue
 }
 
 // Issue is a thread that is not a pull request.
 type Issue struct{ *thread }
+
+// edit is the last change of a text; zero when there was none.
+type edit struct {
+	by *User
+	at time.Time
+}
 
 // comment is one comment of a thread.
 type comment struct {
@@ -37,6 +45,7 @@ type comment struct {
 	body      string
 	created   time.Time
 	updated   time.Time
+	edited    edit
 	reactions []reaction
 }
 
@@ -151,6 +160,7 @@ func (t *thread) addLabel(a actor, name string) error {
 	l := t.repo.label(name, a.user)
 	t.labels = append(t.labels, l)
 	t.touch()
+	t.record(a, timelineEntry{event: "labeled", label: l})
 	t.emit(a, "", "labeled", obj{"label": t.repo.labelJSON(l)})
 	return nil
 }
@@ -165,6 +175,7 @@ func (t *thread) removeLabel(a actor, name string) error {
 	}
 	t.labels = slices.DeleteFunc(t.labels, func(have *label) bool { return have == l })
 	t.touch()
+	t.record(a, timelineEntry{event: "unlabeled", label: l})
 	t.emit(a, "", "unlabeled", obj{"label": t.repo.labelJSON(l)})
 	return nil
 }
@@ -225,6 +236,7 @@ func (t *thread) become(a actor, state string) {
 	if t.pull != nil {
 		t.pull.stateChanged(a)
 	}
+	t.record(a, timelineEntry{event: action})
 	t.emit(a, "", action, obj{})
 }
 
