@@ -136,12 +136,14 @@ func TestEditedAndDeletedCommentsWithdraw(t *testing.T) {
 			tw.wantMerge(pr, false)
 		})
 	}
-	t.Run("a veto stands when somebody else deletes its comment", func(t *testing.T) {
-		c := tw.comment(pr, "bob", "/reject no")
-		tw.shop.SetRole(tw.github.User("lee"), "admin")
-		tw.must(pr.DeleteComment(tw.github.User("lee"), c.ID))
-		tw.settled()
-		tw.wantCheck(pr, "failure: rejected by bob: no")
+	t.Run("a veto stands when the author deletes its comment, and falls when somebody of a higher tier does", func(t *testing.T) {
+		for login, want := range map[string]string{"ann": "failure: rejected by bob: no", "lee": waitingForPeer} {
+			c := tw.comment(pr, "bob", "/reject no")
+			tw.shop.SetRole(tw.github.User(login), "admin")
+			tw.must(pr.DeleteComment(tw.github.User(login), c.ID))
+			tw.settled()
+			tw.wantCheck(pr, want)
+		}
 	})
 }
 

@@ -82,7 +82,10 @@ func (w *world) populate() {
 			"metadata": "read", "contents": "read", "pull_requests": "write", "issues": "write", "checks": "write",
 			"members": "read", "merge_queues": "read",
 		},
-		Events:        []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "merge_group"},
+		Events: []string{
+			"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "merge_group",
+			"push", "repository", "label", "membership", "member", "team", "organization",
+		},
 		WebhookSecret: demoSecret,
 	})
 	w.installation = w.hook.Install(acme)

@@ -43,14 +43,21 @@ func (g *Gate) evaluate(ctx context.Context, ref policy.PullRequestRef) (policy.
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("evaluate %s: %w", ref, err)
 	}
-	snapshot, decision, err := g.decide(ctx, ref)
+	var snapshot policy.Snapshot
+	var decision policy.Decision
+	for range maxLooks {
+		if snapshot, decision, err = g.decide(ctx, ref); err == nil {
+			err = g.post(ctx, ref, generation, decision, snapshot)
+		}
+		if !errors.Is(err, errMoved) {
+			break
+		}
+		g.seen.outdate(ref)
+	}
 	if err != nil {
 		g.seen.outdate(ref)
 		decision = undecided(snapshot.PullRequest.HeadSHA, err)
 		return decision, errors.Join(fmt.Errorf("evaluate %s: %w", ref, err), g.post(ctx, ref, generation, decision, snapshot))
-	}
-	if err := g.post(ctx, ref, generation, decision, snapshot); err != nil {
-		return decision, fmt.Errorf("evaluate %s: %w", ref, err)
 	}
 	return decision, nil
 }

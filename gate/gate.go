@@ -17,6 +17,9 @@ type Reader interface {
 	// Moved reports whether anything of the snapshot may be different now. It costs
 	// nothing of GitHub's budget if nothing is.
 	Moved(ctx context.Context, snapshot policy.Snapshot) (bool, error)
+	// Updated reports whether the pull request itself was updated since it was read.
+	// It costs nothing of GitHub's budget if it was not.
+	Updated(ctx context.Context, pr policy.PullRequest) (bool, error)
 	// Content returns the file at that commit or full reference, and nil only if
 	// it is certain that there is none.
 	Content(ctx context.Context, repository policy.Repository, path, at string) ([]byte, error)

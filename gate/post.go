@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -48,7 +50,7 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 	if err != nil {
 		return fmt.Errorf("post the decision: %w", err)
 	}
-	p := posting{Gate: g, ref: ref, generation: generation, last: last, decision: decision, others: others, closed: closed}
+	p := posting{Gate: g, ref: ref, generation: generation, last: last, decision: decision, others: others, pr: snapshot.PullRequest, closed: closed}
 	if closed && len(others) > 0 {
 		// The commit is the head of another pull request, whose check it is now.
 		err = p.begin(ctx, 0)
@@ -72,6 +74,7 @@ type posting struct {
 	last       Posted
 	decision   policy.Decision
 	others     []Decided
+	pr         policy.PullRequest
 	closed     bool
 }
 
@@ -93,7 +96,7 @@ func (p posting) write(ctx context.Context) error {
 			return err
 		}
 		var err error
-		if id, err = p.GitHub.PutCheck(ctx, p.ref.Repository, id, check); err != nil {
+		if id, err = p.put(ctx, id, check); err != nil {
 			return fmt.Errorf("post the decision: %w", err)
 		}
 	}
@@ -104,6 +107,27 @@ func (p posting) write(ctx context.Context) error {
 		return fmt.Errorf("keep the decision: %w", err)
 	}
 	return nil
+}
+
+// put writes the check. While a gate is being opened, GitHub is asked whether the
+// pull request is still the one that was read: if it is not, the decision is
+// made again at once, though nothing was delivered that says so.
+func (p posting) put(ctx context.Context, id int64, check policy.Check) (int64, error) {
+	var calls errgroup.Group
+	calls.Go(func() (err error) {
+		id, err = p.GitHub.PutCheck(ctx, p.ref.Repository, id, check)
+		return err
+	})
+	if check.Outcome == policy.OutcomeOpen {
+		calls.Go(func() error {
+			updated, err := p.GitHub.Updated(ctx, p.pr)
+			if err == nil && updated {
+				err = errMoved
+			}
+			return err
+		})
+	}
+	return id, calls.Wait()
 }
 
 // begin keeps the decision and that it is about to be written. A write that is

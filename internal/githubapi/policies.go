@@ -3,6 +3,7 @@ package githubapi
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-github/v60/github"
@@ -63,12 +64,17 @@ func (c *Client) policyText(ctx context.Context, client *github.Client, place po
 	if err != nil {
 		return policy.PolicyText{}, failed(err, "read the branch %s of %s", place.Branch, place.Repository)
 	}
+	if !commitName.MatchString(tip) {
+		return policy.PolicyText{}, &Error{Operation: "read the branch " + place.Branch + " of " + place.Repository + ", whose tip has no name", Status: http.StatusOK}
+	}
 	content, err := content(ctx, client, owner, name, place.Path, tip)
 	if isNotFound(err) {
 		content, err = nil, nil // the commit is there and could be read
 	}
 	return policy.PolicyText{Place: place, Commit: tip, Content: content}, err
 }
+
+var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // Content reads a file at a commit or full reference. It returns nil without an
 // error only if the file does not exist there: GitHub answers 404 also when the

@@ -155,9 +155,6 @@ func (r restReader) history(ctx context.Context) ([]policy.Event, error) {
 	listed, err := pages(ctx, func(ctx context.Context, page *github.ListOptions) ([]*github.IssueEvent, *github.Response, error) {
 		return r.Issues.ListIssueEvents(ctx, owner, name, number, page)
 	})
-	if isNotFound(err) {
-		err = nil // HACK until the simulator serves it
-	}
 	var events []policy.Event
 	for _, e := range listed {
 		kind := policy.EventKind(e.GetEvent())

@@ -57,6 +57,16 @@ func (c *Client) Moved(ctx context.Context, s policy.Snapshot) (bool, error) {
 	return false, nil
 }
 
+// Updated reports whether the pull request itself was updated since it was read,
+// as far as GitHub's time of the last update tells.
+func (c *Client) Updated(ctx context.Context, pr policy.PullRequest) (bool, error) {
+	client, err := c.rest(pr.Ref.Repository)
+	if err != nil {
+		return true, err
+	}
+	return updated(ctx, client, pr)
+}
+
 // updated asks for the pull request if it was updated since.
 func updated(ctx context.Context, client *github.Client, pr policy.PullRequest) (bool, error) {
 	request, err := client.NewRequest(http.MethodGet, "repos/"+pr.Ref.Repository.String()+"/pulls/"+number(pr.Ref), nil)

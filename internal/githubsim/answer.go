@@ -32,8 +32,11 @@ func (c *call) encode() {
 	if c.req.Method != http.MethodGet || c.status != http.StatusOK {
 		return
 	}
-	tag := c.etag()
-	c.header.Set("ETag", tag)
+	tag := c.header.Get("ETag")
+	if tag == "" {
+		tag = c.etag()
+		c.header.Set("ETag", tag)
+	}
 	if slices.Contains(split(c.req.Header.Get("If-None-Match")), strings.TrimPrefix(tag, "W/")) {
 		c.status, c.raw = http.StatusNotModified, nil
 	}

@@ -139,7 +139,8 @@ var commentFields = fields{
 var timelineTypes = map[string]string{
 	"labeled": "LabeledEvent", "unlabeled": "UnlabeledEvent", "assigned": "AssignedEvent", "unassigned": "UnassignedEvent",
 	"head_ref_force_pushed": "HeadRefForcePushedEvent", "base_ref_changed": "BaseRefChangedEvent",
-	"closed": "ClosedEvent", "reopened": "ReopenedEvent",
+	"closed": "ClosedEvent", "reopened": "ReopenedEvent", "review_dismissed": "ReviewDismissedEvent",
+	"automatic_base_change_succeeded": "AutomaticBaseChangeSucceededEvent",
 }
 
 // timelineBy are the entries of some types, of all that show when none is named: LABELED_EVENT is labeled, and so on.
@@ -157,6 +158,8 @@ var eventFields = fields{
 	"assignee":        get(func(e timelineEntry) any { return shown(e.assignee) }),
 	"beforeCommit":    get(func(e timelineEntry) any { return e.thread.repo.commitThing(e.from) }),
 	"afterCommit":     get(func(e timelineEntry) any { return e.thread.repo.commitThing(e.to) }),
+	"previousReviewState": get(func(e timelineEntry) any { return e.was }),
+	"review":              get(func(e timelineEntry) any { return e.review }),
 	"previousRefName": get(func(e timelineEntry) any { return e.from }),
 	"currentRefName":  get(func(e timelineEntry) any { return e.to }),
 }

@@ -18,6 +18,7 @@ var resolvers = map[string]fields{
 	"PullRequestReview": reviewFields, "IssueComment": commentFields,
 	"LabeledEvent": eventFields, "UnlabeledEvent": eventFields, "AssignedEvent": eventFields, "UnassignedEvent": eventFields,
 	"HeadRefForcePushedEvent": eventFields, "BaseRefChangedEvent": eventFields, "ClosedEvent": eventFields, "ReopenedEvent": eventFields,
+	"ReviewDismissedEvent": eventFields, "AutomaticBaseChangeSucceededEvent": eventFields,
 
 	"PullRequestConnection": connectionFields, "PullRequestCommitConnection": connectionFields, "PullRequestReviewConnection": connectionFields,
 	"PullRequestChangedFileConnection": connectionFields, "PullRequestTimelineItemsConnection": connectionFields,

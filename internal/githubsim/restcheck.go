@@ -2,6 +2,7 @@ package githubsim
 
 import (
 	"net/http"
+	"strings"
 	"slices"
 )
 
@@ -154,6 +155,9 @@ func serveCommit(c *call) error {
 	at, err := c.commitAt(c.params["ref"])
 	if err != nil {
 		return unprocessable("No commit found for SHA: " + c.params["ref"])
+	}
+	if accept := c.req.Header.Get("Accept"); strings.HasPrefix(accept, "application/vnd.github.") && strings.HasSuffix(accept, "sha") {
+		return c.replySHA(at.sha)
 	}
 	parent := ""
 	if len(at.parents) > 0 {

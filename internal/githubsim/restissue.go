@@ -23,6 +23,7 @@ func issueRoutes() []route {
 		endpoint("GET "+at+"/{number}/comments", serveComments, read),
 		endpoint("POST "+at+"/{number}/comments", serveNewComment, write),
 		endpoint("GET "+at+"/{number}/labels", serveThreadLabels, read),
+		endpoint("GET "+at+"/{number}/events", serveThreadEvents, read),
 		endpoint("POST "+at+"/{number}/labels", serveAddLabels, write),
 		endpoint("DELETE "+at+"/{number}/labels/{name...}", serveRemoveLabel, write),
 	}

@@ -98,7 +98,7 @@ func servePull(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, p.json(false))
+	return c.replyUnlessOld(p.updated, p.json(false))
 }
 
 func serveEditPull(c *call) error {

@@ -153,6 +153,7 @@ func (p *PullRequest) dismissReview(a actor, id int64, message string) error {
 		return unprocessable("Can not dismiss a " + strings.ToLower(r.state) + " pull request review")
 	}
 	p.touch()
+	p.record(a, timelineEntry{event: "review_dismissed", review: r, was: r.state, text: message})
 	r.state = "DISMISSED"
 	r.emit(a, "dismissed", obj{})
 	return nil
