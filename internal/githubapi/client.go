@@ -32,6 +32,8 @@ type Client struct {
 	appID   int64
 	places  Places
 	teams   knownTeams
+	// graphqlURL is absolute.
+	graphqlURL string
 }
 
 // Places say where policy files are kept.
@@ -62,7 +64,7 @@ func New(config githubapp.Config, places Places, userAgent string) (*Client, err
 	if _, err := caching.NewAppClient(); err != nil {
 		return nil, fmt.Errorf("read github.app.private_key: %w", err)
 	}
-	return &Client{creator: caching, appID: config.App.IntegrationID, places: places}, nil
+	return &Client{creator: caching, appID: config.App.IntegrationID, places: places, graphqlURL: config.V4APIURL}, nil
 }
 
 // cache bounds an httpcache by number of answers: its own memory cache grows for

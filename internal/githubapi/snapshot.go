@@ -2,12 +2,14 @@ package githubapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/go-github/v60/github"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/portcullis-app/portcullis/policy"
@@ -17,8 +19,16 @@ import (
 // without having been edited.
 const editGrace = time.Second
 
-// Snapshot reads the pull request with everything that a decision looks at.
+// Snapshot reads the pull request with everything that a decision looks at: by
+// one query, and if that fails by REST, which shows the same in more calls. The
+// two have budgets of their own at GitHub, so that one may work without the
+// other.
 func (c *Client) Snapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error) {
+	s, err := c.graphSnapshot(ctx, ref)
+	if err == nil || ctx.Err() != nil {
+		return s, err
+	}
+	zerolog.Ctx(ctx).Warn().AnErr("cause", errors.Unwrap(err)).Err(err).Stringer("pr", ref).Msg("the query failed; reading by REST")
 	return c.restSnapshot(ctx, ref)
 }
 

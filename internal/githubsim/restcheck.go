@@ -2,8 +2,8 @@ package githubsim
 
 import (
 	"net/http"
-	"strings"
 	"slices"
+	"strings"
 )
 
 func checkRoutes() []route {
