@@ -76,6 +76,11 @@ func TestGraphQLErrors(t *testing.T) {
 			t.Errorf("%v passes for an Int: %v", n, out)
 		}
 	}
+	const byState = `query($s: [PullRequestState!]) { repository(owner: "acme", name: "castle") { pullRequests(first: 1, states: $s) { totalCount } } }`
+	_, out = w.ask(eve, byState, "s", "OPEN")
+	equal(t, "one value for a list", problems(out), "")
+	_, out = w.ask(eve, byState, "s", []string{"OPEN", "closed"})
+	equal(t, "an enum in the wrong case", problems(out), "Variable $s of type [PullRequestState!] was provided invalid value")
 	_, out = w.post("POST", eve, `{"query": "query A { rateLimit { cost } } query B { rateLimit { limit } }", "operationName": "B"}`)
 	same(t, "by name", out, `{"data": {"rateLimit": {"limit": 5000}}}`)
 }

@@ -152,14 +152,14 @@ func (t *thread) timelineBy(types []string) []timelineEntry {
 
 // eventFields are those of every type of entry; the schema says which of them a type has.
 var eventFields = fields{
-	"actor":           get(func(e timelineEntry) any { return shown(e.actor) }),
-	"createdAt":       get(func(e timelineEntry) any { return stamp(e.at) }),
-	"label":           get(func(e timelineEntry) any { return e.label }),
-	"assignee":        get(func(e timelineEntry) any { return shown(e.assignee) }),
-	"beforeCommit":    get(func(e timelineEntry) any { return e.thread.repo.commitThing(e.from) }),
-	"afterCommit":     get(func(e timelineEntry) any { return e.thread.repo.commitThing(e.to) }),
+	"actor":               get(func(e timelineEntry) any { return shown(e.actor) }),
+	"createdAt":           get(func(e timelineEntry) any { return stamp(e.at) }),
+	"label":               get(func(e timelineEntry) any { return e.label }),
+	"assignee":            get(func(e timelineEntry) any { return shown(e.assignee) }),
+	"beforeCommit":        get(func(e timelineEntry) any { return e.thread.repo.commitThing(e.from) }),
+	"afterCommit":         get(func(e timelineEntry) any { return e.thread.repo.commitThing(e.to) }),
 	"previousReviewState": get(func(e timelineEntry) any { return e.was }),
 	"review":              get(func(e timelineEntry) any { return e.review }),
-	"previousRefName": get(func(e timelineEntry) any { return e.from }),
-	"currentRefName":  get(func(e timelineEntry) any { return e.to }),
+	"previousRefName":     get(func(e timelineEntry) any { return e.from }),
+	"currentRefName":      get(func(e timelineEntry) any { return e.to }),
 }
