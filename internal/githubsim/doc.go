@@ -4,8 +4,9 @@
 //
 // Its words: a [Sim] is one GitHub Enterprise Server. It has people ([User], [Organization], [Team]), places
 // ([Repository], [PullRequest], [Issue]), Apps ([App], [Installation]) and rules ([Protection], [Ruleset]). What people do
-// is a method that takes the person first; what an App does goes over HTTP, below [Sim.APIURL]. Each act is one change of
-// state and sends signed webhooks to the Apps that are installed, subscribed and permitted.
+// is a method that takes the person first; what an App does goes over HTTP, below [Sim.APIURL] or, to read much at once,
+// at [Sim.GraphQLURL]. Each act is one change of state and sends signed webhooks to the Apps that are installed,
+// subscribed and permitted.
 //
 // It is strict: tokens expire, permissions are enforced, lists are paged, bodies are validated. It is ill-tempered when
 // told to be: [Sim.Inject], [Sim.SetLatency], [Sim.SetDeliveryKnobs], [Sim.SetRateLimit] and [Sim.Before].

@@ -123,11 +123,18 @@ func (c *call) prepare(body graphRequest) (*query, []obj) {
 	return q, nil
 }
 
-// variables checks what the client gave; the library lets a text pass for an Int, GitHub does not.
+// variables checks what the client gave. The library lets a text pass for an Int, and an enum in any case; GitHub does not.
 func variables(op *ast.OperationDefinition, given map[string]any) (map[string]any, obj) {
 	for _, def := range op.VariableDefinitions {
 		if _, isText := given[def.Variable].(string); isText && def.Type.Name() == "Int" {
 			return nil, variableError(def, "Could not coerce value to Int")
+		}
+		if typ := graphSchema.Types[def.Type.Name()]; typ.Kind == ast.Enum {
+			for _, value := range arguments(given).list(def.Variable) {
+				if typ.EnumValues.ForName(value) == nil {
+					return nil, variableError(def, fmt.Sprintf("Expected %q to be one of the values of %s", value, typ.Name))
+				}
+			}
 		}
 	}
 	vars, err := validator.VariableValues(graphSchema, op, given)

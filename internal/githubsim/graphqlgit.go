@@ -31,8 +31,10 @@ func (q *query) gitObject(r *Repository, args arguments) (any, error) {
 		return nil, err
 	}
 	if oid := args.text("oid"); oid != "" {
-		if b := r.net.blobs[oid]; b != nil {
-			return b, nil
+		for _, b := range r.net.blobs {
+			if b.sha == oid {
+				return b, nil
+			}
 		}
 		return r.commitThing(oid), nil
 	}
@@ -53,58 +55,52 @@ func (q *query) gitObject(r *Repository, args arguments) (any, error) {
 	return nil, nil //nolint:nilnil // what is not there is null, and no error
 }
 
-// treeEntry is a file or a directory in a commit.
-type treeEntry struct {
+// graphEntry is a file or a directory in a commit.
+type graphEntry struct {
 	path, oid string
 	blob      *blob // nil for a directory
 }
 
 // entry finds a path, "" being the root.
-func (c *commit) entry(file string) (treeEntry, bool) {
+func (c *commit) entry(file string) (graphEntry, bool) {
 	file = strings.Trim(file, "/")
 	if b := c.files[file]; b != nil {
-		return treeEntry{file, b.sha, b}, true
+		return graphEntry{file, b.sha, b}, true
 	}
 	if file == "" {
-		return treeEntry{file, c.treeSHA, nil}, true
+		return graphEntry{file, c.treeSHA, nil}, true
 	}
 	for name := range c.files {
 		if strings.HasPrefix(name, file+"/") {
-			return treeEntry{file, gitHash("tree", c.treeSHA+file), nil}, true
+			return graphEntry{file, gitHash("tree", c.treeSHA+file), nil}, true
 		}
 	}
-	return treeEntry{}, false
+	return graphEntry{}, false
 }
 
-func (e treeEntry) object() any {
+func (e graphEntry) object() any {
 	if e.blob == nil {
 		return graphTree{e.oid}
 	}
 	return e.blob
 }
 
-// Modes of git, as numbers: a file that is not executable, and a directory.
-const (
-	modeFile = 0o100644
-	modeTree = 0o040000
-)
-
 var entryFields = fields{
-	"name":   get(func(e treeEntry) any { return path.Base(e.path) }),
-	"path":   get(func(e treeEntry) any { return e.path }),
-	"oid":    get(func(e treeEntry) any { return e.oid }),
-	"object": get(func(e treeEntry) any { return e.object() }),
-	"type": get(func(e treeEntry) any {
+	"name":   get(func(e graphEntry) any { return path.Base(e.path) }),
+	"path":   get(func(e graphEntry) any { return e.path }),
+	"oid":    get(func(e graphEntry) any { return e.oid }),
+	"object": get(func(e graphEntry) any { return e.object() }),
+	"type": get(func(e graphEntry) any {
 		if e.blob == nil {
 			return "tree"
 		}
 		return "blob"
 	}),
-	"mode": get(func(e treeEntry) any {
+	"mode": get(func(e graphEntry) any { // git's, as a number
 		if e.blob == nil {
-			return modeTree
+			return 0o040000
 		}
-		return modeFile
+		return 0o100644
 	}),
 }
 

@@ -17,7 +17,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Sim is one simulated GitHub. It is an http.Handler that serves the REST API under /api/v3, as GitHub Enterprise Server does.
+// Sim is one simulated GitHub. It is an http.Handler that serves REST under /api/v3 and GraphQL at /api/graphql, as
+// GitHub Enterprise Server does.
 type Sim struct {
 	now    func() time.Time
 	routes []route // immutable after New
