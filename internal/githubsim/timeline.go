@@ -12,13 +12,13 @@ type timelineEntry struct {
 	event    string
 	actor    *User
 	at       time.Time
-	label    *label // of labeled and unlabeled; its name is the one that it has now
-	assignee *User  // of assigned and unassigned
-	from, to string // the branches of base_ref_changed, the commits of head_ref_force_pushed, the titles of renamed
+	label    *label  // of labeled and unlabeled; its name is the one that it has now
+	assignee *User   // of assigned and unassigned
+	from, to string  // the branches of base_ref_changed, the commits of head_ref_force_pushed, the titles of renamed
 	review   *review // of review_dismissed
 	was      string  // the state of that review before
 	text     string  // the message of the dismissal
-	commit   string // the head after head_ref_force_pushed, the commit on the base of merged
+	commit   string  // the head after head_ref_force_pushed, the commit on the base of merged
 }
 
 // record adds an entry to the timeline, at the time of the last change: it is called after touch.
