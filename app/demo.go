@@ -51,12 +51,15 @@ func (w *world) invite(ctx context.Context, out io.Writer) error {
 	if err := w.settle(ctx); err != nil {
 		return err
 	}
+	w.servePages()
 	api, pull := w.github.APIURL()+"repos/acme/shop", fmt.Sprintf("/pulls/%d", n.pr.Number())
 	token := func(login string) string { return w.github.User(login).Token() }
 	lines := []string{
-		"A simulated GitHub runs at " + w.github.URL() + ", and Portcullis at " + w.server.URL() + ".",
+		"Open " + w.github.URL() + " in a browser: a simulated GitHub, in which you act as several people.",
+		"",
+		"Portcullis works for it at " + w.server.URL() + ".",
 		"The organization acme has a repository shop; its main branch requires the check \"portcullis\".",
-		"ann has opened acme/shop#1. In another terminal:",
+		"ann has opened acme/shop#1. It can all be done from a terminal too:",
 		"",
 		"  # see what the check says",
 		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/commits/search/check-runs | grep -E '\"(status|conclusion|title)\":'",

@@ -32,6 +32,10 @@ func TestDemoInvitesToWhatWorks(t *testing.T) {
 			break
 		}
 	}
+	address, _, _ := strings.Cut(strings.TrimPrefix(lines[0], "Open "), " ")
+	if status := paste(t, http.MethodGet, "", address, ""); status != http.StatusOK {
+		t.Errorf("%q: the page answered %d", lines[0], status)
+	}
 	var statuses []int
 	for _, line := range lines {
 		if match := invitation.FindStringSubmatch(line); match != nil {

@@ -54,6 +54,8 @@ func newNarrator(w *world, out io.Writer) *narrator { return &narrator{world: w,
 func (n *narrator) tell(ctx context.Context) error {
 	for _, chapter := range n.story() {
 		n.say("\n%s", chapter.title)
+		n.world.set(chapter.scene)
+		chapter.steps[0].does = n.open(chapter.opens.login, chapter.opens.branch, chapter.opens.title, chapter.opens.files)
 		for _, s := range chapter.steps {
 			if err := n.play(ctx, s); err != nil {
 				return err
@@ -184,9 +186,21 @@ func (n *narrator) comment(login, body string) func(context.Context) error {
 	}
 }
 
-func (n *narrator) review(login, state, body string) func(context.Context) error {
+func (n *narrator) approve(login, body string) func(context.Context) error {
 	return func(context.Context) error {
-		_, err := n.pr.Review(n.world.github.User(login), state, body)
+		_, err := n.pr.Review(n.world.github.User(login), "APPROVE", body)
 		return err
+	}
+}
+
+// mend returns an act: the policy on the default branch is what it was, and the
+// person presses Re-evaluate.
+func (n *narrator) mend(login string) func(context.Context) error {
+	return func(context.Context) error {
+		n.world.set(demoPolicy)
+		for _, button := range n.check().Actions {
+			return n.world.shop.RequestAction(n.world.github.User(login), n.check().ID, button)
+		}
+		return nil // without a check there is no button, and what is shown next is not as told
 	}
 }

@@ -8,7 +8,18 @@ import (
 // chapter is the part of the story that is about one pull request.
 type chapter struct {
 	title string
+	// scene is what the policy file on the default branch says from here on; empty
+	// leaves it as it is.
+	scene string
+	// opens is what the first step does.
+	opens opening
 	steps []step
+}
+
+// opening is a pull request that somebody opens.
+type opening struct {
+	login, branch, title string
+	files                map[string]string
 }
 
 // searchFiles is a change that is too large for nobody to look at it.
@@ -27,14 +38,13 @@ func searchFiles() map[string]string {
 
 // story is what `demo --script` tells.
 func (n *narrator) story() []chapter {
-	return []chapter{n.typo(), n.peerReview(), n.security(), n.agent(), n.veto()}
+	return []chapter{n.typo(), n.peerReview(), n.security(), n.agent(), n.veto(), n.brokenPolicy(), n.repair()}
 }
 
 func (n *narrator) typo() chapter {
-	return chapter{"A typo needs nobody", []step{
+	return chapter{title: "A typo needs nobody", opens: opening{"ann", "typo", "Fix a typo", map[string]string{"README.md": "# Shop\n\nAn example shop.\n"}}, steps: []step{
 		{
 			says:  "ann fixes a typo in the README and opens a pull request.",
-			does:  n.open("ann", "typo", "Fix a typo", map[string]string{"README.md": "# Shop\n\nAn example shop.\n"}),
 			check: "success", title: "auto: no approval needed (complexity 1 of 10)",
 			merge: merge{by: "ann", allowed: true},
 		},
@@ -43,10 +53,9 @@ func (n *narrator) typo() chapter {
 
 func (n *narrator) peerReview() chapter {
 	more := map[string]string{"catalogue/rank.go": "package catalogue\n\nfunc rank() int { return 1 }\n"}
-	return chapter{"A change of some size needs a peer, and the approval is for what the peer saw", []step{
+	return chapter{title: "A change of some size needs a peer, and the approval is for what the peer saw", opens: opening{"ann", "search", "Add search to the catalogue", searchFiles()}, steps: []step{
 		{
 			says:  "ann adds search to the catalogue: three files, some eighty lines. She presses Merge at once.",
-			does:  n.open("ann", "search", "Add search to the catalogue", searchFiles()),
 			check: "in_progress", title: "peer-review: 1 more approval from anyone with write",
 			merge: merge{by: "ann", allowed: false},
 		},
@@ -69,7 +78,7 @@ func (n *narrator) peerReview() chapter {
 		},
 		{
 			says:  "bob looks again and submits an approving review. ann presses Merge.",
-			does:  n.review("bob", "APPROVE", "Now it is better."),
+			does:  n.approve("bob", "Now it is better."),
 			check: "success", title: "peer-review: approved by bob",
 			merge: merge{by: "ann", allowed: true},
 		},
@@ -77,21 +86,20 @@ func (n *narrator) peerReview() chapter {
 }
 
 func (n *narrator) security() chapter {
-	return chapter{"Whoever touches the login needs two people of the security team", []step{
+	return chapter{title: "Whoever touches the login needs two people of the security team", opens: opening{"ann", "attempts", "Allow ten attempts", map[string]string{"auth/login.go": "package auth\n\nconst attempts = 10\n"}}, steps: []step{
 		{
 			says:  "ann changes one line in auth/login.go.",
-			does:  n.open("ann", "attempts", "Allow ten attempts", map[string]string{"auth/login.go": "package auth\n\nconst attempts = 10\n"}),
 			check: "in_progress", title: "security-review: 2 approvals from acme/security",
 			merge: merge{by: "ann", allowed: false},
 		},
 		{
 			says:  "bob approves, but he is not in the team.",
-			does:  n.review("bob", "APPROVE", ""),
+			does:  n.approve("bob", ""),
 			check: "in_progress", title: "security-review: 2 approvals from acme/security",
 		},
 		{
 			says:  "sam of the security team approves with a review.",
-			does:  n.review("sam", "APPROVE", ""),
+			does:  n.approve("sam", ""),
 			check: "in_progress", title: "security-review: 1 more approval from acme/security",
 		},
 		{
@@ -109,10 +117,9 @@ func (n *narrator) security() chapter {
 }
 
 func (n *narrator) agent() chapter {
-	return chapter{"What an agent makes, a person looks at", []step{
+	return chapter{title: "What an agent makes, a person looks at", opens: opening{"claude[bot]", "claude/greeting", "Greet people", map[string]string{"README.md": "# Shop\n\nWelcome to an example shop.\n"}}, steps: []step{
 		{
 			says:  "claude[bot] opens a pull request with one line in it: it would be auto, were it made by a person.",
-			does:  n.open("claude[bot]", "claude/greeting", "Greet people", map[string]string{"README.md": "# Shop\n\nWelcome to an example shop.\n"}),
 			check: "in_progress", title: "peer-review: 1 more approval from anyone with write",
 			merge: merge{by: "ann", allowed: false},
 		},
@@ -131,10 +138,9 @@ func (n *narrator) agent() chapter {
 }
 
 func (n *narrator) veto() chapter {
-	return chapter{"Anyone who may write can say no", []step{
+	return chapter{title: "Anyone who may write can say no", opens: opening{"ann", "typo-again", "Fix another typo", map[string]string{"README.md": "# Shop\n\nWelcome to our shop.\n"}}, steps: []step{
 		{
 			says:  "ann fixes another typo.",
-			does:  n.open("ann", "typo-again", "Fix another typo", map[string]string{"README.md": "# Shop\n\nWelcome to our shop.\n"}),
 			check: "success", title: "auto: no approval needed",
 			merge: merge{allowed: true},
 		},
@@ -151,4 +157,54 @@ func (n *narrator) veto() chapter {
 			merge: merge{by: "ann", allowed: true},
 		},
 	}}
+}
+
+// brokenDemoPolicy has a word in it that no policy has.
+var brokenDemoPolicy = strings.Replace(demoPolicy, "approvals: 1", "aprovals: 1", 1)
+
+func (n *narrator) brokenPolicy() chapter {
+	return chapter{
+		title: "A broken policy closes the gate",
+		scene: brokenDemoPolicy,
+		opens: opening{"ann", "last-typo", "Fix the last typo", map[string]string{"README.md": "# Shop\n\nWelcome to our little shop.\n"}},
+		steps: []step{
+			{
+				says:  "Somebody has broken the policy on main: it says aprovals. ann fixes a typo meanwhile.",
+				check: "failure", title: "the policy cannot be used: .github/portcullis.yml:6:3",
+				merge: merge{by: "ann", allowed: false},
+			},
+			{
+				says:  "The word on main is put right, and bob presses Re-evaluate.",
+				does:  n.mend("bob"),
+				check: "success", title: "auto: no approval needed",
+				merge: merge{by: "ann", allowed: true},
+			},
+		},
+	}
+}
+
+func (n *narrator) repair() chapter {
+	return chapter{
+		title: "Only its repair passes, with two maintainers",
+		scene: brokenDemoPolicy,
+		opens: opening{"bob", "repair", "Repair the policy", map[string]string{".github/portcullis.yml": demoPolicy}},
+		steps: []step{
+			{
+				says:  "The policy on main is broken again. bob opens a pull request that repairs it.",
+				check: "in_progress", title: "security-review: 2 approvals from anyone with maintain",
+				merge: merge{by: "bob", allowed: false},
+			},
+			{
+				says:  "sam, who maintains the shop, approves.",
+				does:  n.approve("sam", ""),
+				check: "in_progress", title: "security-review: 1 more approval from anyone with maintain",
+			},
+			{
+				says:  "sue, who maintains it too, approves. bob presses Merge.",
+				does:  n.approve("sue", ""),
+				check: "success", title: "security-review: approved by sam, sue",
+				merge: merge{by: "bob", allowed: true},
+			},
+		},
+	}
 }

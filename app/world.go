@@ -71,8 +71,11 @@ func (w *world) populate() {
 	acme.CreateTeam("security", w.github.User("sam"), w.github.User("sue"))
 
 	w.shop = acme.CreateRepository("shop", demoFiles)
-	for _, login := range []string{"ann", "bob", "lee", "sam", "sue"} {
+	for _, login := range []string{"ann", "bob", "lee"} {
 		w.shop.SetRole(w.github.User(login), "write")
+	}
+	for _, login := range []string{"sam", "sue"} {
+		w.shop.SetRole(w.github.User(login), "maintain")
 	}
 	w.shop.SetRole(claude, "write")
 
@@ -93,6 +96,14 @@ func (w *world) populate() {
 		Name: "portcullis is required", Enforcement: "active", Branches: []string{"~DEFAULT_BRANCH"},
 		RequiredChecks: []githubsim.RequiredCheck{{Context: "portcullis", AppID: w.hook.ID()}},
 	})
+}
+
+// set writes the policy file on the default branch past all rules; an empty one
+// leaves it as it is.
+func (w *world) set(scene string) {
+	if scene != "" {
+		w.shop.SetFiles(w.shop.DefaultBranch(), map[string]string{w.config().Policy.Path: scene})
+	}
 }
 
 // config is the configuration of a server in this world.

@@ -22,6 +22,8 @@ func (e timelineEntry) json() obj {
 		out["label"] = obj{"name": e.label.name, "color": e.label.color}
 	case "assigned", "unassigned":
 		out["assignee"], out["assigner"] = e.assignee.json(), e.actor.json()
+	case "renamed":
+		out["rename"] = obj{"from": e.from, "to": e.to}
 	case "review_dismissed":
 		out["dismissed_review"] = obj{"state": strings.ToLower(e.was), "review_id": e.review.id, "dismissal_message": e.text}
 	}

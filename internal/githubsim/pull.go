@@ -151,7 +151,7 @@ func (p *PullRequest) edit(a actor, title, body *string) error {
 	if err := p.mayEdit(a); err != nil {
 		return err
 	}
-	changes := obj{}
+	changes, was := obj{}, p.title
 	if title != nil && *title != p.title {
 		changes["title"] = obj{"from": p.title}
 		p.title = *title
@@ -162,6 +162,9 @@ func (p *PullRequest) edit(a actor, title, body *string) error {
 	}
 	if len(changes) > 0 {
 		p.touch()
+		if changes["title"] != nil {
+			p.record(a, timelineEntry{event: "renamed", from: was, to: p.title})
+		}
 		if changes["body"] != nil {
 			p.edited = edit{a.user, p.updated}
 		}
@@ -210,9 +213,11 @@ func (p *PullRequest) SetDraft(u *User, draft bool) error {
 	p.draft = draft
 	p.touch()
 	if draft {
+		p.record(a, timelineEntry{event: "convert_to_draft"})
 		p.leaveQueue(a, "MANUAL")
 		p.emit(a, "", "converted_to_draft", obj{})
 	} else {
+		p.record(a, timelineEntry{event: "ready_for_review"})
 		p.emit(a, "", "ready_for_review", obj{})
 	}
 	return nil

@@ -31,6 +31,7 @@ func (p *PullRequest) Enqueue(u *User) (*MergeGroup, error) {
 	p.group = g
 	p.repo.groups = append(p.repo.groups, g)
 	p.touch()
+	p.record(a, timelineEntry{event: "added_to_merge_queue"})
 	p.emit(a, "", "enqueued", obj{})
 	g.build()
 	return g, nil
@@ -129,6 +130,7 @@ func (p *PullRequest) leaveQueue(a actor, reason string) {
 	g := p.group
 	g.state = "dequeued"
 	g.remove("dequeued")
+	p.record(a, timelineEntry{event: "removed_from_merge_queue"})
 	p.emit(a, "", "dequeued", obj{"reason": reason})
 }
 

@@ -70,6 +70,9 @@ const largestBody = 25 << 20
 
 // ServeHTTP answers one request: latency, faults, what a test put before it, the request itself, then a late fault.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if s.servedPage(w, req) {
+		return
+	}
 	c, err := s.newCall(req)
 	if err != nil {
 		http.Error(w, `{"message":"Problems reading the request"}`, http.StatusBadRequest)

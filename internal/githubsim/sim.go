@@ -40,6 +40,7 @@ type Sim struct {
 	befores   []*before
 	latency   time.Duration
 	web       post
+	pages     http.HandlerFunc // what people see in a browser, or nil
 
 	stop   context.CancelFunc // ends deliveries in flight
 	ctx    context.Context    // lives until Close; deliveries run under it

@@ -14,7 +14,7 @@ type timelineEntry struct {
 	at       time.Time
 	label    *label  // of labeled and unlabeled; its name is the one that it has now
 	assignee *User   // of assigned and unassigned
-	from, to string  // the branches of base_ref_changed, the commits of head_ref_force_pushed
+	from, to string  // the branches of base_ref_changed, the commits of head_ref_force_pushed, the titles of renamed
 	review   *review // of review_dismissed
 	was      string  // the state of that review before
 	text     string  // the message of the dismissal
