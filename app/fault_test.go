@@ -11,19 +11,35 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 )
 
-// callsOfADecision are the calls to GitHub that a decision makes.
-var callsOfADecision = map[string]struct{ method, path string }{
-	"token":        {http.MethodPost, `/access_tokens$`},
-	"pull request": {http.MethodGet, `/pulls/\d+$`},
-	"files":        {http.MethodGet, `/pulls/\d+/files$`},
-	"commits":      {http.MethodGet, `/pulls/\d+/commits$`},
-	"reviews":      {http.MethodGet, `/pulls/\d+/reviews$`},
-	"policy":       {http.MethodGet, `/contents/`},
-	"permission":   {http.MethodGet, `/collaborators/[^/]+/permission$`},
-	"find check":   {http.MethodGet, `/check-runs$`},
-	"create check": {http.MethodPost, `/check-runs$`},
-	"update check": {http.MethodPatch, `/check-runs/\d+$`},
-	"react":        {http.MethodPost, `/reactions$`},
+// callsOfADecision are the calls to GitHub that a decision makes; those by REST
+// are made if the query fails.
+var callsOfADecision = map[string]struct {
+	method, path string
+	byREST       bool
+}{
+	"token":        {http.MethodPost, `/access_tokens$`, false},
+	"query":        {http.MethodPost, `/graphql$`, false},
+	"permission":   {http.MethodGet, `/collaborators/[^/]+/permission$`, false},
+	"updated":      {http.MethodGet, `/pulls/\d+$`, false},
+	"find check":   {http.MethodGet, `/check-runs$`, false},
+	"create check": {http.MethodPost, `/check-runs$`, false},
+	"update check": {http.MethodPatch, `/check-runs/\d+$`, false},
+	"react":        {http.MethodPost, `/reactions$`, false},
+	"pull request": {http.MethodGet, `/pulls/\d+$`, true},
+	"files":        {http.MethodGet, `/pulls/\d+/files$`, true},
+	"commits":      {http.MethodGet, `/pulls/\d+/commits$`, true},
+	"reviews":      {http.MethodGet, `/pulls/\d+/reviews$`, true},
+	"comments":     {http.MethodGet, `/issues/\d+/comments$`, true},
+	"history":      {http.MethodGet, `/issues/\d+/events$`, true},
+	"same head":    {http.MethodGet, `/commits/[0-9a-f]+/pulls$`, true},
+	"organization": {http.MethodGet, `/repos/acme/\.github$`, true},
+	"branch":       {http.MethodGet, `/commits/heads/main$`, true},
+	"policy":       {http.MethodGet, `/contents/`, true},
+}
+
+// withoutGraphQL leaves the server nothing but REST.
+func (tw *testWorld) withoutGraphQL() {
+	tw.github.Inject(githubsim.Fault{Method: http.MethodPost, Path: regexp.MustCompile(`/graphql$`), Status: http.StatusBadGateway})
 }
 
 // TestAFailingCallNeverOpensAndTheWorkComesBack lets each call of a decision
@@ -35,6 +51,9 @@ func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/after=%t", name, status, after), func(t *testing.T) {
 					tw := newTestWorld(t)
+					if call.byREST {
+						tw.withoutGraphQL()
+					}
 					fail := func() {
 						tw.github.Inject(githubsim.Fault{
 							Method: call.method, Path: regexp.MustCompile(call.path), Status: status, After: after, Times: 1,
@@ -63,14 +82,19 @@ func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
 // TestAnOldSuccessIsNotLeftAlone lets a read fail for good while the approval
 // that a green check rests on is taken back.
 func TestAnOldSuccessIsNotLeftAlone(t *testing.T) {
-	for _, name := range []string{"pull request", "files", "commits", "reviews", "policy", "permission"} {
+	for name, call := range callsOfADecision {
+		if !call.byREST && name != "permission" || name == "organization" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+			if call.byREST {
+				tw.withoutGraphQL()
+			}
 			pr := tw.opened("ann", "search", searchFiles())
 			tw.review(pr, "bob", "APPROVE")
 			tw.review(pr, "lee", "APPROVE")
 			tw.wantMerge(pr, true)
-			call := callsOfADecision[name]
 			tw.github.Inject(githubsim.Fault{Method: call.method, Path: regexp.MustCompile(call.path), Status: http.StatusBadGateway})
 			tw.review(pr, "bob", "REQUEST_CHANGES")
 			tw.wantCheck(pr, "failure: this could not be decided and will be tried again: ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,17 +27,24 @@ type fixture struct {
 	store  *store.Store
 	ref    policy.PullRequestRef
 	pr     *githubsim.PullRequest
+	// passed is how far the clock is ahead of the machine's.
+	passed atomic.Int64
 }
+
+func (f *fixture) now() time.Time { return time.Now().Add(time.Duration(f.passed.Load())) }
+
+func (f *fixture) pass(d time.Duration) { f.passed.Add(int64(d)) }
 
 // newFixture opens a pull request that needs a peer.
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	sim, err := githubsim.Start(githubsim.Options{})
+	f := &fixture{t: t}
+	sim, err := githubsim.Start(githubsim.Options{Now: f.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sim.Close)
-	f := &fixture{t: t, github: sim}
+	f.github = sim
 	acme := sim.CreateOrganization("acme")
 	f.repo = acme.CreateRepository("shop", map[string]string{"README.md": "x\n", policy.DefaultPath: "version: 1\n"})
 	for login, role := range map[string]string{"ann": "write", "bob": "write", "lee": "write"} {
@@ -52,11 +60,11 @@ func newFixture(t *testing.T) *fixture {
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
 	client, err := githubapi.New(app, githubapi.Places{Path: policy.DefaultPath, OrganizationRepository: ".github"}, "portcullis-test")
 	f.must(err)
-	f.store, err = store.Open(t.Context(), "sqlite::memory:", time.Now)
+	f.store, err = store.Open(t.Context(), "sqlite::memory:", f.now)
 	f.must(err)
 	t.Cleanup(func() { f.must(f.store.Close()) })
 	f.config = gate.Config{
-		GitHub: client, Workflow: f.store, Store: f.store, Now: time.Now, CheckName: "portcullis", PolicyPath: policy.DefaultPath,
+		GitHub: client, Workflow: f.store, Store: f.store, Now: f.now, CheckName: "portcullis", PolicyPath: policy.DefaultPath,
 	}
 
 	ann := sim.User("ann")
@@ -193,15 +201,20 @@ func TestAnOlderDecisionNeverOverwritesANewerOne(t *testing.T) {
 	}
 }
 
-// TestUnchangedCostsNothing evaluates twice: the second time GitHub answers
-// from what we have, and nothing is written.
+// TestUnchangedCostsNothing looks again though nothing happened: GitHub answers
+// that nothing has changed, and nothing is written.
 func TestUnchangedCostsNothing(t *testing.T) {
 	f := newFixture(t)
 	g := gate.New(f.config)
 	f.review("bob", "APPROVE")
 	f.evaluate(g)
-	f.github.ResetRequests()
+	f.pass(time.Minute)
 	f.evaluate(g)
+	f.github.ResetRequests()
+	decision, err := g.Recheck(t.Context(), f.ref)
+	if err != nil || decision.Outcome != policy.OutcomeOpen {
+		t.Errorf("rechecked, the gate is %s (%v)", decision.Title(), err)
+	}
 	for _, r := range f.github.Requests() {
 		if r.Method != http.MethodGet || r.Billed {
 			t.Errorf("%s %s was billed (%d)", r.Method, r.Path, r.Status)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/google/go-github/v60/github"
@@ -34,6 +35,7 @@ type Client struct {
 	teams   knownTeams
 	// graphqlURL is absolute.
 	graphqlURL string
+	userAgent  string
 }
 
 // Places say where policy files are kept.
@@ -64,7 +66,7 @@ func New(config githubapp.Config, places Places, userAgent string) (*Client, err
 	if _, err := caching.NewAppClient(); err != nil {
 		return nil, fmt.Errorf("read github.app.private_key: %w", err)
 	}
-	return &Client{creator: caching, appID: config.App.IntegrationID, places: places, graphqlURL: config.V4APIURL}, nil
+	return &Client{creator: caching, appID: config.App.IntegrationID, places: places, graphqlURL: config.V4APIURL, userAgent: userAgent}, nil
 }
 
 // cache bounds an httpcache by number of answers: its own memory cache grows for
@@ -89,8 +91,23 @@ func (c cache) Get(key string) ([]byte, bool) {
 	return response, ok
 }
 
-func (c cache) Set(key string, response []byte) { c.entries.Add(key, response) }
-func (c cache) Delete(key string)               { c.entries.Remove(key) }
+// Set keeps a good answer. httpcache would keep a bad one as well, and serve it
+// again when GitHub answers that nothing has changed.
+func (c cache) Set(key string, response []byte) {
+	if goodAnswer.Match(response) && !askedByVersion.MatchString(key) {
+		c.entries.Add(key, response)
+	}
+}
+
+var (
+	goodAnswer = regexp.MustCompile(`^HTTP/[0-9.]+ 200 `)
+	// askedByVersion are the addresses that are asked with a version of our own, the
+	// time of the last update or the tip that is known: httpcache would ask with
+	// that of an older answer instead.
+	askedByVersion = regexp.MustCompile(`/pulls/\d+$|/commits/heads/`)
+)
+
+func (c cache) Delete(key string) { c.entries.Remove(key) }
 
 // Error says which call to GitHub failed. It never holds a token.
 type Error struct {

@@ -1,7 +1,9 @@
 package githubapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -28,23 +30,37 @@ func (e *GraphQLError) Error() string { return strings.TrimSpace(e.Type + " " + 
 // at reports whether the error is about the field that the path begins with.
 func (e *GraphQLError) at(field string) bool { return len(e.Path) > 0 && e.Path[0] == field }
 
-// graphql sends a query through the installation's REST client, so that both
-// share one token and one connection. What GitHub could answer is in data also
-// when there are errors. It returns GitHub's clock.
+// graphql sends a query with the installation's own HTTP client, so that REST and
+// GraphQL share one token and one connection. It goes around go-github, which
+// would take the query's budget for that of REST. What GitHub could answer is in
+// data also when there are errors. It returns GitHub's clock.
 func (c *Client) graphql(ctx context.Context, client *github.Client, query string, variables map[string]any, data any) (time.Time, []*GraphQLError, error) {
-	request, err := client.NewRequest(http.MethodPost, c.graphqlURL, map[string]any{"query": query, "variables": variables})
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
 	if err != nil {
 		return time.Time{}, nil, fmt.Errorf("make a query: %w", err)
 	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.graphqlURL, bytes.NewReader(body))
+	if err != nil {
+		return time.Time{}, nil, fmt.Errorf("make a query: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", c.userAgent)
+	response, err := client.Client().Do(request)
+	if err != nil {
+		return time.Time{}, nil, fmt.Errorf("send a query: %w", err)
+	}
+	defer response.Body.Close()
 	answer := struct {
 		Data   any             `json:"data"`
 		Errors []*GraphQLError `json:"errors"`
 	}{Data: data}
-	response, err := client.Do(ctx, request, &answer)
-	if err != nil {
-		return time.Time{}, nil, err
+	if response.StatusCode != http.StatusOK {
+		return time.Time{}, nil, &Error{Operation: "send a query", Status: response.StatusCode}
 	}
-	return clock(response.Response), answer.Errors, nil
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return time.Time{}, nil, fmt.Errorf("read the answer to a query: %w", err)
+	}
+	return clock(response), answer.Errors, nil
 }
 
 // account is what a query asks of an actor. An account that was deleted is null.

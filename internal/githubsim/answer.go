@@ -69,6 +69,7 @@ func (s *Sim) settle(c *call) {
 	defer s.mu.Unlock()
 	billed := c.actor.token != nil && c.status != http.StatusNotModified && c.status != 0 && c.path != "/rate_limit"
 	s.bill(c, billed)
+	c.header.Set("Date", s.today().UTC().Format(http.TimeFormat))
 	c.header.Set("Cache-Control", "private, max-age=60, s-maxage=60")
 	c.header.Set("Vary", "Accept, Authorization, Cookie, X-GitHub-OTP")
 	c.header.Set("X-GitHub-Media-Type", "github.v3; format=json")
