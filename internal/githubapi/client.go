@@ -95,11 +95,16 @@ func (c cache) Get(key string) ([]byte, bool) {
 // again when GitHub answers that nothing has changed.
 func (c cache) Set(key string, response []byte) {
 	if goodAnswer.Match(response) && !askedByVersion.MatchString(key) {
-		c.entries.Add(key, response)
+		c.entries.Add(key, answeredAt.ReplaceAll(response, longAgo))
 	}
 }
 
 var (
+	// answeredAt is made to say long ago: where GitHub's clock is ahead of ours,
+	// httpcache takes an answer for fresh until ours has caught up, and does not ask
+	// whether it still holds.
+	answeredAt = regexp.MustCompile(`(?m)^Date: [^\r\n]*`)
+	longAgo    = []byte("Date: Thu, 01 Jan 1970 00:00:00 GMT")
 	goodAnswer = regexp.MustCompile(`^HTTP/[0-9.]+ 200 `)
 	// askedByVersion are the addresses that are asked with a version of our own, the
 	// time of the last update or the tip that is known: httpcache would ask with
