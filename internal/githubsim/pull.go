@@ -250,6 +250,9 @@ func (p *PullRequest) reopen(a actor) error {
 	if head == "" || p.headRepo.gone {
 		return invalid("PullRequest", "state", "custom", "state cannot be changed. The head branch has been deleted.")
 	}
+	if p.repo.branches[p.base] == "" {
+		return invalid("PullRequest", "state", "custom", "state cannot be changed. The base branch has been deleted.")
+	}
 	if p.state == "closed" {
 		p.setHead(head) // what was pushed while it was closed counts from now on
 	}

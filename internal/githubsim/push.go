@@ -11,6 +11,7 @@ import (
 type Commit struct {
 	Message           string
 	Files             map[string]string // path to content
+	Modes             map[string]string // path to 100644, 100755, 120000 (Files has its target) or 160000 (Files has its commit)
 	Delete            []string
 	Rename            map[string]string // from to
 	Author, Committer *User             // by default the pusher
@@ -55,7 +56,7 @@ func (r *Repository) SetFiles(branch string, files map[string]string) string {
 	}
 	sha, err := r.commitOn(owner, from, Commit{Message: "Set files", Files: files})
 	if err != nil {
-		panic("githubsim: " + err.Error()) // only a MergeOf can be refused
+		panic("githubsim: " + err.Error()) // only a MergeOf and Modes can be refused
 	}
 	r.moveBranch(owner, branch, sha)
 	return sha
@@ -115,8 +116,8 @@ func (r *Repository) commitOn(a actor, parent string, c Commit) (string, error) 
 	for _, path := range c.Delete {
 		delete(files, path)
 	}
-	for path, text := range c.Files {
-		files[path] = r.net.blob(text)
+	if err := r.net.write(files, c.Files, c.Modes); err != nil {
+		return "", err
 	}
 	author, committer := c.signatures(a.user)
 	message := c.Message

@@ -66,13 +66,16 @@ func serveContents(c *call) error {
 		return err
 	}
 	path := strings.Trim(c.params["path"], "/")
-	if b := at.files[path]; b != nil {
+	if b := follow(at.files, path); b != nil {
 		if strings.Contains(c.req.Header.Get("Accept"), ".raw") {
 			c.header.Set("Content-Type", "application/vnd.github.raw; charset=utf-8")
 			c.raw = []byte(b.content)
 			return c.reply(http.StatusOK, nil)
 		}
-		out := c.repo.entryJSON(at, path, "file", b)
+		out := c.repo.entryJSON(at, path, b.kind(), b)
+		if b.kind() != "file" {
+			return c.reply(http.StatusOK, c.repo.special(out, b))
+		}
 		out["encoding"], out["content"] = "base64", wrapped(base64.StdEncoding.EncodeToString([]byte(b.content)))
 		return c.reply(http.StatusOK, out)
 	}
@@ -120,7 +123,7 @@ func (r *Repository) directory(at *commit, path string) []obj {
 		if deeper {
 			entries[name] = r.entryJSON(at, prefix+name, "dir", nil)
 		} else {
-			entries[name] = r.entryJSON(at, full, "file", at.files[full])
+			entries[name] = r.entryJSON(at, full, listedKind(at.files[full]), at.files[full])
 		}
 	}
 	return each(sortedKeys(entries), func(name string) obj { return entries[name] })
