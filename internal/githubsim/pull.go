@@ -14,6 +14,7 @@ type PullRequest struct {
 	headRepo *Repository
 	headRef  string
 	head     string // SHA
+	previous string // the head before the last push
 	base     string // branch
 	baseSHA  string // the base's head when the pull request last changed, or was merged
 	draft    bool
@@ -230,6 +231,7 @@ func (p *PullRequest) synchronize(a actor, sha string) {
 		return
 	}
 	p.leaveQueue(a, "BRANCH_UPDATED")
+	p.previous = before
 	p.setHead(sha)
 	p.baseSHA = p.repo.branches[p.base]
 	if p.headRepo != p.repo {

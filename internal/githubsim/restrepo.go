@@ -275,38 +275,29 @@ func serveNewRef(c *call) error {
 
 func serveDeleteRef(c *call) error {
 	branch, ok := strings.CutPrefix(c.params["ref"], "heads/")
-	switch {
-	case !ok || c.repo.branches[branch] == "":
+	if !ok {
 		return unprocessable("Reference does not exist")
-	case branch == c.repo.branch:
-		return unprocessable("Cannot delete the default branch")
 	}
-	c.repo.deleteBranch(c.actor, branch)
+	if err := c.repo.removeBranch(c.actor, branch); err != nil {
+		return err
+	}
 	return c.reply(http.StatusNoContent, nil)
 }
 
 // serveCollaborator answers admin, write, read or none: maintain is write and triage is read; role_name has the real one.
 func serveCollaborator(c *call) error {
 	u := c.sim.users[strings.ToLower(c.params["user"])]
-	if u == nil {
+	if !c.repo.knownCollaborator(u) {
 		return refuse(http.StatusNotFound, "%s is not a user", c.params["user"])
 	}
 	level := c.repo.role(u)
-	coarse := level
-	switch level {
-	case roleMaintain:
-		coarse = roleWrite
-	case roleTriage:
-		coarse = roleRead
-	default: // the others are coarse
-	}
 	user := u.json()
 	user["permissions"] = obj{
 		"admin": level >= roleAdmin, "maintain": level >= roleMaintain, "push": level >= roleWrite,
 		"triage": level >= roleTriage, "pull": level >= roleRead,
 	}
 	user["role_name"] = level.String()
-	return c.reply(http.StatusOK, obj{"permission": coarse.String(), "role_name": level.String(), "user": user})
+	return c.reply(http.StatusOK, obj{"permission": level.coarse().String(), "role_name": level.String(), "user": user})
 }
 
 func (r *Repository) sortedLabels() []*label {

@@ -61,7 +61,7 @@ func (p *PullRequest) brief() obj {
 	out := obj{
 		"id": p.id, "node_id": nodeID("PR", p.id), "number": p.number, "state": p.state, "title": p.title, "body": text(p.body),
 		"user": p.author.json(), "labels": r.labelsJSON(p.labels), "draft": p.draft, "locked": p.locked, "active_lock_reason": text(p.lockReason),
-		"head": branchJSON(p.headRepo, p.headRef, p.head), "base": branchJSON(r, p.base, p.baseSHA),
+		"head": branchJSON(p.headRepo, p.headRef, p.shownHead()), "base": branchJSON(r, p.base, p.baseSHA),
 		"author_association": r.association(p.author), "auto_merge": nil, "assignee": nil, "assignees": []obj{},
 		"requested_reviewers": []obj{}, "requested_teams": []obj{}, "milestone": nil,
 		"created_at": p.created, "updated_at": p.updated, "closed_at": moment(p.closed), "merged_at": moment(p.mergedAt),
@@ -89,6 +89,9 @@ func (p *PullRequest) json(inWebhook bool) obj {
 	out["merged"], out["merged_by"], out["rebaseable"] = p.merged, nil, nil
 	if p.mergedBy != nil {
 		out["merged_by"] = p.mergedBy.json()
+	}
+	if inWebhook {
+		out["head"] = branchJSON(p.headRepo, p.headRef, p.head)
 	}
 	out["mergeable"], out["mergeable_state"] = nil, "unknown"
 	if !inWebhook && p.state == "open" {
