@@ -102,6 +102,7 @@ func TestMutations(t *testing.T) {
 		list, _, err := w.gh.PullRequests.List(ctx, "acme", "castle", nil)
 		must(t, err)
 		equal(t, "listed", list[0].GetHead().GetSHA(), was)
+		equal(t, "in GraphQL", at(w.askPull(w.bob.Token(), "headRefOid"), "headRefOid"), any(was))
 		equal(t, "told", at(w.last("pull_request", "synchronize"), "pull_request", "head", "sha"), any(head))
 		equal(t, "true", p.HeadSHA(), head)
 		w.sim.SetMutation(githubsim.NoMutation)
@@ -132,7 +133,11 @@ func TestMutations(t *testing.T) {
 			equal(t, fmt.Sprint("page ", page), len(list), want)
 			equal(t, "next page", resp.NextPage, 0)
 		}
+		const comments = "comments(first: 30) { totalCount pageInfo { hasNextPage } }"
+		equal(t, "next page in GraphQL", at(w.askPull(w.bob.Token(), comments), "comments", "pageInfo", "hasNextPage"), any(false))
+		equal(t, "total", at(w.askPull(w.bob.Token(), comments), "comments", "totalCount"), any(31.0))
 		w.sim.SetMutation(githubsim.NoMutation)
+		equal(t, "mended in GraphQL", at(w.askPull(w.bob.Token(), comments), "comments", "pageInfo", "hasNextPage"), any(true))
 		_, resp, err := w.gh.Issues.ListComments(ctx, "acme", "castle", 1, nil)
 		must(t, err)
 		equal(t, "mended", resp.NextPage, 2)

@@ -98,6 +98,10 @@ func TestModeChanges(t *testing.T) {
 				equal(t, "status", list[0].GetStatus(), test.status)
 				equal(t, "changed lines", list[0].GetChanges(), test.changes)
 			}
+			graph := w.askPull(w.bob.Token(), `files(first: 9) { nodes { changeType } } commits(last: 1) { nodes { commit { file(path: "README.md") { mode type } } } }`)
+			equal(t, "changeType", at(graph, "files", "nodes", 0, "changeType"), any(strings.ToUpper(test.status)))
+			mode := at(graph, "commits", "nodes", 0, "commit", "file", "mode")
+			equal(t, "mode", fmt.Sprintf("%o", int(mode.(float64))), test.mode)
 		})
 	}
 }

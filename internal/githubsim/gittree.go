@@ -96,6 +96,17 @@ func treeSHA(files tree) string {
 	return hashTree(files, slices.Sorted(maps.Keys(files)), "", nil)
 }
 
+// directorySHA names the tree of a directory.
+func directorySHA(files tree, directory string) string {
+	prefix := directory + "/"
+	if directory == "" {
+		prefix = ""
+	}
+	paths := slices.Sorted(maps.Keys(files))
+	below := slices.DeleteFunc(paths, func(p string) bool { return !strings.HasPrefix(p, prefix) })
+	return hashTree(files, below, prefix, nil)
+}
+
 // hashTree names the tree of the paths, which are sorted and all begin with the prefix. That order is git's own: a directory
 // sorts as if its name ended with a slash. With list set, every entry below is added to it, a directory before what it holds.
 func hashTree(files tree, paths []string, prefix string, list *[]treeEntry) string {

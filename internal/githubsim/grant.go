@@ -198,8 +198,11 @@ func (u *User) AddEmail(address string) {
 
 // userOfEmail is the account that a commit's address belongs to, or nil.
 func (s *Sim) userOfEmail(address string) *User {
+	if u := s.mailed(address); u != nil {
+		return u
+	}
 	for _, u := range s.users {
-		own := append([]string{u.signature().email, u.login + "@users.noreply.github.com"}, u.emails...)
+		own := append([]string{u.login + "@users.noreply.github.com"}, u.emails...)
 		if slices.ContainsFunc(own, func(e string) bool { return strings.EqualFold(e, address) }) {
 			return u
 		}

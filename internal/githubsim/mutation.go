@@ -54,3 +54,13 @@ func (s *Sim) mutated(w checkWrite) checkWrite {
 	}
 	return w
 }
+
+// cutOff is a page that, under DroppedSecondPage, says that nothing comes after it, in whichever direction.
+func (s *Sim) cutOff(page *connection) *connection {
+	if s.mutation != DroppedSecondPage {
+		return page
+	}
+	last := *page
+	last.hasNext, last.hasPrev = false, false
+	return &last
+}

@@ -97,11 +97,13 @@ func wrapped(encoded string) string {
 
 func (r *Repository) entryJSON(at *commit, path, kind string, b *blob) obj {
 	out := obj{
-		"type": kind, "name": path[strings.LastIndex(path, "/")+1:], "path": path, "size": 0, "sha": gitHash("tree", at.treeSHA+path),
+		"type": kind, "name": path[strings.LastIndex(path, "/")+1:], "path": path, "size": 0, "sha": "",
 		"url": r.url("contents/%s?ref=%s", path, at.sha), "html_url": r.html("blob/%s/%s", at.sha, path), "git_url": nil, "download_url": nil,
 	}
 	if b != nil {
 		out["size"], out["sha"], out["git_url"] = len(b.content), b.sha, r.url("git/blobs/%s", b.sha)
+	} else {
+		out["sha"] = directorySHA(at.files, path)
 	}
 	out["_links"] = obj{"self": out["url"], "git": out["git_url"], "html": out["html_url"]}
 	return out

@@ -28,6 +28,7 @@ func TestLock(t *testing.T) {
 	got, _, err := w.gh.PullRequests.Get(ctx, "acme", "castle", 1)
 	must(t, err)
 	equal(t, "shown", fmt.Sprint(got.GetActiveLockReason(), got.GetLocked()), "too heatedtrue")
+	equal(t, "in GraphQL", at(w.askPull(w.bob.Token(), "locked"), "locked"), any(true))
 
 	const sentence = "Unable to create comment because issue is locked."
 	_, _, err = w.as(w.eve).Issues.CreateComment(ctx, "acme", "castle", 1, &github.IssueComment{Body: new("no")})
