@@ -112,6 +112,9 @@ func (c *call) send(w http.ResponseWriter) {
 func page[T any](c *call, list []T) []T {
 	size, number := c.number("per_page", 30), c.number("page", 1)
 	size = min(size, 100)
+	if c.sim.mutation == DroppedSecondPage {
+		list = list[:min(size, len(list))]
+	}
 	last := max(1, (len(list)+size-1)/size)
 	if last > 1 {
 		c.header.Set("Link", c.links(number, last))

@@ -143,7 +143,7 @@ func (a *App) Install(o *Organization) *Installation {
 func (i *Installation) emit(action string) {
 	s := i.app.sim
 	body := obj{"installation": s.installationJSON(i), "sender": s.users["ghost-owner"].json()}
-	if action == "created" {
+	if action == "created" || action == "deleted" {
 		body["repositories"] = shortRepositories(s.repositoriesOf(i.org))
 	}
 	s.deliver(i.app, i, "installation", action, body)

@@ -110,11 +110,12 @@ func (r *Repository) createRun(a actor, w checkWrite) (*checkRun, error) {
 		return nil, invalid("CheckRun", "output.title", "missing_field", "")
 	}
 	at := r.sim.tick()
-	run := &checkRun{id: r.sim.id(), app: a.app, name: *w.Name, sha: *w.HeadSHA, status: "queued", created: at, started: at}
-	if err := run.write(w, at); err != nil {
+	app := r.sim.runApp(a.app)
+	run := &checkRun{id: r.sim.id(), app: app, name: *w.Name, sha: *w.HeadSHA, status: "queued", created: at, started: at}
+	if err := run.write(r.sim.mutated(w), at); err != nil {
 		return nil, err
 	}
-	run.suite = r.suite(a.app, run.sha, r.branchAt(run.sha), "")
+	run.suite = r.suite(app, run.sha, r.branchAt(run.sha), "")
 	run.suite.rerequested, run.suite.updated = false, at
 	r.runs[run.id] = run
 	r.runsAt[run.sha] = append(r.runsAt[run.sha], run)
@@ -138,7 +139,7 @@ func (r *Repository) updateRun(a actor, id int64, w checkWrite) (*checkRun, erro
 	run.age(r.sim.today())
 	was := *run
 	at := r.sim.tick()
-	if err := run.write(w, at); err != nil {
+	if err := run.write(r.sim.mutated(w), at); err != nil {
 		return nil, err
 	}
 	run.updates++

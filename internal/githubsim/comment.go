@@ -85,6 +85,9 @@ func (t *thread) comment(a actor, body string) (*comment, error) {
 	case len([]rune(body)) > longestBody:
 		return nil, invalid("IssueComment", "body", "custom", "body is too long (maximum is 65536 characters)")
 	}
+	if err := t.mayComment(a); err != nil {
+		return nil, err
+	}
 	t.touch()
 	c := &comment{id: t.repo.sim.id(), thread: t, author: a.user, app: a.app, body: body, created: t.updated, updated: t.updated}
 	t.comments = append(t.comments, c)
@@ -130,6 +133,9 @@ func (r *Repository) ownComment(a actor, id int64) (*comment, error) {
 	if c.author != a.user && r.roleOf(a) < roleWrite {
 		return nil, refuse(http.StatusForbidden, "Must have admin rights to Repository.")
 	}
+	if err := c.thread.mayComment(a); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -148,6 +154,9 @@ func (r *Repository) react(a actor, id int64, content string) (reaction, bool, e
 		if have.user == a.user && have.content == content {
 			return have, false, nil
 		}
+	}
+	if err := c.thread.mayReact(); err != nil {
+		return reaction{}, false, err
 	}
 	made := reaction{id: r.sim.id(), user: a.user, content: content, at: r.sim.tick()}
 	c.reactions = append(c.reactions, made)

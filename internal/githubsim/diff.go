@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// fileChange is one file of a comparison, in GitHub's words: added, removed, modified or renamed.
+// fileChange is one file of a comparison, in GitHub's words: added, removed, modified, changed or renamed.
 type fileChange struct {
 	path, previous, status string
 	blob                   *blob // after the change; before it when removed
@@ -42,7 +42,7 @@ func diffTrees(before, after tree) []fileChange {
 		case old == nil:
 			added = append(added, path)
 		case old != after[path]:
-			changes = append(changes, newChange(path, "", "modified", old, after[path]))
+			changes = append(changes, newChange(path, "", changeStatus(old, after[path]), old, after[path]))
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(before)) {
@@ -65,6 +65,14 @@ func diffTrees(before, after tree) []fileChange {
 	}
 	slices.SortFunc(changes, func(a, b fileChange) int { return cmp.Compare(a.path, b.path) })
 	return changes
+}
+
+// changeStatus is modified, also when only the executable bit changes; changed when a file becomes another kind of thing.
+func changeStatus(before, after *blob) string {
+	if before.kind() != after.kind() {
+		return "changed"
+	}
+	return "modified"
 }
 
 // renamedFrom finds the removed file that the added one was: the same content, else more than half of the lines, git's threshold.

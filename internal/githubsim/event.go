@@ -11,7 +11,8 @@ var eventPermission = map[string]string{
 	"issues": "issues", "issue_comment": "issues", "label": "metadata",
 	"check_run": "checks", "check_suite": "checks", "status": "statuses",
 	"push": "contents", "merge_group": "merge_queues",
-	"member": "members", "membership": "members", "repository_ruleset": "metadata",
+	"create": "contents", "delete": "contents",
+	"member": "members", "membership": "members", "team": "members", "organization": "members", "repository_ruleset": "metadata",
 }
 
 // ownersOnly are the actions that only the App which made the run or suite hears, subscribed or not, if it may write checks.

@@ -13,7 +13,8 @@ import (
 // network is the object store that a repository shares with its forks.
 type network struct {
 	commits map[string]*commit
-	blobs   map[string]*blob
+	blobs   map[string]*blob           // by mode and SHA
+	trees   map[string]tree            // directories that were listed, by SHA
 	diffs   map[[2]string][]fileChange // by the commits compared
 	walks   map[[2]string]comparison   // likewise
 }
@@ -26,13 +27,14 @@ type comparison struct {
 }
 
 func newNetwork() *network {
-	return &network{commits: map[string]*commit{}, blobs: map[string]*blob{}, diffs: map[[2]string][]fileChange{}, walks: map[[2]string]comparison{}}
+	return &network{commits: map[string]*commit{}, blobs: map[string]*blob{}, trees: map[string]tree{}, diffs: map[[2]string][]fileChange{}, walks: map[[2]string]comparison{}}
 }
 
-// blob is the content of a file, shared by all trees that hold it. Immutable.
+// blob is the content of a file and its mode, shared by all trees that hold it. Immutable.
 type blob struct {
 	sha     string
 	content string
+	mode    string
 }
 
 // tree maps a path to its content. Immutable once in a commit.
@@ -59,17 +61,11 @@ type commit struct {
 	depth             int // longest way to a root; orders history walks
 }
 
-func (n *network) blob(content string) *blob {
-	sha := gitHash("blob", content)
-	if n.blobs[sha] == nil {
-		n.blobs[sha] = &blob{sha: sha, content: content}
-	}
-	return n.blobs[sha]
-}
+func (n *network) blob(content string) *blob { return n.entry(content, modeFile) }
 
 // store names the commit and keeps it.
 func (n *network) store(c commit) *commit {
-	c.treeSHA = gitHash("tree", treeText(c.files))
+	c.treeSHA = treeSHA(c.files)
 	var text strings.Builder
 	fmt.Fprintf(&text, "tree %s\n", c.treeSHA)
 	for _, p := range c.parents {
@@ -83,14 +79,6 @@ func (n *network) store(c commit) *commit {
 	c.sha = gitHash("commit", text.String())
 	n.commits[c.sha] = &c
 	return &c
-}
-
-func treeText(files tree) string {
-	var text strings.Builder
-	for _, path := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(&text, "100644 %s\x00%s\n", path, files[path].sha)
-	}
-	return text.String()
 }
 
 func gitHash(kind, content string) string {

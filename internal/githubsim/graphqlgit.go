@@ -3,6 +3,7 @@ package githubsim
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -72,15 +73,18 @@ func (c *commit) entry(file string) (graphEntry, bool) {
 	}
 	for name := range c.files {
 		if strings.HasPrefix(name, file+"/") {
-			return graphEntry{file, gitHash("tree", c.treeSHA+file), nil}, true
+			return graphEntry{file, directorySHA(c.files, file), nil}, true
 		}
 	}
 	return graphEntry{}, false
 }
 
 func (e graphEntry) object() any {
-	if e.blob == nil {
+	switch {
+	case e.blob == nil:
 		return graphTree{e.oid}
+	case e.blob.mode == modeSubmodule:
+		return nil // a commit of another repository
 	}
 	return e.blob
 }
@@ -94,13 +98,15 @@ var entryFields = fields{
 		if e.blob == nil {
 			return "tree"
 		}
-		return "blob"
+		return e.blob.treeEntry(e.path).kind
 	}),
 	"mode": get(func(e graphEntry) any { // git's, as a number
-		if e.blob == nil {
-			return 0o040000
+		mode := modeTree
+		if e.blob != nil {
+			mode = e.blob.mode
 		}
-		return 0o100644
+		number, _ := strconv.ParseInt(mode, 8, 32) // a mode is octal digits
+		return int(number)
 	}),
 }
 
@@ -185,13 +191,13 @@ func (s *Sim) authors(c *commit) []signature {
 		address = strings.TrimSuffix(strings.TrimSpace(address), ">")
 		known := func(have signature) bool { return strings.EqualFold(have.email, address) }
 		if !slices.ContainsFunc(list, known) {
-			list = append(list, signature{name: strings.TrimSpace(name), email: address, user: s.mailed(address)})
+			list = append(list, signature{name: strings.TrimSpace(name), email: address, user: s.userOfEmail(address)})
 		}
 	}
 	return list
 }
 
-// mailed is the account that a commit's e-mail belongs to, or nil: the only addresses here are those that User.signature gives.
+// mailed is the account of an address that User.signature gives, or nil: its number counts, which survives a rename.
 func (s *Sim) mailed(address string) *User {
 	name, domain, _ := strings.Cut(address, "@")
 	number, _, _ := strings.Cut(name, "+")

@@ -21,7 +21,7 @@ type connection struct {
 var connectionFields = fields{
 	"totalCount": get(func(c *connection) any { return c.total }),
 	"nodes":      get(func(c *connection) any { return c.nodes }),
-	"pageInfo":   get(func(c *connection) any { return c }),
+	"pageInfo":   find(func(q *query, c *connection, _ arguments) (any, error) { return q.sim.cutOff(c), nil }),
 }
 
 var pageInfoFields = fields{

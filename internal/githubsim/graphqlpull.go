@@ -17,14 +17,14 @@ var pullFields = fields{
 	"isDraft":        get(func(p *PullRequest) any { return p.draft }),
 	"closed":         get(func(p *PullRequest) any { return p.state == "closed" }),
 	"merged":         get(func(p *PullRequest) any { return p.merged }),
-	"locked":         get(func(*PullRequest) any { return false }), // as over REST: nothing here can be locked
+	"locked":         get(func(p *PullRequest) any { return p.locked }),
 	"createdAt":      get(func(p *PullRequest) any { return stamp(p.created) }),
 	"updatedAt":      get(func(p *PullRequest) any { return stamp(p.updated) }),
 	"lastEditedAt":   get(func(p *PullRequest) any { return stamp(p.edited.at) }),
 	"editor":         get(func(p *PullRequest) any { return shown(p.edited.by) }),
 	"author":         get(func(p *PullRequest) any { return shown(p.author) }),
 
-	"headRefOid":  get(func(p *PullRequest) any { return p.head }),
+	"headRefOid":  get(func(p *PullRequest) any { return p.shownHead() }),
 	"headRefName": get(func(p *PullRequest) any { return p.headRef }),
 	"headRepository": find(func(q *query, p *PullRequest, _ arguments) (any, error) {
 		if p.headRepo.gone || p.headRepo.roleOf(q.actor) < roleRead {
@@ -90,7 +90,7 @@ func capped[T any](list []T, most int, args arguments) (any, error) {
 	return page, nil
 }
 
-var changeTypes = map[string]string{"added": "ADDED", "removed": "DELETED", "modified": "MODIFIED", "renamed": "RENAMED"}
+var changeTypes = map[string]string{"added": "ADDED", "removed": "DELETED", "modified": "MODIFIED", "changed": "CHANGED", "renamed": "RENAMED"}
 
 var changeFields = fields{
 	"path":       get(func(f fileChange) any { return f.path }),

@@ -21,7 +21,8 @@ type account struct {
 // User is a person or a bot.
 type User struct {
 	account
-	token string
+	token  string
+	emails []string // besides those that GitHub gives
 }
 
 // Organization owns repositories and has members and teams.
@@ -40,6 +41,7 @@ type Team struct {
 	id      int64
 	slug    string
 	members map[int64]*User
+	roles   map[int64]role // by repository
 }
 
 // CreateOrganization makes an organization without members.
@@ -123,41 +125,58 @@ func (u *User) Delete() {
 	u.deleted = true
 }
 
-// AddMember makes u a member; membership is active at once.
+// AddMember makes u a member; membership is active at once. Apps hear organization.member_added.
 func (o *Organization) AddMember(u *User) {
 	o.sim.mu.Lock()
 	defer o.sim.mu.Unlock()
-	o.members[u.id] = u
+	o.join(u, false)
 }
 
 // AddOwner makes u an owner: admin of every repository, maintainer of every team.
 func (o *Organization) AddOwner(u *User) {
 	o.sim.mu.Lock()
 	defer o.sim.mu.Unlock()
+	o.join(u, true)
+}
+
+// join makes somebody a member, or a member an owner; of the latter GitHub tells nobody.
+func (o *Organization) join(u *User, owner bool) {
+	isNew := o.members[u.id] == nil
 	o.members[u.id] = u
-	o.owners[u.id] = true
+	if owner {
+		o.owners[u.id] = true
+	}
+	if isNew {
+		o.emitMembership("member_added", u, owner)
+	}
 }
 
 // RemoveMember ends u's membership, also in every team.
 func (o *Organization) RemoveMember(u *User) {
 	o.sim.mu.Lock()
 	defer o.sim.mu.Unlock()
+	if o.members[u.id] == nil {
+		return
+	}
+	wasOwner := o.owners[u.id]
 	delete(o.members, u.id)
 	delete(o.owners, u.id)
-	for _, t := range o.teams {
-		t.remove(u)
+	for _, slug := range sortedKeys(o.teams) {
+		o.teams[slug].remove(u)
 	}
+	o.emitMembership("member_removed", u, wasOwner)
 }
 
-// CreateTeam makes a team; its members become members of the organization.
+// CreateTeam makes a team; its members become members of the organization. Apps hear team.created and membership.added.
 func (o *Organization) CreateTeam(slug string, members ...*User) *Team {
 	o.sim.mu.Lock()
 	defer o.sim.mu.Unlock()
 	if o.teams[slug] != nil {
 		panic(fmt.Sprintf("githubsim: team %s/%s exists", o.login, slug))
 	}
-	t := &Team{org: o, id: o.sim.id(), slug: slug, members: map[int64]*User{}}
+	t := &Team{org: o, id: o.sim.id(), slug: slug, members: map[int64]*User{}, roles: map[int64]role{}}
 	o.teams[slug] = t
+	t.tell("created", obj{})
 	for _, u := range members {
 		t.add(u)
 	}
@@ -185,7 +204,7 @@ func (t *Team) add(u *User) {
 	if t.members[u.id] != nil {
 		return
 	}
-	t.org.members[u.id] = u
+	t.org.join(u, false)
 	t.members[u.id] = u
 	t.emit("added", u)
 }

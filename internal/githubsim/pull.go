@@ -14,6 +14,7 @@ type PullRequest struct {
 	headRepo *Repository
 	headRef  string
 	head     string // SHA
+	previous string // the head before the last push
 	base     string // branch
 	baseSHA  string // the base's head when the pull request last changed, or was merged
 	draft    bool
@@ -230,6 +231,7 @@ func (p *PullRequest) synchronize(a actor, sha string) {
 		return
 	}
 	p.leaveQueue(a, "BRANCH_UPDATED")
+	p.previous = before
 	p.setHead(sha)
 	p.baseSHA = p.repo.branches[p.base]
 	if p.headRepo != p.repo {
@@ -249,6 +251,9 @@ func (p *PullRequest) reopen(a actor) error {
 	head := p.headRepo.branches[p.headRef]
 	if head == "" || p.headRepo.gone {
 		return invalid("PullRequest", "state", "custom", "state cannot be changed. The head branch has been deleted.")
+	}
+	if p.repo.branches[p.base] == "" {
+		return invalid("PullRequest", "state", "custom", "state cannot be changed. The base branch has been deleted.")
 	}
 	if p.state == "closed" {
 		p.setHead(head) // what was pushed while it was closed counts from now on

@@ -11,11 +11,15 @@ import (
 type Commit struct {
 	Message           string
 	Files             map[string]string // path to content
+	Modes             map[string]string // path to 100644, 100755, 120000 (Files has its target) or 160000 (Files has its commit)
 	Delete            []string
 	Rename            map[string]string // from to
 	Author, Committer *User             // by default the pusher
+	AuthorEmail       string            // instead of Author: the account is whoever the address belongs to, or nobody
+	CommitterEmail    string            // likewise
 	UnmappedEmail     string            // when set, author and committer have this e-mail and no account: null over REST
 	MergeOf           string            // the SHA of a second parent: a merge commit that brings in its changes
+	Parents           []string          // SHAs of further parents whose changes are not brought in, as by git merge -s ours
 }
 
 // zeroSHA stands for "no commit" in push events.
@@ -55,7 +59,7 @@ func (r *Repository) SetFiles(branch string, files map[string]string) string {
 	}
 	sha, err := r.commitOn(owner, from, Commit{Message: "Set files", Files: files})
 	if err != nil {
-		panic("githubsim: " + err.Error()) // only a MergeOf can be refused
+		panic("githubsim: " + err.Error()) // only MergeOf, Parents and Modes can be refused
 	}
 	r.moveBranch(owner, branch, sha)
 	return sha
@@ -106,6 +110,12 @@ func (r *Repository) commitOn(a actor, parent string, c Commit) (string, error) 
 		}
 		files, parents = merged, append(parents, c.MergeOf)
 	}
+	for _, sha := range c.Parents {
+		if r.net.commits[sha] == nil {
+			return "", unprocessable("No commit found for SHA: " + sha)
+		}
+		parents = append(parents, sha)
+	}
 	for from, to := range c.Rename {
 		if b := files[from]; b != nil {
 			delete(files, from)
@@ -115,10 +125,10 @@ func (r *Repository) commitOn(a actor, parent string, c Commit) (string, error) 
 	for _, path := range c.Delete {
 		delete(files, path)
 	}
-	for path, text := range c.Files {
-		files[path] = r.net.blob(text)
+	if err := r.net.write(files, c.Files, c.Modes); err != nil {
+		return "", err
 	}
-	author, committer := c.signatures(a.user)
+	author, committer := r.sim.signatures(c, a.user)
 	message := c.Message
 	if message == "" {
 		message = "Update"
@@ -128,7 +138,7 @@ func (r *Repository) commitOn(a actor, parent string, c Commit) (string, error) 
 	}).sha, nil
 }
 
-func (c Commit) signatures(pusher *User) (author, committer signature) {
+func (s *Sim) signatures(c Commit, pusher *User) (author, committer signature) {
 	if c.UnmappedEmail != "" {
 		name, _, _ := strings.Cut(c.UnmappedEmail, "@")
 		unmapped := signature{name: name, email: c.UnmappedEmail}
@@ -141,7 +151,19 @@ func (c Commit) signatures(pusher *User) (author, committer signature) {
 	if c.Committer != nil {
 		committer = c.Committer.signature()
 	}
+	if c.AuthorEmail != "" {
+		author = s.signatureOf(c.AuthorEmail)
+	}
+	if c.CommitterEmail != "" {
+		committer = s.signatureOf(c.CommitterEmail)
+	}
 	return author, committer
+}
+
+// signatureOf is what a commit with that address says of its maker; anybody can write any address.
+func (s *Sim) signatureOf(address string) signature {
+	name, _, _ := strings.Cut(address, "@")
+	return signature{name: name, email: address, user: s.userOfEmail(address)}
 }
 
 // moveBranch points a branch at a commit and does all that follows from it: push, check suites, pull requests that the branch
@@ -163,7 +185,7 @@ func (r *Repository) moveBranch(a actor, branch, sha string) {
 	r.rebuildGroups(a, branch)
 }
 
-// deleteBranch takes a branch away; pull requests that it heads are closed.
+// deleteBranch takes a branch away; pull requests from it and into it are closed.
 func (r *Repository) deleteBranch(a actor, branch string) {
 	was := r.branches[branch]
 	delete(r.branches, branch)
@@ -172,6 +194,7 @@ func (r *Repository) deleteBranch(a actor, branch string) {
 	for _, p := range r.pullsFrom(r, branch) {
 		p.become(a, "closed")
 	}
+	r.closeInto(a, branch)
 }
 
 // pullsFrom lists the open pull requests whose head is that branch, in this repository, in what it was forked from, and in its forks.
@@ -211,21 +234,20 @@ func (r *Repository) emitPush(a actor, ref, before, after string) {
 		body["after"] = zeroSHA
 	} else {
 		body["forced"] = before != "" && !r.net.contains(after, before)
-		body["head_commit"] = pushedCommitJSON(r.net.commits[after])
+		body["head_commit"] = r.pushedJSON(r.net.commits[after])
 		from := before
 		if from == "" {
 			from = r.branches[r.branch]
 		}
-		body["commits"] = pushedCommits(r.net.compare(from, after).ahead)
+		ahead := r.net.compare(from, after).ahead
+		body["commits"] = each(ahead[:min(mostPushedCommits, len(ahead))], r.pushedJSON)
 	}
 	body["compare"] = r.sim.base + "/" + r.FullName() + "/compare/" + before + "..." + after
 	r.sim.emit(r, "push", "", a.user, body)
-}
-
-func pushedCommits(commits []*commit) []obj {
-	list := make([]obj, 0, len(commits))
-	for _, c := range commits {
-		list = append(list, pushedCommitJSON(c))
+	switch branch := strings.TrimPrefix(ref, "refs/heads/"); "" {
+	case before:
+		r.emitRef(a, "create", branch)
+	case after:
+		r.emitRef(a, "delete", branch)
 	}
-	return list
 }

@@ -157,25 +157,7 @@ func (r *Repository) SetPrivate(private bool) {
 func (r *Repository) SetRole(u *User, roleName string) {
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
-	if roleName == "" {
-		roleName = "none"
-	}
-	next := slices.Index(roleNames, roleName)
-	if next < 0 {
-		panic(fmt.Sprintf("githubsim: role %q is none of %v", roleName, roleNames))
-	}
-	action, was := "edited", r.roles[u.id]
-	if was == roleNone {
-		action = "added"
-	} else if role(next) == roleNone {
-		action = "removed"
-	}
-	r.roles[u.id] = role(next)
-	r.sim.tick()
-	r.sim.emit(r, "member", action, r.sim.users["ghost-owner"], obj{
-		"member":  u.json(),
-		"changes": obj{"permission": obj{"from": was.String(), "to": roleName}},
-	})
+	r.setRole(r.sim.users["ghost-owner"], u, mustRole(roleName))
 }
 
 // role is what u may do here: owners of the organization everything, its members read, everybody read when public.
@@ -186,7 +168,7 @@ func (r *Repository) role(u *User) role {
 	if r.owner.id == u.id || r.org != nil && r.org.owners[u.id] {
 		return roleAdmin
 	}
-	if given := r.roles[u.id]; given != roleNone {
+	if given := max(r.roles[u.id], r.teamRole(u)); given != roleNone {
 		return given
 	}
 	if r.org.has(u) {

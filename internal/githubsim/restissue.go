@@ -76,7 +76,7 @@ func serveIssue(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, t.json())
+	return c.replyUnlessOld(t.updated, t.json())
 }
 
 func serveEditIssue(c *call) error {

@@ -66,13 +66,16 @@ func serveContents(c *call) error {
 		return err
 	}
 	path := strings.Trim(c.params["path"], "/")
-	if b := at.files[path]; b != nil {
+	if b := follow(at.files, path); b != nil {
 		if strings.Contains(c.req.Header.Get("Accept"), ".raw") {
 			c.header.Set("Content-Type", "application/vnd.github.raw; charset=utf-8")
 			c.raw = []byte(b.content)
 			return c.reply(http.StatusOK, nil)
 		}
-		out := c.repo.entryJSON(at, path, "file", b)
+		out := c.repo.entryJSON(at, path, b.kind(), b)
+		if b.kind() != "file" {
+			return c.reply(http.StatusOK, c.repo.special(out, b))
+		}
 		out["encoding"], out["content"] = "base64", wrapped(base64.StdEncoding.EncodeToString([]byte(b.content)))
 		return c.reply(http.StatusOK, out)
 	}
@@ -94,11 +97,13 @@ func wrapped(encoded string) string {
 
 func (r *Repository) entryJSON(at *commit, path, kind string, b *blob) obj {
 	out := obj{
-		"type": kind, "name": path[strings.LastIndex(path, "/")+1:], "path": path, "size": 0, "sha": gitHash("tree", at.treeSHA+path),
+		"type": kind, "name": path[strings.LastIndex(path, "/")+1:], "path": path, "size": 0, "sha": "",
 		"url": r.url("contents/%s?ref=%s", path, at.sha), "html_url": r.html("blob/%s/%s", at.sha, path), "git_url": nil, "download_url": nil,
 	}
 	if b != nil {
 		out["size"], out["sha"], out["git_url"] = len(b.content), b.sha, r.url("git/blobs/%s", b.sha)
+	} else {
+		out["sha"] = directorySHA(at.files, path)
 	}
 	out["_links"] = obj{"self": out["url"], "git": out["git_url"], "html": out["html_url"]}
 	return out
@@ -120,7 +125,7 @@ func (r *Repository) directory(at *commit, path string) []obj {
 		if deeper {
 			entries[name] = r.entryJSON(at, prefix+name, "dir", nil)
 		} else {
-			entries[name] = r.entryJSON(at, full, "file", at.files[full])
+			entries[name] = r.entryJSON(at, full, listedKind(at.files[full]), at.files[full])
 		}
 	}
 	return each(sortedKeys(entries), func(name string) obj { return entries[name] })
@@ -272,38 +277,29 @@ func serveNewRef(c *call) error {
 
 func serveDeleteRef(c *call) error {
 	branch, ok := strings.CutPrefix(c.params["ref"], "heads/")
-	switch {
-	case !ok || c.repo.branches[branch] == "":
+	if !ok {
 		return unprocessable("Reference does not exist")
-	case branch == c.repo.branch:
-		return unprocessable("Cannot delete the default branch")
 	}
-	c.repo.deleteBranch(c.actor, branch)
+	if err := c.repo.removeBranch(c.actor, branch); err != nil {
+		return err
+	}
 	return c.reply(http.StatusNoContent, nil)
 }
 
 // serveCollaborator answers admin, write, read or none: maintain is write and triage is read; role_name has the real one.
 func serveCollaborator(c *call) error {
 	u := c.sim.users[strings.ToLower(c.params["user"])]
-	if u == nil {
+	if !c.repo.knownCollaborator(u) {
 		return refuse(http.StatusNotFound, "%s is not a user", c.params["user"])
 	}
 	level := c.repo.role(u)
-	coarse := level
-	switch level {
-	case roleMaintain:
-		coarse = roleWrite
-	case roleTriage:
-		coarse = roleRead
-	default: // the others are coarse
-	}
 	user := u.json()
 	user["permissions"] = obj{
 		"admin": level >= roleAdmin, "maintain": level >= roleMaintain, "push": level >= roleWrite,
 		"triage": level >= roleTriage, "pull": level >= roleRead,
 	}
 	user["role_name"] = level.String()
-	return c.reply(http.StatusOK, obj{"permission": coarse.String(), "role_name": level.String(), "user": user})
+	return c.reply(http.StatusOK, obj{"permission": level.coarse().String(), "role_name": level.String(), "user": user})
 }
 
 func (r *Repository) sortedLabels() []*label {

@@ -93,6 +93,9 @@ func (p *PullRequest) review(a actor, event, body, sha string) (*review, error) 
 	case p.repo.net.commits[sha] == nil:
 		return nil, unprocessable("The commit_id is not part of the pull request")
 	}
+	if err := p.mayReview(a); err != nil {
+		return nil, err
+	}
 	r := &review{id: p.repo.sim.id(), pull: p, author: a.user, state: "PENDING", body: body, commit: sha}
 	if state != "PENDING" {
 		if err := r.submit(a, state); err != nil {

@@ -11,14 +11,15 @@ func (t *thread) json() obj {
 	}
 	out := obj{
 		"id": t.id, "node_id": nodeID("I", t.id), "number": t.number, "title": t.title, "body": text(t.body), "user": t.author.json(),
-		"state": t.state, "state_reason": nil, "locked": false, "labels": r.labelsJSON(t.labels), "comments": len(t.comments),
-		"assignee": nil, "assignees": []obj{}, "milestone": nil, "active_lock_reason": nil,
+		"state": t.state, "state_reason": nil, "locked": t.locked, "labels": r.labelsJSON(t.labels), "comments": len(t.comments),
+		"assignee": nil, "assignees": []obj{}, "milestone": nil, "active_lock_reason": text(t.lockReason),
 		"author_association": r.association(t.author), "performed_via_github_app": r.sim.viaApp(t.app),
 		"url": r.url("issues/%d", t.number), "repository_url": r.sim.api("repos/%s", r.FullName()),
 		"html_url": r.html("%s/%d", place, t.number), "comments_url": r.url("issues/%d/comments", t.number),
 		"labels_url": r.url("issues/%d/labels{/name}", t.number), "events_url": r.url("issues/%d/events", t.number),
 		"created_at": t.created, "updated_at": t.updated, "closed_at": moment(t.closed),
 	}
+	t.showAssigned(out)
 	if t.state == "closed" && t.pull == nil {
 		out["state_reason"] = "completed"
 	}
@@ -59,8 +60,8 @@ func (p *PullRequest) brief() obj {
 	r := p.repo
 	out := obj{
 		"id": p.id, "node_id": nodeID("PR", p.id), "number": p.number, "state": p.state, "title": p.title, "body": text(p.body),
-		"user": p.author.json(), "labels": r.labelsJSON(p.labels), "draft": p.draft, "locked": false, "active_lock_reason": nil,
-		"head": branchJSON(p.headRepo, p.headRef, p.head), "base": branchJSON(r, p.base, p.baseSHA),
+		"user": p.author.json(), "labels": r.labelsJSON(p.labels), "draft": p.draft, "locked": p.locked, "active_lock_reason": text(p.lockReason),
+		"head": branchJSON(p.headRepo, p.headRef, p.shownHead()), "base": branchJSON(r, p.base, p.baseSHA),
 		"author_association": r.association(p.author), "auto_merge": nil, "assignee": nil, "assignees": []obj{},
 		"requested_reviewers": []obj{}, "requested_teams": []obj{}, "milestone": nil,
 		"created_at": p.created, "updated_at": p.updated, "closed_at": moment(p.closed), "merged_at": moment(p.mergedAt),
@@ -70,6 +71,7 @@ func (p *PullRequest) brief() obj {
 		"diff_url": r.html("pull/%d.diff", p.number), "patch_url": r.html("pull/%d.patch", p.number),
 		"review_comments_url": r.url("pulls/%d/comments", p.number), "review_comment_url": r.url("pulls/comments{/number}"),
 	}
+	p.showAssigned(out)
 	links := obj{}
 	for name, key := range map[string]string{"self": "url", "html": "html_url", "issue": "issue_url", "commits": "commits_url", "comments": "comments_url", "statuses": "statuses_url"} {
 		links[name] = obj{"href": out[key]}
@@ -87,6 +89,9 @@ func (p *PullRequest) json(inWebhook bool) obj {
 	out["merged"], out["merged_by"], out["rebaseable"] = p.merged, nil, nil
 	if p.mergedBy != nil {
 		out["merged_by"] = p.mergedBy.json()
+	}
+	if inWebhook {
+		out["head"] = branchJSON(p.headRepo, p.headRef, p.head)
 	}
 	out["mergeable"], out["mergeable_state"] = nil, "unknown"
 	if !inWebhook && p.state == "open" {

@@ -25,6 +25,9 @@ type thread struct {
 	edited   edit            // of the body
 	timeline []timelineEntry // oldest first
 	pull     *PullRequest    // nil for an issue
+
+	locked     bool
+	lockReason string
 }
 
 // Issue is a thread that is not a pull request.

@@ -46,7 +46,7 @@ var allPermissions = map[string]string{
 
 var allEvents = []string{
 	"pull_request", "pull_request_review", "issues", "issue_comment", "check_run", "check_suite", "push", "merge_group",
-	"membership", "member", "label", "status", "repository_ruleset",
+	"membership", "member", "team", "organization", "label", "status", "repository_ruleset", "create", "delete",
 }
 
 // clock is a wall clock that stands still until moved.
@@ -188,13 +188,18 @@ func (w *world) last(event, action string) map[string]any {
 	deliveries := w.sim.Deliveries()
 	for _, deliverie := range slices.Backward(deliveries) {
 		if deliverie.Event == event && deliverie.Action == action {
-			var out map[string]any
-			must(w.t, json.Unmarshal(deliverie.Payload, &out))
-			return out
+			return decoded(w.t, deliverie.Payload)
 		}
 	}
 	w.t.Fatalf("no delivery %s.%s among %v", event, action, w.events())
 	return nil
+}
+
+func decoded(t *testing.T, payload []byte) map[string]any {
+	t.Helper()
+	var out map[string]any
+	must(t, json.Unmarshal(payload, &out))
+	return out
 }
 
 // at digs into decoded JSON.
