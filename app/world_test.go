@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // TestMain looks for goroutines that nobody waited for. The one that is left
@@ -128,4 +129,11 @@ func (tw *testWorld) push(branch string, files map[string]string) {
 	_, err := tw.shop.Push(tw.github.User("ann"), branch, githubsim.Commit{Message: "more", Files: files})
 	tw.must(err)
 	tw.settled()
+}
+
+// refOf is the server's name for a pull request.
+func (tw *testWorld) refOf(pr *githubsim.PullRequest) policy.PullRequestRef {
+	return policy.PullRequestRef{
+		Repository: policy.Repository{Installation: tw.installation.ID(), ID: tw.shop.ID(), Owner: "acme", Name: "shop"}, Number: pr.Number(),
+	}
 }

@@ -12,8 +12,9 @@ import (
 // Reader is what a gate asks GitHub. An error of any method means "not known"
 // and closes the gate.
 type Reader interface {
-	// Snapshot reads the pull request with everything that a decision looks at.
-	Snapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error)
+	// Snapshot reads the pull request with everything that a decision looks at, and
+	// answers of the questions about people those that it can at no further cost.
+	Snapshot(ctx context.Context, ref policy.PullRequestRef, likely policy.Questions) (policy.Snapshot, map[int64]policy.Standing, error)
 	// Moved reports whether anything of the snapshot may be different now. It costs
 	// nothing of GitHub's budget if nothing is.
 	Moved(ctx context.Context, snapshot policy.Snapshot) (bool, error)

@@ -337,12 +337,12 @@ type lagging struct {
 	readings int
 }
 
-func (l *lagging) Snapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error) {
-	s, err := l.GitHub.Snapshot(ctx, ref)
+func (l *lagging) Snapshot(ctx context.Context, ref policy.PullRequestRef, likely policy.Questions) (policy.Snapshot, map[int64]policy.Standing, error) {
+	s, standings, err := l.GitHub.Snapshot(ctx, ref, likely)
 	if l.readings--; l.readings >= 0 && len(s.Commits) > 0 {
 		s.Commits = s.Commits[:len(s.Commits)-1]
 	}
-	return s, err
+	return s, standings, err
 }
 
 // TestATornReadingIsReadAgain gives the gate lists that do not belong together,

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +19,9 @@ type look struct {
 	ref      policy.PullRequestRef
 	snapshot policy.Snapshot
 	// at is when the reading was begun.
-	at        time.Time
+	at time.Time
+	// likely are the questions that the decision is expected to have.
+	likely    policy.Questions
 	standings map[int64]standing
 }
 
@@ -34,63 +37,76 @@ func (s standing) answers(person policy.Actor, ask policy.Ask) bool {
 	return s.asked.Covers(ask) && (s.asked.Permission || s.Login == person.Login)
 }
 
-// first reads the pull request and, side by side, asks what those may do who
-// voted on it, as far as they are known.
+// first reads the pull request, and with it what those may do who voted on it
+// and whom the decision will most likely ask about. If it was read before and
+// nothing is known to have happened since, GitHub is asked what has.
 func (l *look) first(ctx context.Context) error {
+	l.standings = map[int64]standing{}
 	last, known := l.seen.last(l.ref)
-	guessed := map[int64]standing{}
-	var reads errgroup.Group
-	reads.Go(func() error {
-		if !known || last.stale {
-			return l.again(ctx)
-		}
-		l.snapshot, l.at = last.snapshot, l.Now()
-		moved, err := l.GitHub.Moved(ctx, last.snapshot)
-		if err != nil || !moved {
-			return err
-		}
+	if !known {
 		return l.again(ctx)
-	})
-	if known {
-		reads.Go(func() error {
-			guessed = l.guess(ctx, last)
-			return nil
-		})
 	}
-	err := reads.Wait()
-	l.standings = guessed
-	return err
+	l.likely = l.guess(ctx, last)
+	if last.stale {
+		return l.again(ctx)
+	}
+	var moved bool
+	var answers map[int64]standing
+	var reads errgroup.Group
+	reads.Go(func() (err error) {
+		moved, err = l.GitHub.Moved(ctx, last.snapshot)
+		return err
+	})
+	reads.Go(func() error {
+		// An error is none here: what is missing is asked for when it is needed.
+		answers, _ = l.ask(ctx, l.likely.People, l.likely.Asks)
+		return nil
+	})
+	l.snapshot, l.at = last.snapshot, l.Now()
+	if err := reads.Wait(); err != nil {
+		return err
+	}
+	if moved {
+		return l.again(ctx)
+	}
+	maps.Copy(l.standings, answers)
+	return nil
 }
 
 // again reads the pull request whole.
 func (l *look) again(ctx context.Context) error {
 	at := l.Now()
-	snapshot, err := l.GitHub.Snapshot(ctx, l.ref)
+	snapshot, answers, err := l.GitHub.Snapshot(ctx, l.ref, l.likely)
 	l.snapshot, l.at = snapshot, at
+	for id, answer := range answers {
+		l.standings[id] = standing{answer, l.likely.Asks}
+	}
 	return err
 }
 
-// guess asks what the voters may do whom the decision will most likely ask
-// about. An error here is none: what is missing is asked for when it is needed.
-func (l *look) guess(ctx context.Context, last sighting) map[int64]standing {
+// guess lists the questions that the decision will most likely have, by the last
+// reading and the votes there are now.
+func (l *look) guess(ctx context.Context, last sighting) policy.Questions {
 	state, err := l.Workflow.State(ctx, l.ref.Key())
 	if err != nil {
-		return map[int64]standing{}
+		return policy.Questions{}
 	}
 	in := policy.Input{Snapshot: last.snapshot, Votes: state.Votes, Heads: state.Heads}
 	in.Snapshot.PullRequest.HeadSHA = state.Request.Commit
 	for _, text := range last.snapshot.Policies {
 		in.Policies = append(in.Policies, policy.LoadPolicy(text))
 	}
+	// The comments of the last reading do not have those that were made since.
+	for i, vote := range in.Votes {
+		if in.Snapshot.Gone(vote.Source) {
+			in.Votes[i].Source = policy.SourceReview
+		}
+	}
 	questions, err := in.Questions()
 	if err != nil {
-		return map[int64]standing{}
+		return policy.Questions{}
 	}
-	found, err := l.ask(ctx, questions.People, questions.Asks)
-	if err != nil {
-		return map[int64]standing{}
-	}
-	return found
+	return questions
 }
 
 // judge decides on what was read, and asks for what is missing for that.
@@ -143,9 +159,7 @@ func (l *look) answer(ctx context.Context, in *policy.Input) error {
 	if err != nil {
 		return err
 	}
-	for id, answer := range asked {
-		l.standings[id] = answer
-	}
+	maps.Copy(l.standings, asked)
 	for _, person := range questions.People {
 		in.Standings[person.ID] = l.standings[person.ID].Standing
 	}

@@ -50,16 +50,16 @@ func (in Input) Questions() (Questions, error) {
 		}
 		if j.keeps(vote) {
 			q.Commits = append(q.Commits, j.about(vote))
-			q.People = append(q.People, j.Snapshot.current(vote.By))
+			q.People = append(q.People, j.Snapshot.Current(vote.By))
 			continue
 		}
 		if j.discountUnasked(vote) != "" {
 			continue
 		}
-		q.People = append(q.People, j.Snapshot.current(vote.By))
+		q.People = append(q.People, j.Snapshot.Current(vote.By))
 		q.Asks.Permission = q.Asks.Permission || vote.Verdict == VerdictReject
 		if vote.Verdict == VerdictReject && vote.LiftedBy.Known() {
-			q.People = append(q.People, j.Snapshot.current(vote.LiftedBy))
+			q.People = append(q.People, j.Snapshot.Current(vote.LiftedBy))
 			q.Asks.Teams = append(q.Asks.Teams, j.allTeams()...)
 		}
 	}
@@ -93,8 +93,8 @@ func (j *judge) allTeams() []string {
 	return teams
 }
 
-// current returns the account as the snapshot shows it.
-func (s Snapshot) current(account Actor) Actor {
+// Current returns the account as the snapshot shows it.
+func (s Snapshot) Current(account Actor) Actor {
 	for _, seen := range s.Shown() {
 		if seen.ID == account.ID {
 			return seen

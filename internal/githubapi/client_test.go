@@ -145,12 +145,12 @@ func TestPutCheckTakesOverWhatIsThere(t *testing.T) {
 func TestErrorsNameTheCallAndNoToken(t *testing.T) {
 	f := newFixture(t)
 	f.sim.Inject(githubsim.Fault{Path: regexp.MustCompile(`/7`), Status: http.StatusBadGateway})
-	_, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Repository: f.at, Number: 7})
+	_, _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Repository: f.at, Number: 7}, policy.Questions{})
 	var failed *githubapi.Error
 	if !errors.As(err, &failed) || failed.Status != http.StatusBadGateway || !strings.HasSuffix(err.Error(), " acme/shop#7: GitHub answered 502") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Number: 7}); !errors.Is(err, githubapi.ErrNoInstallation) {
+	if _, _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Number: 7}); !errors.Is(err, githubapi.ErrNoInstallation) {
 		t.Errorf("without an installation: %v", err)
 	}
 	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, githubapi.Places{}, "test"); err == nil || !strings.Contains(err.Error(), "private_key") {

@@ -2,57 +2,13 @@ package githubapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
-
-// graphPageSize is how much of each list one query shows; GitHub allows no more.
-const graphPageSize = 100
-
-// floor asks for the organization's policy file beside the repository's own.
-const floor = `
-  floor: repository(owner: $owner, name: $organizationRepository) {defaultBranchRef ` + branch + `}`
-
-// snapshotQuery reads a pull request whole: one call, one moment, one point of
-// GitHub's budget.
-func snapshotQuery(withFloor bool) string {
-	parameters, organization := "", ""
-	if withFloor {
-		parameters, organization = ", $organizationRepository: String!", floor
-	}
-	return `query Snapshot($owner: String!, $name: String!, $number: Int!, $path: String!` + parameters + `) {` + organization + `
-  repository(owner: $owner, name: $name) {
-    databaseId
-    defaultBranchRef ` + branch + `
-    pullRequest(number: $number) {
-      title state createdAt updatedAt headRefOid headRefName baseRefName changedFiles
-      author ` + account + `
-      baseRef ` + branch + `
-      labels(first: 100) {totalCount nodes {name}}
-      files(first: 100) {totalCount nodes {path changeType additions deletions}}
-      commits(first: 100) {totalCount nodes {commit {oid message
-        authors(first: 20) {totalCount nodes {user {login databaseId}}} author {user {login databaseId}} committer {user {login databaseId}}}}}
-      tip: commits(last: 1) {nodes {commit {oid associatedPullRequests(first: 50) {nodes {number state headRefOid}}}}}
-      reviews(first: 100, states: [APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED]) {totalCount nodes {
-        databaseId state body submittedAt lastEditedAt author ` + account + ` commit {oid}}}
-      comments(first: 100) {totalCount nodes {databaseId body createdAt lastEditedAt author ` + account + `}}
-      timelineItems(first: 100, itemTypes: [LABELED_EVENT, UNLABELED_EVENT, ASSIGNED_EVENT, BASE_REF_CHANGED_EVENT,
-        AUTOMATIC_BASE_CHANGE_SUCCEEDED_EVENT, HEAD_REF_FORCE_PUSHED_EVENT, REVIEW_DISMISSED_EVENT]) {totalCount nodes {__typename
-        ... on LabeledEvent {actor ` + account + ` createdAt label {name}}
-        ... on UnlabeledEvent {actor ` + account + ` createdAt label {name}}
-        ... on AssignedEvent {actor ` + account + ` createdAt assignee ` + assignee + `}
-        ... on BaseRefChangedEvent {actor ` + account + ` createdAt}
-        ... on AutomaticBaseChangeSucceededEvent {actor ` + account + ` createdAt}
-        ... on HeadRefForcePushedEvent {actor ` + account + ` createdAt}
-        ... on ReviewDismissedEvent {actor ` + account + ` createdAt previousReviewState review {databaseId}}}}
-    }
-  }
-}`
-}
 
 // graphList is one page of a list.
 type graphList[T any] struct {
@@ -161,35 +117,36 @@ var errUnseen = errors.New("the query shows no such pull request")
 // graphSnapshot reads a pull request by GraphQL, and by REST what a query does
 // not show in full: the rest of a long list, the former path of a renamed file,
 // the bots among a commit's authors.
-func (c *Client) graphSnapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error) {
+func (c *Client) graphSnapshot(ctx context.Context, ref policy.PullRequestRef, likely policy.Questions) (policy.Snapshot, map[int64]policy.Standing, error) {
 	client, err := c.rest(ref.Repository)
 	if err != nil {
-		return policy.Snapshot{}, err
+		return policy.Snapshot{}, nil, err
 	}
-	own := strings.EqualFold(ref.Repository.Name, c.places.OrganizationRepository)
-	variables := map[string]any{"owner": ref.Repository.Owner, "name": ref.Repository.Name, "number": ref.Number, "path": c.places.Path}
-	if !own {
-		variables["organizationRepository"] = c.places.OrganizationRepository
-	}
+	q := newQuery(c.places, ref, likely)
 	var data graphSnapshot
-	at, problems, err := c.graphql(ctx, client, snapshotQuery(!own), variables, &data)
+	var raw json.RawMessage
+	at, problems, err := c.graphql(ctx, client, q.text(), q.variables, &raw)
 	if err == nil {
-		// An organization without such a repository has no policy of its own.
-		err = firstError(problems, func(e *GraphQLError) bool { return e.Type == "NOT_FOUND" && e.at("floor") })
+		err = firstError(problems, q.tolerates)
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &data)
 	}
 	if err != nil {
-		return policy.Snapshot{}, failed(err, "query %s", ref)
+		return policy.Snapshot{}, nil, failed(err, "query %s", ref)
 	}
 	if data.Repository == nil || data.Repository.DatabaseID != ref.Repository.ID || data.Repository.PullRequest == nil {
-		return policy.Snapshot{}, failed(errUnseen, "query %s", ref)
+		return policy.Snapshot{}, nil, failed(errUnseen, "query %s", ref)
 	}
 	pr := data.Repository.PullRequest
 	s := pr.snapshot(ref, at)
 	if err := pr.complete(ctx, restReader{client, ref}, &s); err != nil {
-		return s, err
+		return s, nil, err
 	}
-	s.Policies, err = c.graphPolicies(ctx, client, ref.Repository, data, own)
-	return s, err
+	if s.Policies, err = c.graphPolicies(ctx, client, ref.Repository, data, q.own); err != nil {
+		return s, nil, err
+	}
+	return s, q.standings(raw, s), nil
 }
 
 // snapshot is what the query shows.

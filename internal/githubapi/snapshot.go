@@ -22,14 +22,15 @@ const editGrace = time.Second
 // Snapshot reads the pull request with everything that a decision looks at: by
 // one query, and if that fails by REST, which shows the same in more calls. The
 // two have budgets of their own at GitHub, so that one may work without the
-// other.
-func (c *Client) Snapshot(ctx context.Context, ref policy.PullRequestRef) (policy.Snapshot, error) {
-	s, err := c.graphSnapshot(ctx, ref)
+// other. The query also says what the people may do who are asked about.
+func (c *Client) Snapshot(ctx context.Context, ref policy.PullRequestRef, likely policy.Questions) (policy.Snapshot, map[int64]policy.Standing, error) {
+	s, standings, err := c.graphSnapshot(ctx, ref, likely)
 	if err == nil || ctx.Err() != nil {
-		return s, err
+		return s, standings, err
 	}
 	zerolog.Ctx(ctx).Warn().AnErr("cause", errors.Unwrap(err)).Err(err).Stringer("pr", ref).Msg("the query failed; reading by REST")
-	return c.restSnapshot(ctx, ref)
+	s, err = c.restSnapshot(ctx, ref)
+	return s, nil, err
 }
 
 // settled is how long a pull request must have been left alone when it was read

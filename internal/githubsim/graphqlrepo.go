@@ -20,6 +20,7 @@ var resolvers = map[string]fields{
 	"HeadRefForcePushedEvent": eventFields, "BaseRefChangedEvent": eventFields, "ClosedEvent": eventFields, "ReopenedEvent": eventFields,
 	"ReviewDismissedEvent": eventFields, "AutomaticBaseChangeSucceededEvent": eventFields,
 
+	"RepositoryCollaboratorConnection": collaboratorFields, "RepositoryCollaboratorEdge": collaboratorEdgeFields,
 	"PullRequestConnection": connectionFields, "PullRequestCommitConnection": connectionFields, "PullRequestReviewConnection": connectionFields,
 	"PullRequestChangedFileConnection": connectionFields, "PullRequestTimelineItemsConnection": connectionFields,
 	"IssueCommentConnection": connectionFields, "LabelConnection": connectionFields, "UserConnection": connectionFields,
@@ -151,6 +152,7 @@ var teamFields = fields{
 
 var repositoryFields = fields{
 	"databaseId":       get(func(r *Repository) any { return r.id }),
+	"collaborators":    find(func(q *query, r *Repository, args arguments) (any, error) { return r.collaborators(q, args) }),
 	"name":             get(func(r *Repository) any { return r.name }),
 	"nameWithOwner":    get(func(r *Repository) any { return r.FullName() }),
 	"isPrivate":        get(func(r *Repository) any { return r.private }),
