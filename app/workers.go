@@ -20,7 +20,7 @@ const (
 	// concurrentWork is how many pull requests are worked on at once. GitHub
 	// allows 100 calls at a time; a decision makes four at once, and then one for
 	// each person who voted.
-	concurrentWork = 8
+	concurrentWork = 32
 	// workTimeout bounds one round of work on one pull request.
 	workTimeout = 2 * time.Minute
 	// maxWait is the longest the workers sleep without looking: a wake-up that
