@@ -64,6 +64,8 @@ type Posted struct {
 	ReviewAt time.Time
 	// Closed is true if the pull request was not open.
 	Closed bool
+	// Base is the branch it would be merged to; empty if that is not known.
+	Base string
 }
 
 // Decided is the last decision on a pull request.
@@ -78,6 +80,8 @@ type Scope struct {
 	Owner string
 	// RepositoryID is the one repository; 0: all of the owner's.
 	RepositoryID int64
+	// Base is the branch that they would be merged to; empty: any.
+	Base string
 	// Voter is the account that must have voted, or taken back a vote; 0: any.
 	Voter int64
 }

@@ -94,7 +94,7 @@ func (l *look) guess(ctx context.Context, last sighting) policy.Questions {
 	in := policy.Input{Snapshot: last.snapshot, Votes: state.Votes, Heads: state.Heads}
 	in.Snapshot.PullRequest.HeadSHA = state.Request.Commit
 	for _, text := range last.snapshot.Policies {
-		in.Policies = append(in.Policies, policy.LoadPolicy(text))
+		in.Policies = append(in.Policies, l.seen.parse(text))
 	}
 	// The comments of the last reading do not have those that were made since.
 	for i, vote := range in.Votes {
@@ -227,7 +227,7 @@ func (l *look) changes(s policy.Snapshot, place policy.Place) bool {
 }
 
 func (l *look) load(ctx context.Context, text policy.PolicyText) (policy.PolicySource, error) {
-	source := policy.LoadPolicy(text)
+	source := l.seen.parse(text)
 	// A file with faults is the zero file and names no team.
 	unknown, err := l.GitHub.UnknownTeams(ctx, l.ref.Repository, source.File.Teams())
 	if len(unknown) > 0 {

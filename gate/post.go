@@ -101,7 +101,8 @@ func (p posting) write(ctx context.Context) error {
 		}
 	}
 	posted := Posted{
-		Generation: p.generation, Decision: p.decision, CheckRunID: id, Digest: digest, At: p.Now(), ReviewAt: p.reviewAt(), Closed: p.closed,
+		Generation: p.generation, Decision: p.decision, CheckRunID: id, Digest: digest, At: p.Now(), ReviewAt: p.reviewAt(),
+		Closed: p.closed, Base: p.pr.BaseBranch,
 	}
 	if err := p.Store.PutPosted(ctx, p.ref, posted, p.entry(p.ref, p.decision)); err != nil {
 		return fmt.Errorf("keep the decision: %w", err)
@@ -141,7 +142,7 @@ func (p posting) begin(ctx context.Context, id int64) error {
 			sharing = append(sharing, other.Ref)
 		}
 	}
-	if err := p.Store.BeginPost(ctx, p.ref, Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed}, sharing); err != nil {
+	if err := p.Store.BeginPost(ctx, p.ref, Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed, Base: p.pr.BaseBranch}, sharing); err != nil {
 		return fmt.Errorf("post the decision: %w", err)
 	}
 	return nil

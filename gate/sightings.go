@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"errors"
+
 	lru "github.com/hashicorp/golang-lru"
 
 	"github.com/portcullis-app/portcullis/policy"
@@ -21,14 +23,44 @@ type sighting struct {
 // be asked whether anything moved instead of for everything, and so that it can
 // be guessed whom a decision will ask about. A sighting is never the reason of a
 // decision.
-type sightings struct{ known *lru.Cache }
+type sightings struct {
+	known *lru.Cache
+	// parsed are policies by place and content: the same few files govern nearly
+	// everything.
+	parsed *lru.Cache
+}
+
+const rememberedPolicies = 256
 
 func newSightings() sightings {
 	known, err := lru.New(rememberedSightings)
-	if err != nil {
+	parsed, parsedErr := lru.New(rememberedPolicies)
+	if err := errors.Join(err, parsedErr); err != nil {
 		panic(err) // only a size below 1 is refused
 	}
-	return sightings{known}
+	return sightings{known, parsed}
+}
+
+// policyKey names a policy file that is there.
+type policyKey struct {
+	place   policy.Place
+	content string
+}
+
+// parse is [policy.LoadPolicy], done once for each content.
+func (s sightings) parse(text policy.PolicyText) policy.PolicySource {
+	if text.Content == nil {
+		return policy.LoadPolicy(text)
+	}
+	key := policyKey{text.Place, string(text.Content)}
+	if found, ok := s.parsed.Get(key); ok {
+		if source, ok := found.(policy.PolicySource); ok {
+			return source
+		}
+	}
+	source := policy.LoadPolicy(text)
+	s.parsed.Add(key, source)
+	return source
 }
 
 func (s sightings) last(ref policy.PullRequestRef) (sighting, bool) {

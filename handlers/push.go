@@ -31,9 +31,13 @@ func (d pushEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error)
 const maxListedPush = 2048
 
 // touches reports whether the push may have changed the file. A push that was
-// forced, or whose commits are not all listed, may have.
+// forced, or whose commits are not all listed, may have. A branch that was just
+// created is the base of nothing yet.
 func touches(e *github.PushEvent, path string) bool {
-	if e.GetForced() || e.GetCreated() || len(e.Commits) == 0 || len(e.Commits) >= maxListedPush {
+	if e.GetCreated() {
+		return false
+	}
+	if e.GetForced() || len(e.Commits) == 0 || len(e.Commits) >= maxListedPush {
 		return true
 	}
 	return slices.ContainsFunc(e.Commits, func(c *github.HeadCommit) bool {
@@ -41,8 +45,9 @@ func touches(e *github.PushEvent, path string) bool {
 	})
 }
 
-// take has the open pull requests decided anew that the policy governs: those of
-// the repository, and, if it is the organization's, those of all repositories.
+// take has the open pull requests decided anew that the policy governs: those
+// onto the branch; if it is the default branch, those of the repository; and if
+// the policy is the organization's, those of all repositories.
 func (d pushEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.PushEvent](payload)
 	if err != nil {
@@ -52,9 +57,13 @@ func (d pushEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	scope := gate.Scope{Owner: repo.Owner, RepositoryID: repo.ID}
-	if strings.EqualFold(repo.Name, d.config.OrganizationRepository) {
-		scope.RepositoryID = 0
+	scope := gate.Scope{Owner: repo.Owner, RepositoryID: repo.ID, Base: strings.TrimPrefix(e.GetRef(), "refs/heads/")}
+	if scope.Base == e.GetRepo().GetDefaultBranch() {
+		// It is the floor of the other branches.
+		scope.Base = ""
+		if strings.EqualFold(repo.Name, d.config.OrganizationRepository) {
+			scope.RepositoryID = 0
+		}
 	}
 	return nil, d.config.Gate.Reassess(ctx, scope)
 }

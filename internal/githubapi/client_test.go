@@ -150,7 +150,7 @@ func TestErrorsNameTheCallAndNoToken(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Status != http.StatusBadGateway || !strings.HasSuffix(err.Error(), " acme/shop#7: GitHub answered 502") {
 		t.Errorf("got %v", err)
 	}
-	if _, _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Number: 7}); !errors.Is(err, githubapi.ErrNoInstallation) {
+	if _, _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Number: 7}, policy.Questions{}); !errors.Is(err, githubapi.ErrNoInstallation) {
 		t.Errorf("without an installation: %v", err)
 	}
 	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, githubapi.Places{}, "test"); err == nil || !strings.Contains(err.Error(), "private_key") {

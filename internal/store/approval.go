@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -19,7 +18,7 @@ var _ gate.ApprovalWorkflow = (*Store)(nil)
 // changes what it takes is written to the audit chain.
 func (s *Store) Request(ctx context.Context, request gate.ApprovalRequest) error {
 	request.Since = atLatest(request.Since)
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		state, err := approvalState(ctx, tx, request.ID)
 		known := !errors.Is(err, gate.ErrUnknownRequest)
 		if err != nil && known {
@@ -37,7 +36,7 @@ func (s *Store) Request(ctx context.Context, request gate.ApprovalRequest) error
 	return nil
 }
 
-func (s *Store) putObserved(ctx context.Context, tx *sql.Tx, state, next gate.ApprovalState) error {
+func (s *Store) putObserved(ctx context.Context, tx *transaction, state, next gate.ApprovalState) error {
 	if err := putRequest(ctx, tx, next.Request); err != nil {
 		return err
 	}
@@ -110,7 +109,7 @@ func (s *Store) Withdraw(ctx context.Context, id, source string, by policy.Actor
 // entry that names by, or, if by is nil, the voter. It writes nothing if there
 // are none.
 func (s *Store) changeVotes(ctx context.Context, id string, by *policy.Actor, change func(gate.ApprovalState) []policy.Vote) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *transaction) error {
 		state, err := approvalState(ctx, tx, id)
 		if err != nil {
 			return err
@@ -173,7 +172,7 @@ func (s *Store) Status(ctx context.Context, id string) (gate.ApprovalStatus, err
 // State returns the request and its votes, all of one moment.
 func (s *Store) State(ctx context.Context, id string) (gate.ApprovalState, error) {
 	var state gate.ApprovalState
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		state, err = approvalState(ctx, tx, id)
 		return err
 	})
@@ -183,7 +182,7 @@ func (s *Store) State(ctx context.Context, id string) (gate.ApprovalState, error
 	return state, nil
 }
 
-func approvalState(ctx context.Context, tx *sql.Tx, id string) (gate.ApprovalState, error) {
+func approvalState(ctx context.Context, tx *transaction, id string) (gate.ApprovalState, error) {
 	var state gate.ApprovalState
 	var err error
 	if state.Request, err = request(ctx, tx, id); err != nil {

@@ -15,7 +15,7 @@ func (s *Store) Audit(ctx context.Context, entry audit.Entry) error {
 	if entry.At.IsZero() {
 		entry.At = s.now()
 	}
-	err := s.write(ctx, func(tx *sql.Tx) error { return s.appendAudit(ctx, tx, entry) })
+	err := s.write(ctx, func(tx *transaction) error { return s.appendAudit(ctx, tx, entry) })
 	if err != nil {
 		return fmt.Errorf("record %s on %s: %w", entry.Action, entry.Subject, err)
 	}
@@ -26,7 +26,7 @@ func (s *Store) Audit(ctx context.Context, entry audit.Entry) error {
 // them, in their order. 0 begins at the beginning.
 func (s *Store) AuditEntries(ctx context.Context, afterSequence int64, limit int) ([]audit.Entry, error) {
 	var found []audit.Entry
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		found, err = auditEntries(ctx, tx, afterSequence, limit)
 		return err
 	})
@@ -38,7 +38,7 @@ func (s *Store) AuditEntries(ctx context.Context, afterSequence int64, limit int
 
 // appendAudit seals the entry to the chain's end. The transaction holds the
 // write lock, so nobody else extends the same end.
-func (s *Store) appendAudit(ctx context.Context, tx *sql.Tx, entry audit.Entry) error {
+func (s *Store) appendAudit(ctx context.Context, tx *transaction, entry audit.Entry) error {
 	last, err := lastAuditEntry(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("read the end of the audit chain: %w", err)
@@ -59,7 +59,7 @@ func (s *Store) appendAudit(ctx context.Context, tx *sql.Tx, entry audit.Entry) 
 const auditColumns = `sequence, at, actor, actor_id, action, subject, commit_sha, detail, previous_hash, hash`
 
 // lastAuditEntry returns the zero Entry if the chain is empty.
-func lastAuditEntry(ctx context.Context, tx *sql.Tx) (audit.Entry, error) {
+func lastAuditEntry(ctx context.Context, tx *transaction) (audit.Entry, error) {
 	entry, err := scanAuditEntry(tx.QueryRowContext(ctx, `SELECT `+auditColumns+` FROM audit_entries ORDER BY sequence DESC LIMIT 1`))
 	if errors.Is(err, sql.ErrNoRows) {
 		return audit.Entry{}, nil
@@ -67,7 +67,7 @@ func lastAuditEntry(ctx context.Context, tx *sql.Tx) (audit.Entry, error) {
 	return entry, err
 }
 
-func auditEntries(ctx context.Context, tx *sql.Tx, after int64, limit int) ([]audit.Entry, error) {
+func auditEntries(ctx context.Context, tx *transaction, after int64, limit int) ([]audit.Entry, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT `+auditColumns+` FROM audit_entries WHERE sequence > ? ORDER BY sequence LIMIT ?`, after, max(0, limit))
 	if err != nil {
 		return nil, err

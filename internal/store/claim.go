@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"sync"
 	"time"
@@ -56,7 +55,7 @@ func (s *Store) Claim(ctx context.Context) (Work, bool, error) {
 func (s *Store) longestDue(ctx context.Context) (workRow, bool, error) {
 	now := s.now()
 	var due []workRow
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		due, err = dueWork(ctx, tx, now, len(s.claims.held)+1)
 		return err
 	})
@@ -68,7 +67,7 @@ func (s *Store) longestDue(ctx context.Context) (workRow, bool, error) {
 			continue
 		}
 		if row.timerHasCome(now) {
-			err = s.write(ctx, func(tx *sql.Tx) (err error) {
+			err = s.write(ctx, func(tx *transaction) (err error) {
 				row, err = ringTimer(ctx, tx, row.key, now)
 				return err
 			})
@@ -83,7 +82,7 @@ func (s *Store) longestDue(ctx context.Context) (workRow, bool, error) {
 // returned; after an error the work is due again.
 func (s *Store) Done(ctx context.Context, w Work) error {
 	defer s.Release(w)
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		row, err := loadWork(ctx, tx, w.Key)
 		if err != nil {
 			return err
@@ -109,7 +108,7 @@ func (s *Store) Done(ctx context.Context, w Work) error {
 // work is due at once.
 func (s *Store) Retry(ctx context.Context, w Work, at time.Time, reason string) error {
 	defer s.Release(w)
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		row, err := loadWork(ctx, tx, w.Key)
 		if err != nil {
 			return err

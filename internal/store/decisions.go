@@ -19,7 +19,7 @@ var _ gate.Store = (*Store)(nil)
 // request; the first is 1.
 func (s *Store) NextGeneration(ctx context.Context, ref policy.PullRequestRef) (int64, error) {
 	var generation int64
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		return tx.QueryRowContext(ctx, `
 			INSERT INTO decisions (pull_request, generation, posted_generation, head_sha, decision, check_run_id, digest, posted_at)
 			VALUES (?, 1, 0, '', '', 0, '', 0)
@@ -35,7 +35,7 @@ func (s *Store) NextGeneration(ctx context.Context, ref policy.PullRequestRef) (
 // Current reports whether the generation is the newest handed out.
 func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generation int64) (bool, error) {
 	var row decisionRow
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		row, err = decision(ctx, tx, ref)
 		return err
 	})
@@ -50,7 +50,7 @@ func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generati
 // to be evaluated. It returns gate.ErrSuperseded if a newer generation was
 // handed out.
 func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, sharing []policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		row, err := decision(ctx, tx, ref)
 		switch {
 		case err != nil:
@@ -82,7 +82,7 @@ func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted
 // [Store.BeginPost] and [Store.ForgetPosted] it has no Digest.
 func (s *Store) LastPosted(ctx context.Context, ref policy.PullRequestRef) (gate.Posted, error) {
 	var row decisionRow
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		row, err = decision(ctx, tx, ref)
 		return err
 	})
@@ -96,7 +96,7 @@ func (s *Store) LastPosted(ctx context.Context, ref policy.PullRequestRef) (gate
 // decision, the timer to evaluate again then; an earlier timer stays. It returns
 // gate.ErrSuperseded and keeps nothing if a newer generation was handed out.
 func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, entry audit.Entry) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		row, err := decision(ctx, tx, ref)
 		switch {
 		case err != nil:
@@ -126,7 +126,7 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 // may be what is to be written again. The check run that was written last is
 // remembered, to be written over.
 func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET digest = '', generation = generation + 1 WHERE pull_request = ?`, ref.Key()); err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) err
 // about that head, or that have an entry of a merge queue with it.
 func (s *Store) AboutHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error) {
 	var found []workRow
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		found, err = workAtHead(ctx, tx, repository, headSHA)
 		return err
 	})
@@ -157,7 +157,7 @@ func (s *Store) AboutHead(ctx context.Context, repository policy.Repository, hea
 	return refs, nil
 }
 
-func workAtHead(ctx context.Context, tx *sql.Tx, repository policy.Repository, headSHA string) ([]workRow, error) {
+func workAtHead(ctx context.Context, tx *transaction, repository policy.Repository, headSHA string) ([]workRow, error) {
 	return selectWork(ctx, tx, selectFromWork+`
 		WHERE repository_id = ? AND work_key IN (
 			SELECT 'pr:' || pull_request FROM decisions WHERE head_sha = ?
@@ -168,7 +168,7 @@ func workAtHead(ctx context.Context, tx *sql.Tx, repository policy.Repository, h
 // AtHead lists the last decisions about that head.
 func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]gate.Decided, error) {
 	var found []gate.Decided
-	err := s.read(ctx, func(tx *sql.Tx) error {
+	err := s.read(ctx, func(tx *transaction) error {
 		rows, err := workAtHead(ctx, tx, repository, headSHA)
 		if err != nil {
 			return err
@@ -197,15 +197,15 @@ type decisionRow struct {
 }
 
 // decision returns the zero row for a pull request that was never evaluated.
-func decision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef) (decisionRow, error) {
+func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (decisionRow, error) {
 	var row decisionRow
 	var encoded []byte
 	var postedAt int64
 	var reviewAt sql.NullInt64
 	err := tx.QueryRowContext(ctx, `
-		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at
+		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, base_branch
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt)
+		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Base)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}
@@ -223,15 +223,15 @@ func decision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef) (decis
 	return row, nil
 }
 
-func putDecision(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef, posted gate.Posted) error {
+func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef, posted gate.Posted) error {
 	encoded, err := json.Marshal(posted.Decision)
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, `
-		UPDATE decisions SET closed = ?, posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
+		UPDATE decisions SET closed = ?, base_branch = ?, posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
 		WHERE pull_request = ?`,
-		posted.Closed, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
+		posted.Closed, posted.Base, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
 		nullMillis(atLatest(posted.ReviewAt)), ref.Key())
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)

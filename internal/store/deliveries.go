@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"database/sql"
 	"fmt"
 	"io"
 	"sync"
@@ -42,7 +41,7 @@ func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullR
 		return fmt.Errorf("keep the delivery %s: %w", id, err)
 	}
 	now := s.now()
-	err = s.writeGrouped(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.writeGrouped(ctx, func(ctx context.Context, tx *transaction) error {
 		known, err := deliveryKnown(ctx, tx, id)
 		if err != nil || known {
 			return err
@@ -63,7 +62,7 @@ func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullR
 	return nil
 }
 
-func deliveryKnown(ctx context.Context, tx *sql.Tx, id string) (bool, error) {
+func deliveryKnown(ctx context.Context, tx *transaction, id string) (bool, error) {
 	count := 0
 	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM deliveries WHERE id = ?`, id).Scan(&count)
 	return count > 0, err
@@ -73,7 +72,7 @@ func deliveryKnown(ctx context.Context, tx *sql.Tx, id string) (bool, error) {
 // in which they came.
 func (s *Store) Deliveries(ctx context.Context, key string) ([]Delivery, error) {
 	var found []Delivery
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		found, err = undoneDeliveries(ctx, tx, key)
 		return err
 	})
@@ -83,7 +82,7 @@ func (s *Store) Deliveries(ctx context.Context, key string) ([]Delivery, error) 
 	return found, nil
 }
 
-func undoneDeliveries(ctx context.Context, tx *sql.Tx, key string) ([]Delivery, error) {
+func undoneDeliveries(ctx context.Context, tx *transaction, key string) ([]Delivery, error) {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT id, event, payload, received_at, attempts FROM deliveries
 		WHERE work_key = ? AND done_at IS NULL ORDER BY want`, key)
@@ -111,7 +110,7 @@ func undoneDeliveries(ctx context.Context, tx *sql.Tx, key string) ([]Delivery, 
 // DeliveryDone keeps that the delivery was worked off, so that it is not
 // returned again. It is no error for one that was, or that is not known.
 func (s *Store) DeliveryDone(ctx context.Context, id string) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `UPDATE deliveries SET done_at = ? WHERE id = ? AND done_at IS NULL`, s.now().UnixMilli(), id)
 		return err
 	})
@@ -123,7 +122,7 @@ func (s *Store) DeliveryDone(ctx context.Context, id string) error {
 
 // failDeliveries counts a failure for those that were there when the work was
 // claimed.
-func failDeliveries(ctx context.Context, tx *sql.Tx, w Work) error {
+func failDeliveries(ctx context.Context, tx *transaction, w Work) error {
 	_, err := tx.ExecContext(ctx, `UPDATE deliveries SET attempts = attempts + 1 WHERE work_key = ? AND want <= ? AND done_at IS NULL`, w.Key, w.Want)
 	return err
 }

@@ -2,14 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
 
 // heads returns the request's heads in the order of their arrival.
-func heads(ctx context.Context, tx *sql.Tx, requestID string) ([]policy.Head, error) {
+func heads(ctx context.Context, tx *transaction, requestID string) ([]policy.Head, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT sha, since, pusher_id, pusher_login, pusher_kind FROM approval_heads WHERE request_id = ? ORDER BY position`, requestID)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads: %w", err)
@@ -32,7 +31,7 @@ func heads(ctx context.Context, tx *sql.Tx, requestID string) ([]policy.Head, er
 }
 
 // putHead inserts the head, or names its pusher if it is there without.
-func putHead(ctx context.Context, tx *sql.Tx, requestID string, position int, head policy.Head) error {
+func putHead(ctx context.Context, tx *transaction, requestID string, position int, head policy.Head) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO approval_heads (request_id, position, sha, since, pusher_id, pusher_login, pusher_kind) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (request_id, position) DO UPDATE SET pusher_id = excluded.pusher_id, pusher_login = excluded.pusher_login,

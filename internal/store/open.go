@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +21,7 @@ type Store struct {
 	now func() time.Time
 	// writer has one connection, on which every transaction is immediate. reader
 	// is a pool for reading; it is the writer where the database is in memory.
-	writer, reader *sql.DB
+	writer, reader *database
 
 	group  group
 	claims claims
@@ -129,13 +128,13 @@ func createFile(path string) error {
 // the file.
 func (s *Store) connect(ctx context.Context, path string) error {
 	var err error
-	if s.writer, err = sql.Open("sqlite", dataSource(path, "immediate")); err != nil {
+	if s.writer, err = openDatabase(dataSource(path, "immediate")); err != nil {
 		return err
 	}
 	s.writer.SetMaxOpenConns(1)
 	s.reader = s.writer
 	if path != inMemory {
-		if s.reader, err = sql.Open("sqlite", dataSource(path, "deferred")); err != nil {
+		if s.reader, err = openDatabase(dataSource(path, "deferred")); err != nil {
 			return err
 		}
 		s.reader.SetMaxOpenConns(readers)
@@ -231,7 +230,7 @@ func (s *Store) Close() error {
 // Ping writes to the database, all the way to the disk: nil means that a fact
 // can be kept.
 func (s *Store) Ping(ctx context.Context) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO pings (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at`, s.now().UnixMilli())
 		return err
 	})

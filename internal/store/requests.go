@@ -12,7 +12,7 @@ import (
 )
 
 // request returns gate.ErrUnknownRequest for an id that there is no row for.
-func request(ctx context.Context, tx *sql.Tx, id string) (gate.ApprovalRequest, error) {
+func request(ctx context.Context, tx *transaction, id string) (gate.ApprovalRequest, error) {
 	r := gate.ApprovalRequest{ID: id}
 	var since, expiresAfter int64
 	var excluded, quorums, alike []byte
@@ -36,7 +36,7 @@ func request(ctx context.Context, tx *sql.Tx, id string) (gate.ApprovalRequest, 
 	return r, nil
 }
 
-func putRequest(ctx context.Context, tx *sql.Tx, r gate.ApprovalRequest) error {
+func putRequest(ctx context.Context, tx *transaction, r gate.ApprovalRequest) error {
 	excluded, err := json.Marshal(r.Excluded)
 	if err != nil {
 		return fmt.Errorf("write who is excluded: %w", err)

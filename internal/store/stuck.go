@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type StuckWork struct {
 // Stuck lists the work that failed at least once, by key.
 func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
 	var rows []workRow
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.read(ctx, func(tx *transaction) (err error) {
 		rows, err = selectWork(ctx, tx, selectFromWork+`WHERE attempts > 0 ORDER BY work_key`)
 		return err
 	})

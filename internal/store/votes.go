@@ -2,14 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
 
 // votes returns the request's votes in the order of their first recording.
-func votes(ctx context.Context, tx *sql.Tx, requestID string) ([]policy.Vote, error) {
+func votes(ctx context.Context, tx *transaction, requestID string) ([]policy.Vote, error) {
 	rows, err := tx.QueryContext(ctx, `
 		SELECT source, voter_id, voter_login, voter_kind, verdict, commit_sha, given_at, reason, lifter_id, lifter_login, lifter_kind
 		FROM approval_votes WHERE request_id = ? ORDER BY position`, requestID)
@@ -35,7 +34,7 @@ func votes(ctx context.Context, tx *sql.Tx, requestID string) ([]policy.Vote, er
 }
 
 // putVote inserts the vote, or replaces the one that the source has.
-func putVote(ctx context.Context, tx *sql.Tx, requestID string, position int, v policy.Vote) error {
+func putVote(ctx context.Context, tx *transaction, requestID string, position int, v policy.Vote) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO approval_votes (request_id, position, source, voter_id, voter_login, voter_kind, verdict, commit_sha, given_at, reason,
 			lifter_id, lifter_login, lifter_kind)

@@ -14,7 +14,7 @@ import (
 // backing off. The ref's names and installation are the ones that hold from now
 // on.
 func (s *Store) Evaluate(ctx context.Context, ref policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *transaction) error {
 		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, s.now())
 		return err
 	})
@@ -57,7 +57,7 @@ func (w *workRow) ask(since time.Time) {
 }
 
 // wantWork counts a wake-up and ends the back-off. It returns which wish it was.
-func wantWork(ctx context.Context, tx *sql.Tx, key string, ref policy.PullRequestRef, now time.Time) (int64, error) {
+func wantWork(ctx context.Context, tx *transaction, key string, ref policy.PullRequestRef, now time.Time) (int64, error) {
 	row, err := loadWork(ctx, tx, key)
 	if err != nil && !errors.Is(err, errNoWork) {
 		return 0, err
@@ -69,7 +69,7 @@ func wantWork(ctx context.Context, tx *sql.Tx, key string, ref policy.PullReques
 
 // setTimer makes the pull request's work due at that time, unless it will be
 // earlier; the zero time sets nothing.
-func setTimer(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef, at time.Time) error {
+func setTimer(ctx context.Context, tx *transaction, ref policy.PullRequestRef, at time.Time) error {
 	if at.IsZero() {
 		return nil
 	}
@@ -87,7 +87,7 @@ func setTimer(ctx context.Context, tx *sql.Tx, ref policy.PullRequestRef, at tim
 // ringTimer turns a timer that has come into a wish, so that it is done, failed
 // or wished for again like any other. The last decision may need looking at
 // later than that: its time becomes the timer.
-func ringTimer(ctx context.Context, tx *sql.Tx, key string, now time.Time) (workRow, error) {
+func ringTimer(ctx context.Context, tx *transaction, key string, now time.Time) (workRow, error) {
 	row, err := loadWork(ctx, tx, key)
 	if err != nil || !row.timerHasCome(now) {
 		return row, err
@@ -110,7 +110,7 @@ const workColumns = `work_key, installation, repository_id, owner, name, number,
 
 var errNoWork = errors.New("there is no such work")
 
-func loadWork(ctx context.Context, tx *sql.Tx, key string) (workRow, error) {
+func loadWork(ctx context.Context, tx *transaction, key string) (workRow, error) {
 	row, err := scanWork(tx.QueryRowContext(ctx, selectFromWork+`WHERE work_key = ?`, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return workRow{}, errNoWork
@@ -130,7 +130,7 @@ func scanWork(row scanner) (workRow, error) {
 	return w, err
 }
 
-func saveWork(ctx context.Context, tx *sql.Tx, w workRow) error {
+func saveWork(ctx context.Context, tx *transaction, w workRow) error {
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO work (`+workColumns+`, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (work_key) DO UPDATE SET installation = excluded.installation, repository_id = excluded.repository_id,
@@ -149,7 +149,7 @@ const selectFromWork = `SELECT ` + workColumns + ` FROM work `
 
 // selectWork returns the rows that the query selects, which begins with
 // selectFromWork.
-func selectWork(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]workRow, error) {
+func selectWork(ctx context.Context, tx *transaction, query string, args ...any) ([]workRow, error) {
 	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func selectWork(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]w
 
 // dueWork returns at most limit rows that are due, the one that is due longest
 // first.
-func dueWork(ctx context.Context, tx *sql.Tx, now time.Time, limit int) ([]workRow, error) {
+func dueWork(ctx context.Context, tx *transaction, now time.Time, limit int) ([]workRow, error) {
 	return selectWork(ctx, tx, selectFromWork+`WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
 }
 
@@ -177,7 +177,7 @@ func dueWork(ctx context.Context, tx *sql.Tx, now time.Time, limit int) ([]workR
 // nothing, it misses nothing that has come due since.
 func (s *Store) NextDue(ctx context.Context, after time.Time) (time.Time, bool, error) {
 	var due sql.NullInt64
-	err := s.read(ctx, func(tx *sql.Tx) error {
+	err := s.read(ctx, func(tx *transaction) error {
 		return tx.QueryRowContext(ctx, `SELECT MIN(due_at) FROM work WHERE due_at > ?`, after.UnixMilli()).Scan(&due)
 	})
 	if err != nil {
@@ -190,7 +190,7 @@ func (s *Store) NextDue(ctx context.Context, after time.Time) (time.Time, bool, 
 // claim ends.
 func (s *Store) Backlog(ctx context.Context) (int, error) {
 	count := 0
-	err := s.read(ctx, func(tx *sql.Tx) error {
+	err := s.read(ctx, func(tx *transaction) error {
 		return tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM work WHERE due_at <= ?`, s.now().UnixMilli()).Scan(&count)
 	})
 	if err != nil {

@@ -30,6 +30,7 @@ CREATE TABLE merge_groups (
 
 -- 1: the pull request was closed when it was last looked at.
 ALTER TABLE decisions ADD COLUMN closed BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE decisions ADD COLUMN base_branch TEXT NOT NULL DEFAULT ''; -- empty: not known
 
 CREATE INDEX approval_votes_voter ON approval_votes (voter_id);
 CREATE INDEX approval_votes_lifter ON approval_votes (lifter_id) WHERE lifter_id <> 0;
