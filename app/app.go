@@ -69,9 +69,10 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if options.Backoff == nil {
 		options.Backoff = backoff
 	}
-	client, err := githubapi.New(config.GitHub, githubapi.Places{
-		Path: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
-	}, "portcullis/"+Version())
+	client, err := githubapi.New(config.GitHub, githubapi.Options{
+		UserAgent: "portcullis/" + Version(), Now: options.Now,
+		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -86,8 +86,17 @@ type Scope struct {
 	Voter int64
 }
 
-// Store keeps decisions. Each method is one transaction.
+// Store keeps what a gate has to remember. Each method is one transaction.
 type Store interface {
+	Decisions
+	Agenda
+	Queue
+	// Audit records an act that has no other effect.
+	Audit(ctx context.Context, entry audit.Entry) error
+}
+
+// Decisions are what was decided and posted.
+type Decisions interface {
 	// NextGeneration returns a number above all that were handed out for this pull
 	// request.
 	NextGeneration(ctx context.Context, ref policy.PullRequestRef) (int64, error)
@@ -107,25 +116,25 @@ type Store interface {
 	// ForgetPosted asks for the next decision to be written whatever it says, also to
 	// merge queues.
 	ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error
-	// AboutHead lists the pull requests that have, or had when they were decided
-	// last, that head, or an entry of a merge queue with it.
-	AboutHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error)
 	// AtHead lists the last decisions about that head.
 	AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]Decided, error)
 	// PutClosed records that the pull request is not open any more, and forgets its
 	// entries in merge queues.
 	PutClosed(ctx context.Context, ref policy.PullRequestRef) error
+}
+
+// Agenda is which pull requests are to be evaluated.
+type Agenda interface {
+	// AboutHead lists the pull requests that have, or had when they were decided
+	// last, that head, or an entry of a merge queue with it.
+	AboutHead(ctx context.Context, repository policy.Repository, headSHA string) ([]policy.PullRequestRef, error)
 	// Evaluate asks for the pull request to be evaluated soon.
 	Evaluate(ctx context.Context, ref policy.PullRequestRef) error
 	// EvaluateOpen asks for the open pull requests in scope to be evaluated soon.
 	EvaluateOpen(ctx context.Context, scope Scope) error
-	// Audit records an act that has no other effect.
-	Audit(ctx context.Context, entry audit.Entry) error
-	Queue
 }
 
-// Queue keeps the entries of merge queues that wait for their checks. Each
-// method is one transaction.
+// Queue keeps the entries of merge queues that wait for their checks.
 type Queue interface {
 	// PutMergeGroup keeps an entry that waits for its check.
 	PutMergeGroup(ctx context.Context, ref policy.PullRequestRef, group MergeGroup) error

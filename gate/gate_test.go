@@ -58,7 +58,9 @@ func newFixture(t *testing.T) *fixture {
 	var app githubapp.Config
 	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
-	client, err := githubapi.New(app, githubapi.Places{Path: policy.DefaultPath, OrganizationRepository: ".github"}, "portcullis-test")
+	client, err := githubapi.New(app, githubapi.Options{
+		UserAgent: "portcullis-test", PolicyPath: policy.DefaultPath, OrganizationRepository: ".github", Now: f.now,
+	})
 	f.must(err)
 	f.store, err = store.Open(t.Context(), "sqlite::memory:", f.now)
 	f.must(err)

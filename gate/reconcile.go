@@ -123,10 +123,10 @@ const MaxCommands = 10
 // RecordText records the votes that a text holds. Machines have none. refused
 // has, by the index of the command, why a vote is none: its commit is unknown.
 func (g *Gate) RecordText(ctx context.Context, ref policy.PullRequestRef, said Said) (refused map[int]error, err error) {
-	if said.By.Kind != policy.KindUser {
-		return nil, nil
-	}
 	refused = map[int]error{}
+	if said.By.Kind != policy.KindUser {
+		return refused, nil
+	}
 	commands := policy.ParseCommands(said.Body)
 	for i, command := range commands[:min(len(commands), MaxCommands)] {
 		if command.Fault != "" {

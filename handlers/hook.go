@@ -74,6 +74,9 @@ type event interface {
 // decided; undecided is why it could not be. It must be called, once.
 type Answer func(ctx context.Context, decision policy.Decision, undecided error) error
 
+// unanswered is the answer to what nobody waits for.
+func unanswered(_ context.Context, _ policy.Decision, _ error) error { return nil }
+
 // kept is an event as go-githubapp's dispatcher wants it. The dispatcher only
 // finds it; what is delivered is kept, and taken by [Door.Take].
 type kept struct{ event }
@@ -127,7 +130,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (d *Door) Take(ctx context.Context, eventName string, payload []byte) (Answer, error) {
 	e, ok := d.events[eventName]
 	if !ok {
-		return nil, nil
+		return unanswered, nil
 	}
 	return e.take(ctx, payload)
 }

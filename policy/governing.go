@@ -126,9 +126,9 @@ func (in Input) describe() string {
 	for _, source := range in.Policies {
 		switch {
 		case source.Fault != nil:
-			names = append(names, "the default policy, because "+source.Place.String()+" is broken")
+			names = append(names, "the default policy, because "+source.String()+" is broken")
 		case source.Present:
-			names = append(names, source.Place.String())
+			names = append(names, source.String())
 		}
 	}
 	if len(names) > 0 {
@@ -136,7 +136,7 @@ func (in Input) describe() string {
 	}
 	for _, source := range in.Policies {
 		if !source.Organization {
-			return "the default policy, because there is no " + source.Place.String()
+			return "the default policy, because there is no " + source.String()
 		}
 	}
 	return "the default policy"

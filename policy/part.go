@@ -110,16 +110,14 @@ func (j *judge) classifying() Snapshot {
 	on, order := map[string]bool{}, []string{}
 	for _, event := range s.History {
 		label := strings.ToLower(event.Label)
-		switch event.Kind {
-		case EventLabeled:
+		switch {
+		case event.Kind == EventLabeled:
 			if !on[label] {
 				order = append(order, event.Label)
 			}
 			on[label] = true
-		case EventUnlabeled:
-			if event.By.Known() && j.part(event.By) == "" && j.agents.IsAgent(event.By) == "" {
-				on[label] = false
-			}
+		case event.Kind == EventUnlabeled && event.By.Known() && j.part(event.By) == "" && j.agents.IsAgent(event.By) == "":
+			on[label] = false
 		}
 	}
 	labels := slices.Clone(s.PullRequest.Labels)

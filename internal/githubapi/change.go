@@ -18,18 +18,18 @@ func (c *Client) SameChange(ctx context.Context, repository policy.Repository, b
 	if err != nil {
 		return false, err
 	}
-	changes := make([]map[string]transition, 2)
+	changes, told := make([]map[string]transition, 2), make([]bool, 2)
 	reads, readCtx := errgroup.WithContext(ctx)
 	for i, commit := range []string{a, b} {
 		reads.Go(func() (err error) {
-			changes[i], err = change(readCtx, client, repository, baseBranch, commit)
+			changes[i], told[i], err = change(readCtx, client, repository, baseBranch, commit)
 			return err
 		})
 	}
 	if err := reads.Wait(); err != nil {
 		return false, err
 	}
-	return changes[0] != nil && changes[1] != nil && maps.Equal(changes[0], changes[1]), nil
+	return told[0] && told[1] && maps.Equal(changes[0], changes[1]), nil
 }
 
 // entry is a file in a tree; the zero entry is no file.
@@ -39,24 +39,24 @@ type entry struct{ mode, blob string }
 type transition struct{ from, to entry }
 
 // change lists what becomes of each path between the commit's merge base with
-// the branch and the commit; nil if that cannot be told.
-func change(ctx context.Context, client *github.Client, repository policy.Repository, baseBranch, commit string) (map[string]transition, error) {
+// the branch and the commit; told is false if GitHub cannot tell.
+func change(ctx context.Context, client *github.Client, repository policy.Repository, baseBranch, commit string) (changes map[string]transition, told bool, err error) {
 	compared, _, err := client.Repositories.CompareCommits(ctx, repository.Owner, repository.Name, baseBranch, commit, &github.ListOptions{PerPage: 1})
 	if isNotFound(err) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, failed(err, "compare %s with %s of %s", commit, baseBranch, repository)
+		return nil, false, failed(err, "compare %s with %s of %s", commit, baseBranch, repository)
 	}
-	before, err := tree(ctx, client, repository, compared.GetMergeBaseCommit().GetSHA())
-	if err != nil || before == nil {
-		return nil, err
+	before, told, err := tree(ctx, client, repository, compared.GetMergeBaseCommit().GetSHA())
+	if err != nil || !told {
+		return nil, false, err
 	}
-	after, err := tree(ctx, client, repository, commit)
-	if err != nil || after == nil {
-		return nil, err
+	after, told, err := tree(ctx, client, repository, commit)
+	if err != nil || !told {
+		return nil, false, err
 	}
-	changes := map[string]transition{}
+	changes = map[string]transition{}
 	for path, from := range before {
 		if to := after[path]; to != from {
 			changes[path] = transition{from, to}
@@ -67,24 +67,24 @@ func change(ctx context.Context, client *github.Client, repository policy.Reposi
 			changes[path] = transition{to: to}
 		}
 	}
-	return changes, nil
+	return changes, true, nil
 }
 
-// tree lists the files of a commit; nil if GitHub does not have it or does not
-// list all of it.
-func tree(ctx context.Context, client *github.Client, repository policy.Repository, commit string) (map[string]entry, error) {
+// tree lists the files of a commit; whole is false if GitHub does not have it or
+// does not list all of it.
+func tree(ctx context.Context, client *github.Client, repository policy.Repository, commit string) (files map[string]entry, whole bool, err error) {
 	listed, _, err := client.Git.GetTree(ctx, repository.Owner, repository.Name, commit, true)
 	if isNotFound(err) || (err == nil && listed.GetTruncated()) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, failed(err, "list the files of %s of %s", commit, repository)
+		return nil, false, failed(err, "list the files of %s of %s", commit, repository)
 	}
-	files := make(map[string]entry, len(listed.Entries))
+	files = make(map[string]entry, len(listed.Entries))
 	for _, e := range listed.Entries {
 		if e.GetType() != "tree" {
 			files[e.GetPath()] = entry{e.GetMode(), e.GetSHA()}
 		}
 	}
-	return files, nil
+	return files, true, nil
 }

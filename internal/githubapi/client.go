@@ -31,28 +31,28 @@ const (
 type Client struct {
 	creator githubapp.ClientCreator
 	appID   int64
-	places  Places
+	options Options
 	teams   knownTeams
 	// graphqlURL is absolute.
 	graphqlURL string
-	userAgent  string
 }
 
-// Places say where policy files are kept.
-type Places struct {
-	// Path is the file's path in every repository.
-	Path string
-	// OrganizationRepository is the name of the repository that holds the
-	// organization's file.
+// Options say how a client asks, and for what. All fields are required.
+type Options struct {
+	UserAgent string
+	// PolicyPath is the policy file's path in every repository, and
+	// OrganizationRepository the name of the one that holds the organization's.
+	PolicyPath             string
 	OrganizationRepository string
+	Now                    func() time.Time
 }
 
 // New returns a client for the App in the configuration. It makes no call. A
 // private key that cannot be read is an error here, before anything is served.
-func New(config githubapp.Config, places Places, userAgent string) (*Client, error) {
+func New(config githubapp.Config, options Options) (*Client, error) {
 	creator := githubapp.NewClientCreator(
 		config.V3APIURL, config.V4APIURL, config.App.IntegrationID, []byte(config.App.PrivateKey),
-		githubapp.WithClientUserAgent(userAgent),
+		githubapp.WithClientUserAgent(options.UserAgent),
 		githubapp.WithClientTimeout(callTimeout),
 		// Always ask GitHub whether a cached answer still holds: go-githubapp's other
 		// setting shows a pull request as it was up to a minute ago.
@@ -66,7 +66,7 @@ func New(config githubapp.Config, places Places, userAgent string) (*Client, err
 	if _, err := caching.NewAppClient(); err != nil {
 		return nil, fmt.Errorf("read github.app.private_key: %w", err)
 	}
-	return &Client{creator: caching, appID: config.App.IntegrationID, places: places, graphqlURL: config.V4APIURL, userAgent: userAgent}, nil
+	return &Client{creator: caching, appID: config.App.IntegrationID, options: options, graphqlURL: config.V4APIURL}, nil
 }
 
 // cache bounds an httpcache by number of answers: its own memory cache grows for

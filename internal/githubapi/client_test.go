@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/palantir/go-githubapp/githubapp"
 
@@ -40,7 +41,9 @@ func newFixture(t *testing.T) *fixture {
 	var app githubapp.Config
 	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
-	if f.client, err = githubapi.New(app, githubapi.Places{Path: ".github/portcullis.yml", OrganizationRepository: ".github"}, "test"); err != nil {
+	if f.client, err = githubapi.New(app, githubapi.Options{
+		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", Now: time.Now,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -153,7 +156,9 @@ func TestErrorsNameTheCallAndNoToken(t *testing.T) {
 	if _, _, err := f.client.Snapshot(t.Context(), policy.PullRequestRef{Number: 7}, policy.Questions{}); !errors.Is(err, githubapi.ErrNoInstallation) {
 		t.Errorf("without an installation: %v", err)
 	}
-	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, githubapi.Places{}, "test"); err == nil || !strings.Contains(err.Error(), "private_key") {
+	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, githubapi.Options{
+		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", Now: time.Now,
+	}); err == nil || !strings.Contains(err.Error(), "private_key") {
 		t.Errorf("without a key: %v", err)
 	}
 }

@@ -71,7 +71,7 @@ func (c *Client) graphPolicies(ctx context.Context, client *github.Client, repos
 		sources = append(sources, source{policy.Place{Repository: repository.String()}, base})
 	}
 	if data.Floor != nil && data.Floor.DefaultBranchRef != nil {
-		place := policy.Place{Repository: repository.Owner + "/" + c.places.OrganizationRepository, Organization: true}
+		place := policy.Place{Repository: repository.Owner + "/" + c.options.OrganizationRepository, Organization: true}
 		sources = append([]source{{place, data.Floor.DefaultBranchRef}}, sources...)
 	}
 	texts := make([]policy.PolicyText, len(sources))

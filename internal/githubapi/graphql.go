@@ -44,12 +44,12 @@ func (c *Client) graphql(ctx context.Context, client *github.Client, query strin
 		return time.Time{}, nil, fmt.Errorf("make a query: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", c.userAgent)
+	request.Header.Set("User-Agent", c.options.UserAgent)
 	response, err := client.Client().Do(request)
 	if err != nil {
 		return time.Time{}, nil, fmt.Errorf("send a query: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	answer := struct {
 		Data   any             `json:"data"`
 		Errors []*GraphQLError `json:"errors"`
@@ -140,7 +140,7 @@ func (f *graphFile) whole() ([]byte, bool) {
 
 // policyOf is the policy file at the tip of the branch.
 func (c *Client) policyOf(ctx context.Context, client *github.Client, place policy.Place, at *graphBranch) (policy.PolicyText, error) {
-	place.Branch, place.Path = at.Name, c.places.Path
+	place.Branch, place.Path = at.Name, c.options.PolicyPath
 	text := policy.PolicyText{Place: place, Commit: at.Target.OID}
 	if !commitName.MatchString(text.Commit) {
 		return text, &Error{Operation: "read the branch " + place.Branch + " of " + place.Repository + ", whose tip has no name", Status: http.StatusOK}

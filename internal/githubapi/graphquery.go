@@ -24,16 +24,16 @@ const (
 	maxQueriedPeople = 10
 )
 
-func newQuery(places Places, ref policy.PullRequestRef, likely policy.Questions) query {
+func newQuery(options Options, ref policy.PullRequestRef, likely policy.Questions) query {
 	q := query{
-		own:    strings.EqualFold(ref.Repository.Name, places.OrganizationRepository),
+		own:    strings.EqualFold(ref.Repository.Name, options.OrganizationRepository),
 		likely: likely,
 		variables: map[string]any{
-			"owner": ref.Repository.Owner, "name": ref.Repository.Name, "number": ref.Number, "path": places.Path,
+			"owner": ref.Repository.Owner, "name": ref.Repository.Name, "number": ref.Number, "path": options.PolicyPath,
 		},
 	}
 	if !q.own {
-		q.variables["organizationRepository"] = places.OrganizationRepository
+		q.variables["organizationRepository"] = options.OrganizationRepository
 	}
 	if len(likely.People) > maxQueriedPeople || len(likely.Asks.Teams) > maxQueriedTeams {
 		q.likely = policy.Questions{}

@@ -122,7 +122,7 @@ func (c *Client) graphSnapshot(ctx context.Context, ref policy.PullRequestRef, l
 	if err != nil {
 		return policy.Snapshot{}, nil, err
 	}
-	q := newQuery(c.places, ref, likely)
+	q := newQuery(c.options, ref, likely)
 	var data graphSnapshot
 	var raw json.RawMessage
 	at, problems, err := c.graphql(ctx, client, q.text(), q.variables, &raw)

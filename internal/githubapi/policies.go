@@ -19,12 +19,12 @@ func (c *Client) restPolicies(ctx context.Context, client *github.Client, reposi
 	if err != nil {
 		return nil, err
 	}
-	places := []policy.Place{{Repository: repository.String(), Branch: defaultBranch, Path: c.places.Path, Organization: own}}
+	places := []policy.Place{{Repository: repository.String(), Branch: defaultBranch, Path: c.options.PolicyPath, Organization: own}}
 	if floor != nil {
 		places = append([]policy.Place{*floor}, places...)
 	}
 	if base != defaultBranch {
-		places = append(places, policy.Place{Repository: repository.String(), Branch: base, Path: c.places.Path})
+		places = append(places, policy.Place{Repository: repository.String(), Branch: base, Path: c.options.PolicyPath})
 	}
 	var texts []policy.PolicyText
 	for _, place := range places {
@@ -41,18 +41,18 @@ func (c *Client) restPolicies(ctx context.Context, client *github.Client, reposi
 // there is no such repository that the App can see. own is true if it is the
 // repository itself.
 func (c *Client) organizationPlace(ctx context.Context, client *github.Client, repository policy.Repository) (place *policy.Place, own bool, err error) {
-	if strings.EqualFold(repository.Name, c.places.OrganizationRepository) {
+	if strings.EqualFold(repository.Name, c.options.OrganizationRepository) {
 		return nil, true, nil
 	}
-	found, _, err := client.Repositories.Get(ctx, repository.Owner, c.places.OrganizationRepository)
+	found, _, err := client.Repositories.Get(ctx, repository.Owner, c.options.OrganizationRepository)
 	if isNotFound(err) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, failed(err, "read the repository %s/%s", repository.Owner, c.places.OrganizationRepository)
+		return nil, false, failed(err, "read the repository %s/%s", repository.Owner, c.options.OrganizationRepository)
 	}
 	return &policy.Place{
-		Repository: repository.Owner + "/" + c.places.OrganizationRepository, Branch: found.GetDefaultBranch(), Path: c.places.Path, Organization: true,
+		Repository: repository.Owner + "/" + c.options.OrganizationRepository, Branch: found.GetDefaultBranch(), Path: c.options.PolicyPath, Organization: true,
 	}, false, nil
 }
 

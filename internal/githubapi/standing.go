@@ -107,7 +107,7 @@ func (c *Client) UnknownTeams(ctx context.Context, repository policy.Repository,
 	}
 	var unknown []string
 	for _, team := range teams {
-		if c.teams.known(team) {
+		if c.teams.known(team, c.options.Now()) {
 			continue
 		}
 		organization, slug, _ := strings.Cut(team, "/")
@@ -119,7 +119,7 @@ func (c *Client) UnknownTeams(ctx context.Context, repository policy.Repository,
 		if err != nil {
 			return nil, failed(err, "read the team %s", team)
 		}
-		c.teams.remember(team)
+		c.teams.remember(team, c.options.Now())
 	}
 	return unknown, nil
 }
@@ -157,17 +157,17 @@ type knownTeams struct {
 	seen map[string]time.Time
 }
 
-func (k *knownTeams) known(team string) bool {
+func (k *knownTeams) known(team string, now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return time.Since(k.seen[strings.ToLower(team)]) < teamMemory
+	return now.Sub(k.seen[strings.ToLower(team)]) < teamMemory
 }
 
-func (k *knownTeams) remember(team string) {
+func (k *knownTeams) remember(team string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.seen == nil {
 		k.seen = map[string]time.Time{}
 	}
-	k.seen[strings.ToLower(team)] = time.Now()
+	k.seen[strings.ToLower(team)] = now
 }

@@ -63,7 +63,7 @@ func (d *database) prepare(ctx context.Context, queries []string) {
 		}
 		d.mu.Lock()
 		if _, done := d.prepared[query]; done {
-			_ = statement.Close() // somebody else was faster
+			_ = statement.Close() //nolint:sqlclosecheck // somebody else was faster; the other one is kept until the database is closed
 		} else {
 			d.prepared[query] = statement
 		}
@@ -92,21 +92,21 @@ func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 }
 
 func (t *transaction) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if statement := t.statement(ctx, query); statement != nil {
+	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return statement.ExecContext(ctx, args...)
 	}
 	return t.Tx.ExecContext(ctx, query, args...)
 }
 
 func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if statement := t.statement(ctx, query); statement != nil {
+	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return statement.QueryContext(ctx, args...)
 	}
 	return t.Tx.QueryContext(ctx, query, args...)
 }
 
 func (t *transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if statement := t.statement(ctx, query); statement != nil {
+	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return statement.QueryRowContext(ctx, args...)
 	}
 	return t.Tx.QueryRowContext(ctx, query, args...)
