@@ -69,10 +69,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if options.Backoff == nil {
 		options.Backoff = backoff
 	}
-	client, err := githubapi.New(config.GitHub, githubapi.Options{
-		UserAgent: "portcullis/" + Version(), Now: options.Now,
-		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
-	})
+	client, err := githubapi.New(config.GitHub, clientOptions(config, options.Now))
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +96,13 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		Handler: a.routes(door), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 	}
 	return a, nil
+}
+
+func clientOptions(config Config, now func() time.Time) githubapi.Options {
+	return githubapi.Options{
+		UserAgent: "portcullis/" + Version(), Now: now,
+		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
+	}
 }
 
 func (a *App) routes(door *handlers.Door) http.Handler {

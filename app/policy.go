@@ -16,6 +16,7 @@ func policyCommand(stdio Stdio) *cobra.Command {
 		Use: "check FILE", Short: "Validate a policy file; every fault is told as file:line:column: message", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return checkPolicy(stdio, args[0]) },
 	})
+	command.AddCommand(explainCommand(stdio))
 	return command
 }
 

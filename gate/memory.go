@@ -34,6 +34,16 @@ func (w *MemoryApprovalWorkflow) Request(_ context.Context, request ApprovalRequ
 	return nil
 }
 
+// Restore puts a request in the place of the one with its id, as another
+// workflow had it.
+func (w *MemoryApprovalWorkflow) Restore(state ApprovalState) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	state.Request.Excluded = maps.Clone(state.Request.Excluded)
+	state.Heads, state.Votes = slices.Clone(state.Heads), slices.Clone(state.Votes)
+	w.requests[state.Request.ID] = state
+}
+
 // Approve records an approval.
 func (w *MemoryApprovalWorkflow) Approve(_ context.Context, id string, vote policy.Vote) error {
 	vote.Verdict = policy.VerdictApprove

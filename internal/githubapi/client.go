@@ -179,6 +179,29 @@ func (c *Client) rest(repository policy.Repository) (*github.Client, error) {
 	return client, nil
 }
 
+// Repository finds a repository by name, and the App's installation there.
+func (c *Client) Repository(ctx context.Context, owner, name string) (policy.Repository, error) {
+	app, err := c.creator.NewAppClient()
+	if err != nil {
+		return policy.Repository{}, fmt.Errorf("create the App's client: %w", err)
+	}
+	installation, _, err := app.Apps.FindRepositoryInstallation(ctx, owner, name)
+	if isNotFound(err) {
+		return policy.Repository{}, &Error{Operation: "find " + owner + "/" + name + ", which does not exist or in which the App is not installed", Status: http.StatusNotFound}
+	}
+	if err != nil {
+		return policy.Repository{}, failed(err, "find the installation in %s/%s", owner, name)
+	}
+	found := policy.Repository{Installation: installation.GetID(), Owner: owner, Name: name}
+	client, err := c.rest(found)
+	if err != nil {
+		return policy.Repository{}, err
+	}
+	repository, _, err := client.Repositories.Get(ctx, owner, name)
+	found.ID, found.Owner, found.Name = repository.GetID(), repository.GetOwner().GetLogin(), repository.GetName()
+	return found, failed(err, "read the repository %s/%s", owner, name)
+}
+
 // pages reads a list to its end.
 func pages[T any](ctx context.Context, fetch func(context.Context, *github.ListOptions) ([]T, *github.Response, error)) ([]T, error) {
 	var all []T
