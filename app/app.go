@@ -101,7 +101,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 func clientOptions(config Config, now func() time.Time) githubapi.Options {
 	return githubapi.Options{
 		UserAgent: "portcullis/" + Version(), Now: now,
-		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
+		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository, CheckName: config.Check.Name,
 	}
 }
 

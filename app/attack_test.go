@@ -102,3 +102,54 @@ func TestATakenBackApprovalWasNeverOne(t *testing.T) {
 	}
 	tw.wantMerge(pr, false)
 }
+
+// TestADetourOverABranchThatNothingGuards judges a harmless change onto a branch
+// with a commit that nobody reviewed: a check that is green for it would be green
+// for main, with that commit. A branch that has nothing of its own, or requires
+// the check, may be merged to.
+func TestADetourOverABranchThatNothingGuards(t *testing.T) {
+	tw := newTestWorld(t)
+	ann := tw.github.User("ann")
+	_, err := tw.shop.Push(ann, "side", githubsim.Commit{Message: "evil", Files: map[string]string{"auth/login.go": "package auth\n\nconst attempts = 5000\n"}})
+	tw.must(err)
+	side := tw.shop.Head("side")
+	_, err = tw.shop.Push(ann, "typo")
+	tw.must(err)
+	_, err = tw.shop.ForcePush(ann, "typo", side, githubsim.Commit{Message: "typo", Files: map[string]string{"README.md": "# Shop\n"}})
+	tw.must(err)
+	pr, err := tw.shop.Open(ann, githubsim.PullRequestSpec{Title: "Typo", Head: "typo", Base: "side"})
+	tw.must(err)
+	tw.settled()
+	tw.wantCheck(pr, "in_progress: auto: side does not require this check and has commits of its own")
+	tw.must(pr.Retarget(ann, "main"))
+	tw.wantMerge(pr, false)
+	tw.settled()
+	tw.wantCheck(pr, "in_progress: security-review: 2 approvals from acme/security")
+
+	for branch, guard := range map[string]func(branch string){
+		"plain": func(string) {},
+		"guarded": func(branch string) {
+			tw.shop.SetFiles(branch, map[string]string{"own.txt": "x\n"})
+			tw.shop.CreateRuleset(githubsim.Ruleset{
+				Name: branch, Enforcement: "active", Branches: []string{branch},
+				RequiredChecks: []githubsim.RequiredCheck{{Context: "portcullis", AppID: tw.hook.ID()}},
+			})
+		},
+		"protected": func(branch string) {
+			tw.shop.SetFiles(branch, map[string]string{"own.txt": "y\n"})
+			tw.shop.Protect(branch, githubsim.Protection{RequiredChecks: []githubsim.RequiredCheck{{Context: "portcullis", AppID: tw.hook.ID()}}})
+		},
+	} {
+		_, err := tw.shop.Push(ann, branch)
+		tw.must(err)
+		guard(branch)
+		_, err = tw.shop.Push(ann, "fix-"+branch)
+		tw.must(err)
+		_, err = tw.shop.ForcePush(ann, "fix-"+branch, tw.shop.Head(branch), githubsim.Commit{Message: "fix", Files: map[string]string{"README.md": "# Shop " + branch + "\n"}})
+		tw.must(err)
+		pr, err := tw.shop.Open(ann, githubsim.PullRequestSpec{Title: branch, Head: "fix-" + branch, Base: branch})
+		tw.must(err)
+		tw.settled()
+		tw.wantCheck(pr, "success: auto: no approval needed")
+	}
+}

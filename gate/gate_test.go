@@ -59,7 +59,7 @@ func newFixture(t *testing.T) *fixture {
 	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
 	client, err := githubapi.New(app, githubapi.Options{
-		UserAgent: "portcullis-test", PolicyPath: policy.DefaultPath, OrganizationRepository: ".github", Now: f.now,
+		UserAgent: "portcullis-test", PolicyPath: policy.DefaultPath, OrganizationRepository: ".github", CheckName: "portcullis", Now: f.now,
 	})
 	f.must(err)
 	f.store, err = store.Open(t.Context(), "sqlite::memory:", f.now)

@@ -62,6 +62,9 @@ type Decision struct {
 	// Fault says why the gate is closed though nobody rejected: an unreadable
 	// policy, a change that cannot be read whole, a call to GitHub that failed.
 	Fault string
+	// Hold says what the gate waits for although the approvals suffice; empty:
+	// nothing.
+	Hold string
 	// Undecided is true if an error kept it from being decided, and it is tried
 	// again.
 	Undecided bool
@@ -162,6 +165,10 @@ func (j *judge) tally(d Decision) Decision {
 	switch d.Status {
 	case StatusApproved:
 		d.Outcome = OutcomeOpen
+		if j.Snapshot.Detour {
+			d.Outcome = OutcomeWaiting
+			d.Hold = fmt.Sprintf("%s does not require this check and has commits of its own; merge those first, or change the base of this one", j.Snapshot.PullRequest.BaseBranch)
+		}
 	case StatusRejected:
 		d.Outcome = OutcomeClosed
 	default:

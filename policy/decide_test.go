@@ -53,6 +53,7 @@ type decideCase struct {
 	Unchanged []string
 	Now       time.Duration
 	Repaired  bool
+	Detour    bool
 	Agents    []string
 }
 
@@ -140,6 +141,7 @@ func (c decideCase) input(organizationFile, policyFile []byte) Input {
 	for _, head := range c.Heads {
 		in.Heads = append(in.Heads, Head{SHA: head.SHA, Since: dayStart.Add(head.Since), By: people(head.By)})
 	}
+	in.Snapshot.Detour = c.Detour
 	for _, comment := range c.Comments {
 		in.Snapshot.Comments = append(in.Snapshot.Comments, Comment{By: people(comment.By), Body: comment.Body})
 	}

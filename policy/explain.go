@@ -27,6 +27,8 @@ func (d Decision) title() string {
 		return fmt.Sprintf("auto: no approval needed (complexity %d of %d)", d.Assessment.Score.Value, MaxComplexity)
 	case d.Outcome == OutcomeOpen:
 		return tier + ": approved by " + names(d.Counted)
+	case d.Hold != "":
+		return tier + ": " + d.Hold
 	case d.Outcome == OutcomeWaiting:
 		return tier + ": " + d.approvalsMissing()
 	default:

@@ -176,6 +176,10 @@ type Snapshot struct {
 	// SameHead are the numbers of the other open pull requests of the repository
 	// with the same head: a check belongs to a commit, so they share theirs.
 	SameHead []int
+	// Detour is true if the base branch does not require the check and has commits
+	// that the default branch has not: what is green for it would be green for the
+	// default branch too, with commits that nobody judged.
+	Detour bool
 	// Policies are the policy files that govern the pull request.
 	Policies []PolicyText
 	// ReadAt is GitHub's clock when it was read, to the second.

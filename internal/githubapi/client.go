@@ -44,7 +44,9 @@ type Options struct {
 	// OrganizationRepository the name of the one that holds the organization's.
 	PolicyPath             string
 	OrganizationRepository string
-	Now                    func() time.Time
+	// CheckName is the name of the check that branches require.
+	CheckName string
+	Now       func() time.Time
 }
 
 // New returns a client for the App in the configuration. It makes no call. A

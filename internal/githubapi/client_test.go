@@ -42,7 +42,7 @@ func newFixture(t *testing.T) *fixture {
 	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
 	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
 	if f.client, err = githubapi.New(app, githubapi.Options{
-		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", Now: time.Now,
+		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", CheckName: "portcullis", Now: time.Now,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestErrorsNameTheCallAndNoToken(t *testing.T) {
 		t.Errorf("without an installation: %v", err)
 	}
 	if _, err := githubapi.New(githubapp.Config{V3APIURL: "https://api.example.com/"}, githubapi.Options{
-		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", Now: time.Now,
+		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", CheckName: "portcullis", Now: time.Now,
 	}); err == nil || !strings.Contains(err.Error(), "private_key") {
 		t.Errorf("without a key: %v", err)
 	}

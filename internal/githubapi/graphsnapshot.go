@@ -146,6 +146,9 @@ func (c *Client) graphSnapshot(ctx context.Context, ref policy.PullRequestRef, l
 	if s.Policies, err = c.graphPolicies(ctx, client, ref.Repository, data, q.own); err != nil {
 		return s, nil, err
 	}
+	if s.Detour, err = c.detour(ctx, client, s.PullRequest, data.Repository.DefaultBranchRef.Name); err != nil {
+		return s, nil, err
+	}
 	return s, q.standings(raw, s), nil
 }
 

@@ -42,6 +42,10 @@ func (c *Client) restSnapshot(ctx context.Context, ref policy.PullRequestRef) (p
 		s.Policies, err = c.restPolicies(readCtx, client, ref.Repository, s.PullRequest.BaseBranch, pr.GetBase().GetRepo().GetDefaultBranch())
 		return err
 	})
+	reads.Go(func() (err error) {
+		s.Detour, err = c.detour(readCtx, client, s.PullRequest, pr.GetBase().GetRepo().GetDefaultBranch())
+		return err
+	})
 	reads.Go(func() (err error) { s.SameHead, err = r.sameHead(readCtx, s.PullRequest.HeadSHA); return err })
 	return s, reads.Wait()
 }
