@@ -116,7 +116,8 @@ type Decisions interface {
 	// ForgetPosted asks for the next decision to be written whatever it says, also to
 	// merge queues.
 	ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error
-	// AtHead lists the last decisions about that head.
+	// AtHead lists the last decisions about that head on pull requests that were
+	// open then.
 	AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]Decided, error)
 	// PutClosed records that the pull request is not open any more, and forgets its
 	// entries in merge queues.

@@ -47,7 +47,8 @@ func (l *look) first(ctx context.Context) error {
 		return l.again(ctx)
 	}
 	l.likely = l.guess(ctx, last)
-	if last.stale {
+	if last.stale || len(last.snapshot.SameHead) > 0 {
+		// That another pull request has left the head is not seen on this one.
 		return l.again(ctx)
 	}
 	var moved bool

@@ -134,15 +134,26 @@ func (p posting) put(ctx context.Context, id int64, check policy.Check) (int64, 
 // begin keeps the decision and that it is about to be written. A write that is
 // reported as failed may have been done all the same: only with the intent on
 // record is the next decision written whatever it says. The pull requests that
-// share the check are looked at again.
+// share the check, or shared the one before, are looked at again.
 func (p posting) begin(ctx context.Context, id int64) error {
+	changed := digestOf(p.decision.Check("", p.ref, "")) != digestOf(p.last.Decision.Check("", p.ref, ""))
 	var sharing []policy.PullRequestRef
 	for _, other := range p.others {
-		if other.Decision.HeadSHA == "" || digestOf(p.decision.Check("", p.ref, "")) != digestOf(p.last.Decision.Check("", p.ref, "")) {
+		if changed || other.Decision.HeadSHA == "" {
 			sharing = append(sharing, other.Ref)
 		}
 	}
-	if err := p.Store.BeginPost(ctx, p.ref, Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed, Base: p.pr.BaseBranch}, sharing); err != nil {
+	if was := p.last.Decision.HeadSHA; was != "" && was != p.decision.HeadSHA {
+		left, err := p.sharing(ctx, p.ref, was, policy.Snapshot{})
+		if err != nil {
+			return fmt.Errorf("post the decision: %w", err)
+		}
+		for _, other := range left {
+			sharing = append(sharing, other.Ref)
+		}
+	}
+	posted := Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed, Base: p.pr.BaseBranch}
+	if err := p.Store.BeginPost(ctx, p.ref, posted, sharing); err != nil {
 		return fmt.Errorf("post the decision: %w", err)
 	}
 	return nil

@@ -13,24 +13,22 @@ import (
 // same head therefore share one, and the strictest of their decisions stands.
 
 // sharing lists the last decisions on the other open pull requests with that
-// head. One that was not decided yet is undecided, and holds the gate.
+// head: those that GitHub shows, and those that had it when they were decided
+// last, since GitHub does not show all of them for a commit that was merged
+// before. One that was not decided yet is undecided, and holds the gate.
 func (g *Gate) sharing(ctx context.Context, ref policy.PullRequestRef, headSHA string, snapshot policy.Snapshot) ([]Decided, error) {
-	if len(snapshot.SameHead) == 0 {
-		return nil, nil
-	}
 	known, err := g.Store.AtHead(ctx, ref.Repository, headSHA)
 	if err != nil {
 		return nil, err
 	}
-	var others []Decided
+	others := slices.DeleteFunc(known, func(d Decided) bool { return d.Ref.Number == ref.Number })
 	for _, number := range snapshot.SameHead {
-		other := Decided{Ref: policy.PullRequestRef{Repository: ref.Repository, Number: number}}
-		if i := slices.IndexFunc(known, func(d Decided) bool { return d.Ref.Number == number }); i >= 0 {
-			other.Decision = known[i].Decision
-		} else {
-			other.Decision = policy.Decision{Outcome: policy.OutcomeWaiting, Fault: "it has not been decided yet"}
+		if !slices.ContainsFunc(others, func(d Decided) bool { return d.Ref.Number == number }) {
+			others = append(others, Decided{
+				Ref:      policy.PullRequestRef{Repository: ref.Repository, Number: number},
+				Decision: policy.Decision{Outcome: policy.OutcomeWaiting, Fault: "it has not been decided yet"},
+			})
 		}
-		others = append(others, other)
 	}
 	return others, nil
 }

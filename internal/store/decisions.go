@@ -165,7 +165,8 @@ func workAtHead(ctx context.Context, tx *transaction, repository policy.Reposito
 		ORDER BY number`, repository.ID, headSHA, headSHA)
 }
 
-// AtHead lists the last decisions about that head.
+// AtHead lists the last decisions about that head on pull requests that were
+// open then.
 func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]gate.Decided, error) {
 	var found []gate.Decided
 	err := s.read(ctx, func(tx *transaction) error {
@@ -178,7 +179,7 @@ func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSH
 			if err != nil {
 				return err
 			}
-			if last.posted.Decision.HeadSHA == headSHA {
+			if last.posted.Decision.HeadSHA == headSHA && !last.posted.Closed {
 				found = append(found, gate.Decided{Ref: row.ref, Decision: last.posted.Decision})
 			}
 		}
@@ -203,9 +204,9 @@ func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (
 	var postedAt int64
 	var reviewAt sql.NullInt64
 	err := tx.QueryRowContext(ctx, `
-		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, base_branch
+		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, base_branch, closed
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Base)
+		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Base, &row.posted.Closed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}
