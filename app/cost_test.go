@@ -82,3 +82,31 @@ func TestWhatADecisionCosts(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCannotChangeAVerdictCostsNothing does what no rule looks at.
+func TestWhatCannotChangeAVerdictCostsNothing(t *testing.T) {
+	tw := newTestWorld(t)
+	ann, bob := tw.github.User("ann"), tw.github.User("bob")
+	pr := tw.opened("ann", "search", searchFiles())
+	for name, do := range map[string]func() error{
+		"a title":           func() error { return pr.SetTitle(ann, "another title") },
+		"a description":     func() error { return pr.SetBody(ann, "/approve") },
+		"a comment":         func() error { _, err := pr.Comment(bob, "fine"); return err },
+		"an assignment":     func() error { return pr.Assign(bob, bob) },
+		"a push to main":    func() error { tw.shop.SetFiles("main", map[string]string{"x.txt": "x\n"}); return nil },
+		"another branch":    func() error { _, err := tw.shop.Push(ann, "other"); return err },
+		"a label's creator": func() error { tw.shop.CreateLabel("nice"); return nil },
+		"an issue": func() error {
+			_, err := tw.shop.OpenIssue(ann, "an issue", "/approve")
+			return err
+		},
+		"somebody's role, who said nothing": func() error { tw.shop.SetRole(tw.github.User("sue"), "read"); return nil },
+	} {
+		tw.github.ResetRequests()
+		tw.must(do())
+		tw.settled()
+		if all, _ := tw.calls(); len(all) > 0 {
+			t.Errorf("%s cost %q", name, all)
+		}
+	}
+}

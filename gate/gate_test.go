@@ -367,3 +367,24 @@ func TestATornReadingIsReadAgain(t *testing.T) {
 		t.Errorf("then the gate is %s: %s", d.Outcome, d.Title())
 	}
 }
+
+// TestACheckThatWaitsForLongIsRenewed lets a check wait for nearly as long as
+// GitHub lets one wait before it calls it stale: then there is a new one.
+func TestACheckThatWaitsForLongIsRenewed(t *testing.T) {
+	f := newFixture(t)
+	f.evaluate(gate.New(f.config))
+	posted, err := f.store.LastPosted(t.Context(), f.ref)
+	f.must(err)
+	const fortnight = 14 * 24 * time.Hour
+	if wait := posted.ReviewAt.Sub(posted.At); wait <= 0 || wait >= fortnight {
+		t.Errorf("it is looked at again after %s", wait)
+	}
+	for days, want := 12, 1; days <= 13; days, want = days+1, want+1 {
+		later := f.config
+		later.Now = func() time.Time { return posted.At.Add(time.Duration(days) * 24 * time.Hour) }
+		f.evaluate(gate.New(later))
+		if runs := f.repo.CheckRuns(f.pr.HeadSHA()); len(runs) != want {
+			t.Errorf("after %d days there are %d runs, want %d", days, len(runs), want)
+		}
+	}
+}
