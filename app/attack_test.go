@@ -192,3 +192,30 @@ func TestOneCommitIsTheHeadOfTwoPullRequests(t *testing.T) {
 		})
 	}
 }
+
+// TestTheFloorThatCannotBeReadAnyMoreCloses hides the organization's policy from
+// the App: it was there before, so it is not taken for gone. It is gone when the
+// file is removed.
+func TestTheFloorThatCannotBeReadAnyMoreCloses(t *testing.T) {
+	tw := newTestWorld(t)
+	const path = ".github/portcullis.yml"
+	strict := "version: 1\nclassify:\n  security_sensitive: {paths: [\"**/*.md\"]}\n"
+	floor := tw.acme.CreateRepository(".github", map[string]string{path: strict})
+	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	tw.wantCheck(pr, "in_progress: security-review: ")
+
+	hidden := tw.github.Inject(githubsim.Fault{
+		Method: http.MethodPost, Path: regexp.MustCompile(`/graphql$`),
+		GraphQLError: &githubsim.GraphQLError{Type: "NOT_FOUND", Message: "Could not resolve to a Repository with the name 'acme/.github'.", Path: []any{"floor"}},
+	})
+	tw.must(pr.AddLabel(tw.github.User("bob"), "question"))
+	tw.settled()
+	tw.wantCheck(pr, "failure: the organization's policy in acme cannot be used: it could be read before")
+	hidden()
+
+	floor.SetRole(tw.github.User("lee"), "write")
+	_, err := floor.Push(tw.github.User("lee"), "main", githubsim.Commit{Message: "no policy any more", Delete: []string{path}})
+	tw.must(err)
+	tw.settled()
+	tw.wantCheck(pr, "success: auto: ")
+}

@@ -14,6 +14,7 @@ type world struct {
 	github *githubsim.Sim
 	server *App
 	hook   *githubsim.App
+	acme   *githubsim.Organization
 	shop   *githubsim.Repository
 	// installation is the App's in the organization.
 	installation *githubsim.Installation
@@ -63,6 +64,7 @@ func newWorld(ctx context.Context, database string, options Options) (*world, er
 // App, and requires the App's check on the default branch.
 func (w *world) populate() {
 	acme := w.github.CreateOrganization("acme")
+	w.acme = acme
 	for _, login := range []string{"ann", "bob", "lee", "sam", "sue"} {
 		acme.AddMember(w.github.CreateUser(login))
 	}

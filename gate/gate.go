@@ -91,6 +91,7 @@ type Store interface {
 	Decisions
 	Agenda
 	Queue
+	Floors
 	// Audit records an act that has no other effect.
 	Audit(ctx context.Context, entry audit.Entry) error
 }
@@ -133,6 +134,15 @@ type Agenda interface {
 	Evaluate(ctx context.Context, ref policy.PullRequestRef) error
 	// EvaluateOpen asks for the open pull requests in scope to be evaluated soon.
 	EvaluateOpen(ctx context.Context, scope Scope) error
+}
+
+// Floors remembers which owners have a policy for all their repositories, so
+// that one which cannot be read any more is not taken for one that is gone.
+type Floors interface {
+	// HasFloor reports whether the owner was last seen with such a policy.
+	HasFloor(ctx context.Context, owner string) (bool, error)
+	// PutFloor records that the owner has one, or has one no more.
+	PutFloor(ctx context.Context, owner string, has bool) error
 }
 
 // Queue keeps the entries of merge queues that wait for their checks.

@@ -315,3 +315,21 @@ func TestBeginPostForgetsWhatTheCheckSays(t *testing.T) {
 		t.Errorf("kept %+v, want %+v", last, put)
 	}
 }
+
+func TestFloors(t *testing.T) {
+	d := newDatabase(t)
+	want := func(owner string, want bool) {
+		t.Helper()
+		if has, err := d.HasFloor(t.Context(), owner); err != nil || has != want {
+			t.Errorf("%s has a floor: %t, %v", owner, has, err)
+		}
+	}
+	want("acme", false)
+	for range 2 {
+		must(t, d.PutFloor(t.Context(), "acme", true))
+	}
+	want("ACME", true)
+	want("rival", false)
+	must(t, d.PutFloor(t.Context(), "Acme", false))
+	want("acme", false)
+}

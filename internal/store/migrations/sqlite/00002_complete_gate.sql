@@ -37,3 +37,9 @@ CREATE INDEX approval_votes_lifter ON approval_votes (lifter_id) WHERE lifter_id
 
 -- Decisions were written down in another form before. Each is made anew.
 UPDATE decisions SET posted_generation = 0, digest = '', decision = '';
+
+-- Owners that have a policy for all their repositories.
+CREATE TABLE floors (
+    owner   TEXT   NOT NULL PRIMARY KEY,
+    seen_at BIGINT NOT NULL
+);
