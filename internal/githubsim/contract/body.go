@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -28,18 +29,21 @@ func (op *operation) judgeBody(by string, status int, schema *openapi3.Schema, b
 	if known, ok := op.verdicts[sum]; ok {
 		return known
 	}
-	findings := op.judgeJSON(schema, body)
+	findings := op.judgeJSON(by, schema, body)
 	op.verdicts[sum] = findings
 	return findings
 }
 
-func (op *operation) judgeJSON(schema *openapi3.Schema, body []byte) []finding {
+func (op *operation) judgeJSON(by string, schema *openapi3.Schema, body []byte) []finding {
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
 		return []finding{found("body", "it is no JSON")}
 	}
 	findings := reasons("body", schema.VisitJSON(value,
 		openapi3.MultiErrors(), openapi3.WithStringFormatValidators(formats)))
+	if by == Webhook {
+		return findings // see Judge.Webhook
+	}
 	return append(findings, op.undeclared("body ", []*openapi3.Schema{schema}, value)...)
 }
 
@@ -67,13 +71,26 @@ func reasons(where string, err error) []finding {
 		}
 		return findings
 	case errors.As(err, &one):
-		if pointer := one.JSONPointer(); len(pointer) > 0 {
-			where += " /" + strings.Join(pointer, "/")
-		}
-		return []finding{found(where, "%s", one.Reason)}
+		return []finding{found(where+pointer(one.JSONPointer()), "%s", one.Reason)}
 	default:
 		return []finding{found(where, "%s", err)}
 	}
+}
+
+// pointer writes a place with * for each index, so that what is wrong with
+// every item of a list is said once.
+func pointer(keys []string) string {
+	var text strings.Builder
+	for i, key := range keys {
+		if _, err := strconv.Atoi(key); err == nil {
+			key = "*"
+		}
+		if i == 0 {
+			text.WriteByte(' ')
+		}
+		text.WriteString("/" + key)
+	}
+	return text.String()
 }
 
 // shape is what a schema and its alternatives together say about an object or a

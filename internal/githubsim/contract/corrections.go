@@ -1,5 +1,7 @@
 package contract
 
+import "slices"
+
 // correct puts right, in any part of the description, what makes it say
 // something else than GitHub does:
 //
@@ -8,6 +10,10 @@ package contract
 //     that leaves the property out. The alternatives say enough without it.
 //   - oneOf becomes anyOf: alternatives overlap, as `{"labels": []}` does in
 //     both ways of setting labels.
+//   - The repository of a pull request's head may be null: it is when a fork
+//     was deleted, as the webhook schemas say.
+//   - Lists of events are dropped: those that are copied into webhooks lack the
+//     newer ones.
 func correct(node any) {
 	switch node := node.(type) {
 	case []any:
@@ -27,10 +33,18 @@ func correct(node any) {
 		}
 		for key, value := range node {
 			switch key {
-			case "enum", "default": // values, not schemas
+			case "enum":
+				if values := list(value); slices.Contains(values, any("check_run")) && slices.Contains(values, any("push")) {
+					delete(node, key)
+				}
+			case "default": // a value, not a schema
 			case "properties": // its keys are names
-				for _, property := range value.(map[string]any) { //nolint:forcetypeassert // a schema's properties are an object
+				properties := value.(map[string]any) //nolint:forcetypeassert // a schema's properties are an object
+				for _, property := range properties {
 					correct(property)
+				}
+				if head, ok := dig(properties, "head", "properties").(map[string]any); ok && head["repo"] != nil {
+					head["repo"] = map[string]any{"nullable": true, "anyOf": []any{head["repo"]}}
 				}
 			default:
 				correct(value)
@@ -44,12 +58,29 @@ func list(v any) []any {
 	return l
 }
 
-// correctOperation restores what @octokit/openapi takes out of request bodies
-// so that its clients see objects only. GitHub's documentation of both
-// operations allows an array or a single label "directly", and for setting
-// labels says "You can pass an empty array to remove all labels".
+// correctOperation undoes what @octokit/openapi does to single operations.
+//
+// It takes out of request bodies what is no object. GitHub's documentation of
+// both ways to give labels allows an array or a single label "directly", and for
+// setting labels says "You can pass an empty array to remove all labels".
+//
+// Where installations are listed it repeats their schema with an account that is
+// a user and an enterprise at once, and lets the copy fall behind.
+//
+// GET /meta answers with installed_version on GitHub Enterprise Server, which
+// the simulated GitHub is; the description is that of github.com.
 func correctOperation(name string, spec map[string]any) {
 	switch name {
+	case "GET /meta":
+		if media, ok := dig(spec, "responses", "200", "content", "application/json").(map[string]any); ok {
+			media["schema"] = map[string]any{"allOf": []any{media["schema"], map[string]any{
+				"type": "object", "properties": map[string]any{"installed_version": map[string]any{"type": "string"}},
+			}}}
+		}
+	case "GET /app/installations":
+		if schema, ok := dig(spec, "responses", "200", "content", "application/json", "schema").(map[string]any); ok {
+			schema["items"] = map[string]any{"$ref": "#/components/schemas/installation"}
+		}
 	case "POST /repos/{owner}/{repo}/issues/{issue_number}/labels", "PUT /repos/{owner}/{repo}/issues/{issue_number}/labels":
 		schema, ok := dig(spec, "requestBody", "content", "application/json", "schema").(map[string]any)
 		if !ok {

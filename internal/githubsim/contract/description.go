@@ -17,6 +17,7 @@ import (
 // several goroutines.
 type Judge struct {
 	paths      map[string]map[string]json.RawMessage // by template, then by method in lower case
+	webhooks   map[string]map[string]json.RawMessage // by name, as "label-created", all with the method post
 	components map[string]map[string]json.RawMessage // by section, then by name
 	routes     map[string][]route                    // by first segment
 
@@ -33,6 +34,7 @@ func Load(file string) (*Judge, error) {
 	}
 	var document struct {
 		Paths      map[string]map[string]json.RawMessage `json:"paths"`
+		Webhooks   map[string]map[string]json.RawMessage `json:"x-webhooks"`
 		Components map[string]map[string]json.RawMessage `json:"components"`
 	}
 	if err := json.Unmarshal(content, &document); err != nil {
@@ -41,7 +43,7 @@ func Load(file string) (*Judge, error) {
 	if len(document.Paths) == 0 || len(document.Components["schemas"]) == 0 {
 		return nil, errors.New("parse GitHub's OpenAPI description: it has no paths or no schemas")
 	}
-	j := &Judge{paths: document.Paths, components: document.Components, compiled: map[string]*operation{}}
+	j := &Judge{paths: document.Paths, webhooks: document.Webhooks, components: document.Components, compiled: map[string]*operation{}}
 	j.routes, err = j.allRoutes()
 	return j, err
 }
@@ -58,13 +60,16 @@ type operation struct {
 
 // operation compiles the operation, once.
 func (j *Judge) operation(method, template string) (*operation, error) {
-	name := method + " " + template
+	return j.compileOnce(method+" "+template, method, j.paths[template][strings.ToLower(method)])
+}
+
+func (j *Judge) compileOnce(name, method string, raw json.RawMessage) (*operation, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if known, ok := j.compiled[name]; ok {
 		return known, nil
 	}
-	spec, err := j.compile(method, template)
+	spec, err := j.compile(name, method, raw)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
@@ -74,20 +79,21 @@ func (j *Judge) operation(method, template string) (*operation, error) {
 }
 
 // compile makes a document of this operation and of what it refers to alone.
-func (j *Judge) compile(method, template string) (*openapi3.Operation, error) {
+func (j *Judge) compile(name, method string, raw json.RawMessage) (*openapi3.Operation, error) {
 	var spec map[string]any
-	if err := json.Unmarshal(j.paths[template][strings.ToLower(method)], &spec); err != nil {
+	if err := json.Unmarshal(raw, &spec); err != nil {
 		return nil, err
 	}
-	correctOperation(method+" "+template, spec)
+	correctOperation(name, spec)
 	correct(spec)
 	parts := map[string]map[string]any{}
 	if err := j.collect(spec, parts); err != nil {
 		return nil, err
 	}
+	// The path is of no matter: requests have been matched to the operation.
 	document, err := json.Marshal(map[string]any{
 		"openapi": "3.0.3", "info": map[string]any{"title": "GitHub", "version": "1"},
-		"paths":      map[string]any{template: map[string]any{strings.ToLower(method): spec}},
+		"paths":      map[string]any{"/": map[string]any{strings.ToLower(method): spec}},
 		"components": parts,
 	})
 	if err != nil {
@@ -97,7 +103,7 @@ func (j *Judge) compile(method, template string) (*openapi3.Operation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loaded.Paths.Value(template).GetOperation(method), nil
+	return loaded.Paths.Value("/").GetOperation(method), nil
 }
 
 // collect adds to parts every component that the node refers to, and what those

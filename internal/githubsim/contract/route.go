@@ -26,6 +26,9 @@ func (j *Judge) allRoutes() (map[string][]route, error) {
 		if err != nil {
 			return nil, fmt.Errorf("parse %s: %w", template, err)
 		}
+		if strings.Contains(template, "}.") {
+			continue // compare/{base}...{head}, an addition of @octokit/openapi; GitHub's own is compare/{basehead}
+		}
 		r := route{template: template, segments: strings.Split(strings.TrimPrefix(template, "/"), "/"), multi: -1}
 		for i, segment := range r.segments {
 			if name, ok := parameter(segment); !ok {
