@@ -57,7 +57,7 @@ func TestCheckBodies(t *testing.T) {
 		{`{"name":"gate","output":{"title":"t","summary":"` + long + `"}}`, 422, "output.summary"},
 		{`{"name":"gate","output":{"title":"t","summary":"s","text":"` + long + `"}}`, 422, "output.text"},
 		{`{"name":"gate","output":{"title":"t","summary":"s","annotations":[{}` + strings.Repeat(`,{}`, 50) + `]}}`, 422, "output.annotations"},
-		{`{"name":"gate","output":{"title":"t","summary":"s","annotations":[{"path":"a","start_line":1,"end_line":1,"message":"m"}]}}`, 422, "annotation_level"},
+		{`{"name":"gate","output":{"title":"t","summary":"s","annotations":[{"path":"a","start_line":1,"end_line":1,"message":"m"}]}}`, 422, "output.annotations.annotation_level"},
 		{`{"name":"gate","actions":[{},{},{},{}]}`, 422, "actions"},
 		{`{"name":"gate","actions":[{"label":"123456789012345678901","description":"d","identifier":"i"}]}`, 422, "actions.label"},
 		{`{"name":"gate","actions":[{"label":"l","description":"` + strings.Repeat("d", 41) + `","identifier":"i"}]}`, 422, "actions.description"},
