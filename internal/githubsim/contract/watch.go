@@ -59,13 +59,19 @@ func (w *Watch) Unread() []string {
 
 // prefix is where GitHub Enterprise Server has its REST API. What is not under
 // it (GraphQL, pages for people) is passed through and judged elsewhere.
-const prefix = "/api/v3"
+const (
+	prefix  = "/api/v3"
+	graphQL = "/api/graphql"
+)
 
 // ServeHTTP passes the request on and judges it together with its answer. An
 // answer that was cut off is not judged.
 func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	path, isREST := strings.CutPrefix(r.URL.EscapedPath(), prefix)
 	if !isREST {
+		if r.URL.Path == graphQL {
+			w.note(r.Method + " /graphql")
+		}
 		w.next.ServeHTTP(rw, r)
 		return
 	}
@@ -99,9 +105,13 @@ func (w *Watch) exchange(path string, r *http.Request, body []byte, a answered) 
 	w.report(Answer, op.name, a.status, op.judgeAnswer(r, a)...)
 	w.report(Answer, op.name, a.status, w.judge.judgeLinks(template, r.Method, a.header)...)
 	w.offered(path, a.header)
+	w.note(op.name)
+}
+
+func (w *Watch) note(operation string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.operations[op.name] = true
+	w.operations[operation] = true
 }
 
 func (w *Watch) report(by, operation string, status int, findings ...finding) {

@@ -47,6 +47,18 @@ var since = []revision{
 		"check_run$rerequested" + suite + "/status/enum", `["queued", "in_progress", "completed"]`,
 		"the description of the rerequest operation: the suite's status is reset to queued",
 	},
+	{
+		"check_run$rerequested/properties/check_run/properties/status/enum", `["queued", "in_progress", "completed"]`,
+		"the newer description has any status: an App may ask for a run that has not ended",
+	},
+	{
+		"check_run$rerequested/properties/check_run/properties/conclusion", `{"type": ["string", "null"], "enum": ` + conclusions + `}`,
+		"as the status",
+	},
+	{
+		"check_run$rerequested/properties/check_run/properties/completed_at", `{"type": ["string", "null"], "format": "date-time"}`,
+		"as the status",
+	},
 	{"webhook-events/oneOf/0/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
 	{"app/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
 	{"installation/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
