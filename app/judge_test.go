@@ -57,7 +57,9 @@ func (w *witness) testify(t *testing.T, github *githubsim.Sim) {
 			asked.note(t, operation)
 		}
 		for _, page := range w.watch.Unread() {
-			t.Errorf("the next page %s was offered and never read", page)
+			if onePage[page.Operation] == "" {
+				t.Errorf("the next page %s was offered and never read", page.Address)
+			}
 		}
 	}
 	for _, d := range github.Deliveries() {
@@ -75,6 +77,12 @@ func (w *witness) testify(t *testing.T, github *githubsim.Sim) {
 		}
 		told[v] = true
 	}
+}
+
+// onePage are the operations of which the first page is enough, and why.
+var onePage = map[string]string{
+	"GET /repos/{owner}/{repo}/compare/{basehead}":       "the merge base and the counts are on every page; the commits are not looked at",
+	"GET /repos/{owner}/{repo}/commits/{ref}/check-runs": "the newest run of that name comes first; older ones do not count",
 }
 
 // asked are the operations that the tests saw the server ask for.

@@ -21,12 +21,13 @@ type Watch struct {
 	mu         sync.Mutex
 	violations map[Violation]bool
 	operations map[string]bool
-	pages      map[string]bool // each next page that was offered; true once it was asked for
+	read       map[string]bool // pages that were asked for
+	offers     map[Page]bool
 }
 
 // Watch puts a judge before a handler.
 func (j *Judge) Watch(next http.Handler) *Watch {
-	return &Watch{judge: j, next: next, violations: map[Violation]bool{}, operations: map[string]bool{}, pages: map[string]bool{}}
+	return &Watch{judge: j, next: next, violations: map[Violation]bool{}, operations: map[string]bool{}, read: map[string]bool{}, offers: map[Page]bool{}}
 }
 
 // Violations are what was found so far, each once, in the order of their text.
@@ -43,17 +44,20 @@ func (w *Watch) Operations() []string {
 	return slices.Sorted(maps.Keys(w.operations))
 }
 
+// Page is a next page that an answer offered.
+type Page struct{ Operation, Address string }
+
 // Unread are the next pages that answers offered and nobody asked for.
-func (w *Watch) Unread() []string {
+func (w *Watch) Unread() []Page {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var unread []string
-	for page, asked := range w.pages {
-		if !asked {
+	var unread []Page
+	for page := range w.offers {
+		if !w.read[page.Address] {
 			unread = append(unread, page)
 		}
 	}
-	slices.Sort(unread)
+	slices.SortFunc(unread, func(a, b Page) int { return strings.Compare(a.Address, b.Address) })
 	return unread
 }
 
@@ -104,7 +108,7 @@ func (w *Watch) exchange(path string, r *http.Request, body []byte, a answered) 
 	w.report(Request, op.name, a.status, op.judgeRequest(r, parameters, body)...)
 	w.report(Answer, op.name, a.status, op.judgeAnswer(r, a)...)
 	w.report(Answer, op.name, a.status, w.judge.judgeLinks(template, r.Method, a.header)...)
-	w.offered(path, a.header)
+	w.offered(op.name, path, a.header)
 	w.note(op.name)
 }
 
@@ -145,20 +149,19 @@ func (j *Judge) judgeLinks(template, method string, header http.Header) []findin
 func (w *Watch) asked(path string, query url.Values) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if page := path + "?" + query.Encode(); query.Has("page") {
-		w.pages[page] = true
+	if query.Has("page") {
+		w.read[path+"?"+query.Encode()] = true
 	}
 }
 
-func (w *Watch) offered(path string, header http.Header) {
+func (w *Watch) offered(operation, path string, header http.Header) {
 	for _, match := range link.FindAllStringSubmatch(header.Get("Link"), -1) {
 		target, err := url.Parse(match[1])
 		if err != nil || match[2] != "next" {
 			continue
 		}
-		page := path + "?" + target.Query().Encode()
 		w.mu.Lock()
-		w.pages[page] = w.pages[page]
+		w.offers[Page{operation, path + "?" + target.Query().Encode()}] = true
 		w.mu.Unlock()
 	}
 }
