@@ -44,6 +44,9 @@ type Options struct {
 	// Backoff is how long failed work waits before its next attempt; the default
 	// grows from a second to an hour.
 	Backoff func(attempts int) time.Duration
+
+	// around goes around a world's simulated GitHub: tests judge what it is asked.
+	around func(http.Handler) http.Handler
 }
 
 // App is one server.

@@ -83,11 +83,15 @@ func (p *process) end(signal syscall.Signal) {
 // processWorld is a simulated GitHub whose App is the built binary.
 func processWorld(t *testing.T) (w *world, config string) {
 	t.Helper()
-	github, err := githubsim.Start(githubsim.Options{})
+	witness := newWitness(t)
+	github, err := githubsim.Start(githubsim.Options{Wrap: witness.around})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(github.Close)
+	t.Cleanup(func() {
+		github.Close()
+		witness.testify(t, github)
+	})
 	w = &world{github: github}
 	w.populate()
 	folder := t.TempDir()

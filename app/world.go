@@ -48,7 +48,7 @@ var demoFiles = map[string]string{
 // newWorld starts a simulated GitHub and a server that works for it. The caller
 // must call stop.
 func newWorld(ctx context.Context, database string, options Options) (*world, error) {
-	github, err := githubsim.Start(githubsim.Options{Now: options.Now})
+	github, err := githubsim.Start(githubsim.Options{Now: options.Now, Wrap: options.around})
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated GitHub: %w", err)
 	}

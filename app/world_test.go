@@ -3,7 +3,9 @@ package app
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +21,15 @@ import (
 // out ends by itself: go-github reads the body of an error to its end but closes
 // only its own copy, so net/http keeps the call's timer until it runs out.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.setRequestCancel.func4"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.setRequestCancel.func4"), goleak.Cleanup(func(code int) {
+		if code == 0 {
+			if err := asked.check(); err != nil {
+				_, _ = fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}
+		os.Exit(code)
+	}))
 }
 
 // testWorld is a world for one test; nothing that failed waits long.
@@ -38,6 +48,8 @@ func newTestWorld(t *testing.T) *testWorld {
 func newTestWorldWith(t *testing.T, options Options) *testWorld {
 	t.Helper()
 	tw := &testWorld{t: t, log: &bytes.Buffer{}}
+	witness := newWitness(t)
+	options.around = witness.around
 	options.Log = zerolog.New(zerolog.SyncWriter(tw.log)).Level(zerolog.WarnLevel)
 	w, err := newWorld(t.Context(), "sqlite:"+t.TempDir()+"/portcullis.db", options)
 	if err != nil {
@@ -48,6 +60,7 @@ func newTestWorldWith(t *testing.T, options Options) *testWorld {
 		if err := w.stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+		witness.testify(t, w.github)
 		if t.Failed() {
 			log := tw.log.String()
 			t.Log(log[max(0, len(log)-2000):])

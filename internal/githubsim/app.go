@@ -1,6 +1,7 @@
 package githubsim
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -124,7 +125,11 @@ func (a *App) Ping() {
 	a.sim.tick()
 	a.sim.deliver(a, nil, "ping", "", obj{
 		"zen": "Keep it logically awesome.", "hook_id": a.hookID,
-		"hook": obj{"type": "App", "id": a.hookID, "name": "web", "active": true, "app_id": a.id, "events": a.events},
+		"hook": obj{
+			"type": "App", "id": a.hookID, "name": "web", "active": true, "app_id": a.id, "events": a.hears(),
+			"config":     obj{"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": cmp.Or(a.hookURL, a.sim.base)},
+			"created_at": a.created, "updated_at": a.created, "deliveries_url": a.sim.api("app/hook/deliveries"),
+		},
 	})
 }
 

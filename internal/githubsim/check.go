@@ -119,7 +119,7 @@ func (r *Repository) requestSuites(a actor, sha, branch, before string) {
 			continue
 		}
 		s := r.suite(i.app, sha, branch, before)
-		r.sim.emitTo(i, r, "check_suite", "requested", a.user, obj{"check_suite": r.suiteJSON(s)})
+		r.sim.emitTo(i, r, "check_suite", "requested", a.user, obj{"check_suite": r.suitePayload(s)})
 	}
 }
 
@@ -214,7 +214,7 @@ func (r *Repository) RequestAction(u *User, id int64, identifier string) error {
 
 // tellOwner sends an event of a run to the App that made it and to nobody else, subscribed or not.
 func (r *Repository) tellOwner(a actor, run *checkRun, action string, body obj) error {
-	body["check_run"] = r.runJSON(run)
+	body["check_run"] = r.runPayload(run)
 	for _, i := range r.installations() {
 		if i.app == run.app {
 			r.sim.emitTo(i, r, "check_run", action, a.user, body)

@@ -57,6 +57,7 @@ func TestCheckBodies(t *testing.T) {
 		{`{"name":"gate","output":{"title":"t","summary":"` + long + `"}}`, 422, "output.summary"},
 		{`{"name":"gate","output":{"title":"t","summary":"s","text":"` + long + `"}}`, 422, "output.text"},
 		{`{"name":"gate","output":{"title":"t","summary":"s","annotations":[{}` + strings.Repeat(`,{}`, 50) + `]}}`, 422, "output.annotations"},
+		{`{"name":"gate","output":{"title":"t","summary":"s","annotations":[{"path":"a","start_line":1,"end_line":1,"message":"m"}]}}`, 422, "output.annotations.annotation_level"},
 		{`{"name":"gate","actions":[{},{},{},{}]}`, 422, "actions"},
 		{`{"name":"gate","actions":[{"label":"123456789012345678901","description":"d","identifier":"i"}]}`, 422, "actions.label"},
 		{`{"name":"gate","actions":[{"label":"l","description":"` + strings.Repeat("d", 41) + `","identifier":"i"}]}`, 422, "actions.description"},
@@ -87,16 +88,19 @@ func TestCheckBodies(t *testing.T) {
 func TestCheckUpdate(t *testing.T) {
 	w := newWorld(t)
 	head := w.pull("topic").HeadSHA()
+	note := &github.CheckRunAnnotation{
+		Path: new("README.md"), StartLine: new(1), EndLine: new(1), AnnotationLevel: new("notice"), Message: new("look"),
+	}
 	run, _, err := w.gh.Checks.CreateCheckRun(ctx, "acme", "castle", github.CreateCheckRunOptions{
 		Name: "gate", HeadSHA: head, Conclusion: new("success"), ExternalID: new("7"), DetailsURL: new("https://example.com/7"),
-		Output:  &github.CheckRunOutput{Title: new("one"), Summary: new("s"), Text: new("t"), Annotations: []*github.CheckRunAnnotation{{}}},
+		Output:  &github.CheckRunOutput{Title: new("one"), Summary: new("s"), Text: new("t"), Annotations: []*github.CheckRunAnnotation{note}},
 		Actions: []*github.CheckRunAction{{Label: "Again", Description: "Evaluate again", Identifier: "again"}},
 	})
 	must(t, err)
 	equal(t, "status", run.GetStatus(), "completed")
 	changed, _, err := w.gh.Checks.UpdateCheckRun(ctx, "acme", "castle", run.GetID(), github.UpdateCheckRunOptions{
 		Name: "gate", Status: new("in_progress"),
-		Output: &github.CheckRunOutput{Title: new("two"), Summary: new("s2"), Annotations: []*github.CheckRunAnnotation{{}, {}}},
+		Output: &github.CheckRunOutput{Title: new("two"), Summary: new("s2"), Annotations: []*github.CheckRunAnnotation{note, note}},
 	})
 	must(t, err)
 	equal(t, "conclusion after reopening", changed.GetConclusion(), "")

@@ -74,6 +74,13 @@ func (w *checkWrite) validateOutput() error {
 	if len(w.Output.Annotations) > mostAnnotations {
 		return invalid("CheckRun", "output.annotations", "custom", fmt.Sprintf("No more than %d items are allowed", mostAnnotations))
 	}
+	for _, annotation := range w.Output.Annotations {
+		for _, name := range []string{"path", "start_line", "end_line", "annotation_level", "message"} {
+			if annotation[name] == nil {
+				return invalid("CheckRun", "output.annotations."+name, "missing_field", "")
+			}
+		}
+	}
 	return nil
 }
 
@@ -210,5 +217,5 @@ func (r *Repository) dropOldRuns(newest *checkRun) {
 
 // emitRun tells every App that may read checks, the writer included: an App that answers its own events loops.
 func (r *Repository) emitRun(a actor, run *checkRun, action string) {
-	r.sim.emit(r, "check_run", action, a.user, obj{"check_run": r.runJSON(run)})
+	r.sim.emit(r, "check_run", action, a.user, obj{"check_run": r.runPayload(run)})
 }

@@ -37,8 +37,8 @@ func (s *Sim) emitTo(i *Installation, r *Repository, event, action string, by *U
 		return
 	}
 	full := maps.Clone(body)
-	full["repository"] = r.json()
-	full["organization"] = i.org.json()
+	full["repository"] = r.payload()
+	full["organization"] = i.org.summary()
 	full["sender"] = by.json()
 	full["installation"] = i.short()
 	s.deliver(i.app, i, event, action, full)
@@ -51,7 +51,7 @@ func (s *Sim) emitOrganization(o *Organization, event, action string, by *User, 
 			continue
 		}
 		full := maps.Clone(body)
-		full["organization"] = o.json()
+		full["organization"] = o.summary()
 		full["sender"] = by.json()
 		full["installation"] = i.short()
 		s.deliver(i.app, i, event, action, full)

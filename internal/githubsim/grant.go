@@ -81,7 +81,7 @@ func (t *Team) SetRole(r *Repository, roleName string) {
 		return
 	}
 	t.roles[r.id] = next
-	body, action := obj{"repository": r.json()}, "edited"
+	body, action := obj{"repository": r.payload()}, "edited"
 	switch {
 	case was == roleNone:
 		action = "added_to_repository"

@@ -107,5 +107,7 @@ func serveRateLimit(c *call) error {
 		b := c.sim.bucket(c.actor, name)
 		resources[name] = obj{"limit": b.limit, "used": b.used, "remaining": b.limit - b.used, "reset": b.reset.Unix()}
 	}
+	// Nothing is searched here, so nothing of it is ever used.
+	resources["search"] = obj{"limit": 30, "used": 0, "remaining": 30, "reset": c.sim.now().Add(time.Minute).Unix()}
 	return c.reply(http.StatusOK, obj{"resources": resources, "rate": resources[coreResource]})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // account is what a user and an organization have in common: both may own repositories.
@@ -16,6 +17,7 @@ type account struct {
 	kind  string // User, Bot or Organization
 	// deleted accounts are shown as null.
 	deleted bool
+	created time.Time
 }
 
 // User is a person or a bot.
@@ -50,7 +52,7 @@ func (s *Sim) CreateOrganization(login string) *Organization {
 	defer s.mu.Unlock()
 	s.mustBeFree(login)
 	o := &Organization{
-		account: account{sim: s, login: login, id: s.id(), kind: "Organization"},
+		account: account{sim: s, login: login, id: s.id(), kind: "Organization", created: s.today()},
 		members: map[int64]*User{}, owners: map[int64]bool{}, teams: map[string]*Team{},
 	}
 	s.orgs[strings.ToLower(login)] = o
@@ -83,7 +85,7 @@ func (s *Sim) createUser(login, kind string, id int64) *User {
 	if id == 0 {
 		id = s.id()
 	}
-	u := &User{account: account{sim: s, login: login, id: id, kind: kind}, token: "ghp_" + randomHex(18)}
+	u := &User{account: account{sim: s, login: login, id: id, kind: kind, created: s.today()}, token: "ghp_" + randomHex(18)}
 	s.users[strings.ToLower(login)] = u
 	s.tokens[u.token] = &token{value: u.token, user: u}
 	return u

@@ -230,7 +230,7 @@ func (p *PullRequest) synchronize(a actor, sha string) {
 	if before == sha {
 		return
 	}
-	p.leaveQueue(a, "BRANCH_UPDATED")
+	p.leaveQueue(a, "MANUAL")
 	p.previous = before
 	p.setHead(sha)
 	p.baseSHA = p.repo.branches[p.base]
@@ -264,7 +264,7 @@ func (p *PullRequest) reopen(a actor) error {
 // stateChanged is told by the thread before the event goes out.
 func (p *PullRequest) stateChanged(a actor) {
 	if p.state == "closed" {
-		p.leaveQueue(a, "PULL_REQUEST_CLOSED")
+		p.leaveQueue(a, "MANUAL")
 	}
 }
 

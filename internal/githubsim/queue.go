@@ -153,7 +153,7 @@ func (g *MergeGroup) emit(action string, body obj) {
 	r := g.pull.repo
 	body["merge_group"] = obj{
 		"head_sha": g.head, "head_ref": g.ref, "base_sha": g.base, "base_ref": "refs/heads/" + g.pull.base,
-		"head_commit": pushedCommitJSON(r.net.commits[g.head]),
+		"head_commit": headCommitJSON(r.net.commits[g.head]),
 	}
 	r.sim.emit(r, "merge_group", action, g.by.user, body)
 }

@@ -2,6 +2,7 @@ package githubsim
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -17,16 +18,16 @@ func serveUser(c *call) error {
 	case c.actor.app != nil:
 		return notAccessible()
 	}
-	return c.reply(http.StatusOK, c.actor.user.json())
+	return c.reply(http.StatusOK, c.actor.user.profile())
 }
 
 func serveAccount(c *call) error {
 	login := strings.ToLower(c.params["user"])
 	if u := c.sim.users[login]; u != nil {
-		return c.reply(http.StatusOK, u.json())
+		return c.reply(http.StatusOK, u.profile())
 	}
 	if o := c.sim.orgs[login]; o != nil {
-		return c.reply(http.StatusOK, o.json())
+		return c.reply(http.StatusOK, o.profile())
 	}
 	return notFound()
 }
@@ -34,13 +35,18 @@ func serveAccount(c *call) error {
 func serveAccountByID(c *call) error {
 	for _, u := range c.sim.users {
 		if strconv.FormatInt(u.id, 10) == c.params["id"] {
-			return c.reply(http.StatusOK, u.json())
+			return c.reply(http.StatusOK, u.profile())
 		}
 	}
 	return notFound()
 }
 
-func serveApp(c *call) error { return c.reply(http.StatusOK, c.sim.appJSON(c.actor.app)) }
+func serveApp(c *call) error {
+	app := c.actor.app
+	out := c.sim.appJSON(app)
+	out["client_id"], out["installations_count"] = fmt.Sprintf("Iv1.%016x", app.id), len(app.installs)
+	return c.reply(http.StatusOK, out)
+}
 
 func serveInstallations(c *call) error {
 	return replyList(c, c.actor.app.installs, c.sim.installationJSON)

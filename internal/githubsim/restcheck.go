@@ -136,7 +136,7 @@ func serveStatus(c *call) error {
 	list := c.repo.latestStatuses(at.sha)
 	return c.reply(http.StatusOK, obj{
 		"state": combined(list), "sha": at.sha, "total_count": len(list), "repository": c.repo.json(),
-		"statuses":   each(page(c, list), func(s *status) obj { return c.repo.statusJSON(at.sha, s) }),
+		"statuses":   each(page(c, list), func(s *status) obj { return c.repo.briefStatus(at.sha, s) }),
 		"commit_url": c.repo.url("commits/%s", at.sha), "url": c.repo.url("commits/%s/status", at.sha),
 	})
 }

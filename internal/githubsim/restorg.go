@@ -9,7 +9,7 @@ func organizationRoutes() []route {
 	const at = "orgs/{org}"
 	read := needs("members=read")
 	return []route{
-		endpoint("GET "+at, func(c *call) error { return c.reply(http.StatusOK, c.org.json()) }, needs("metadata=read")),
+		endpoint("GET "+at, func(c *call) error { return c.reply(http.StatusOK, c.org.detail()) }, needs("metadata=read")),
 		endpoint("GET "+at+"/teams", serveTeams, read),
 		endpoint("GET "+at+"/teams/{slug}", serveTeam, read),
 		endpoint("GET "+at+"/teams/{slug}/members", serveTeamMembers, read),
@@ -43,9 +43,7 @@ func serveTeam(c *call) error {
 	if err != nil {
 		return err
 	}
-	out := t.json()
-	out["organization"] = c.org.json()
-	return c.reply(http.StatusOK, out)
+	return c.reply(http.StatusOK, t.detail())
 }
 
 func serveTeamMembers(c *call) error {
@@ -95,6 +93,6 @@ func serveMembership(c *call) error {
 	}
 	return c.reply(http.StatusOK, obj{
 		"state": "active", "role": role, "url": c.sim.api("orgs/%s/memberships/%s", c.org.login, u.login),
-		"organization_url": c.sim.api("orgs/%s", c.org.login), "organization": c.org.json(), "user": u.json(),
+		"organization_url": c.sim.api("orgs/%s", c.org.login), "organization": c.org.summary(), "user": u.json(),
 	})
 }

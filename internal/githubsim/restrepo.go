@@ -33,6 +33,8 @@ func repositoryRoutes() []route {
 
 func serveRepository(c *call) error {
 	out := c.repo.json()
+	out["subscribers_count"], out["network_count"] = 0, 0
+	out["allow_merge_commit"], out["allow_squash_merge"], out["allow_rebase_merge"], out["allow_auto_merge"] = true, true, false, false
 	if p := c.repo.parent; p != nil {
 		out["parent"], out["source"] = p.json(), p.json()
 	}
@@ -99,6 +101,9 @@ func (r *Repository) entryJSON(at *commit, path, kind string, b *blob) obj {
 	out := obj{
 		"type": kind, "name": path[strings.LastIndex(path, "/")+1:], "path": path, "size": 0, "sha": "",
 		"url": r.url("contents/%s?ref=%s", path, at.sha), "html_url": r.html("blob/%s/%s", at.sha, path), "git_url": nil, "download_url": nil,
+	}
+	if kind == "file" {
+		out["download_url"] = r.html("raw/%s/%s", at.sha, path)
 	}
 	if b != nil {
 		out["size"], out["sha"], out["git_url"] = len(b.content), b.sha, r.url("git/blobs/%s", b.sha)
@@ -170,12 +175,13 @@ func servePutContents(c *call) error {
 		return err
 	}
 	made := c.repo.net.commits[sha]
-	return c.reply(status, obj{"content": c.repo.entryJSON(made, path, "file", made.files[path]), "commit": c.repo.commitJSON(made)})
+	return c.reply(status, obj{"content": c.repo.entryJSON(made, path, "file", made.files[path]), "commit": c.repo.gitCommitJSON(made)})
 }
 
 func serveBranches(c *call) error {
 	return replyList(c, sortedKeys(c.repo.branches), func(name string) obj {
 		out := c.repo.branchDetail(name, c.repo.activeRulesets(name))
+		delete(out, "_links")
 		out["commit"] = obj{"sha": c.repo.branches[name], "url": c.repo.url("commits/%s", c.repo.branches[name])}
 		return out
 	})
@@ -212,10 +218,12 @@ func serveCompare(c *call) error {
 	case found.behind > 0:
 		status = "behind"
 	}
+	web := c.repo.html("compare/%s", c.params["basehead"])
 	out := obj{
 		"status": status, "ahead_by": len(found.ahead), "behind_by": found.behind, "total_commits": len(found.ahead),
 		"base_commit": c.repo.commitJSON(base), "commits": c.repo.commitsJSON(page(c, found.ahead)), "merge_base_commit": nil,
-		"files": []obj{}, "url": c.repo.url("compare/%s", c.params["basehead"]), "html_url": c.repo.html("compare/%s", c.params["basehead"]),
+		"files": []obj{}, "url": c.repo.url("compare/%s", c.params["basehead"]), "html_url": web, "permalink_url": web,
+		"diff_url": web + ".diff", "patch_url": web + ".patch",
 	}
 	if found.mergeBase != "" {
 		out["merge_base_commit"] = c.repo.commitJSON(c.repo.net.commits[found.mergeBase])

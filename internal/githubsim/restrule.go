@@ -227,7 +227,9 @@ func serveProtection(c *call) error {
 	if !ok {
 		return refuse(http.StatusNotFound, "Branch not protected")
 	}
-	out := obj{"url": c.repo.url("branches/%s/protection", c.params["branch"]), "enforce_admins": obj{"enabled": p.EnforceAdmins}}
+	out := obj{"url": c.repo.url("branches/%s/protection", c.params["branch"]), "enforce_admins": obj{
+		"enabled": p.EnforceAdmins, "url": c.repo.url("branches/%s/protection/enforce_admins", c.params["branch"]),
+	}}
 	contexts := make([]string, len(p.RequiredChecks))
 	for i, check := range p.RequiredChecks {
 		contexts[i] = check.Context

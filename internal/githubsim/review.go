@@ -129,7 +129,7 @@ func (r *review) submit(a actor, state string) error {
 
 func (r *review) emit(a actor, action string, body obj) {
 	body["review"] = r.json(true)
-	body["pull_request"] = r.pull.json(true)
+	body["pull_request"] = r.pull.payload(false)
 	r.pull.repo.sim.emit(r.pull.repo, "pull_request_review", action, a.user, body)
 }
 

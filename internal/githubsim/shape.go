@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -38,36 +37,6 @@ func (s *Sim) api(format string, args ...any) string {
 	return s.base + "/api/v3/" + fmt.Sprintf(format, args...)
 }
 
-func (a *account) json() obj {
-	if a.deleted {
-		return nil
-	}
-	if a.kind == "Organization" {
-		return obj{
-			"login": a.login, "id": a.id, "node_id": nodeID("O", a.id), "type": a.kind, "site_admin": false,
-			"url": a.sim.api("orgs/%s", a.login), "repos_url": a.sim.api("orgs/%s/repos", a.login),
-			"html_url": a.sim.base + "/" + a.login, "avatar_url": a.sim.base + "/avatars/" + a.login, "description": "",
-		}
-	}
-	return obj{
-		"login": a.login, "id": a.id, "node_id": nodeID("U", a.id), "type": a.kind, "site_admin": false,
-		"url":      a.sim.api("users/%s", strings.ReplaceAll(strings.ReplaceAll(a.login, "[", "%5B"), "]", "%5D")),
-		"html_url": a.sim.base + "/" + a.login, "avatar_url": a.sim.base + "/avatars/" + a.login, "gravatar_id": "",
-	}
-}
-
-func (t *Team) json() obj {
-	return obj{
-		"id": t.id, "node_id": nodeID("T", t.id), "name": t.slug, "slug": t.slug, "description": nil, "privacy": "closed",
-		"notification_setting": "notifications_enabled", "permission": "pull", "parent": nil, "type": "organization",
-		"url":              t.org.sim.api("organizations/%d/team/%d", t.org.id, t.id),
-		"html_url":         t.org.sim.base + "/orgs/" + t.org.login + "/teams/" + t.slug,
-		"members_url":      t.org.sim.api("organizations/%d/team/%d/members{/member}", t.org.id, t.id),
-		"repositories_url": t.org.sim.api("organizations/%d/team/%d/repos", t.org.id, t.id),
-		"members_count":    len(t.members),
-	}
-}
-
 func (r *Repository) url(format string, args ...any) string {
 	return r.sim.api("repos/%s/%s", r.FullName(), fmt.Sprintf(format, args...))
 }
@@ -76,27 +45,49 @@ func (r *Repository) html(format string, args ...any) string {
 	return r.sim.base + "/" + r.FullName() + "/" + fmt.Sprintf(format, args...)
 }
 
+// repositoryLinks are the addresses that every repository has, by property, below its own.
+var repositoryLinks = map[string]string{
+	"archive_url": "/{archive_format}{/ref}", "assignees_url": "/assignees{/user}", "blobs_url": "/git/blobs{/sha}",
+	"branches_url": "/branches{/branch}", "collaborators_url": "/collaborators{/collaborator}", "comments_url": "/comments{/number}",
+	"commits_url": "/commits{/sha}", "compare_url": "/compare/{base}...{head}", "contents_url": "/contents/{+path}",
+	"contributors_url": "/contributors", "deployments_url": "/deployments", "downloads_url": "/downloads", "events_url": "/events",
+	"forks_url": "/forks", "git_commits_url": "/git/commits{/sha}", "git_refs_url": "/git/refs{/sha}", "git_tags_url": "/git/tags{/sha}",
+	"hooks_url": "/hooks", "issue_comment_url": "/issues/comments{/number}", "issue_events_url": "/issues/events{/number}",
+	"issues_url": "/issues{/number}", "keys_url": "/keys{/key_id}", "labels_url": "/labels{/name}", "languages_url": "/languages",
+	"merges_url": "/merges", "milestones_url": "/milestones{/number}", "notifications_url": "/notifications{?since,all,participating}",
+	"pulls_url": "/pulls{/number}", "releases_url": "/releases{/id}", "stargazers_url": "/stargazers", "statuses_url": "/statuses/{sha}",
+	"subscribers_url": "/subscribers", "subscription_url": "/subscription", "tags_url": "/tags", "teams_url": "/teams",
+	"trees_url": "/git/trees{/sha}",
+}
+
 func (r *Repository) json() obj {
 	visibility := "public"
 	if r.private {
 		visibility = "private"
 	}
 	base, html := r.sim.api("repos/%s", r.FullName()), r.sim.base+"/"+r.FullName()
-	return obj{
+	out := obj{
 		"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.FullName(), "owner": r.owner.json(),
 		"private": r.private, "visibility": visibility, "fork": r.parent != nil, "archived": false, "disabled": false,
 		"default_branch": r.branch, "description": nil, "homepage": nil, "language": nil, "license": nil, "topics": []string{},
-		"html_url": html, "url": base, "clone_url": html + ".git", "git_url": html + ".git", "ssh_url": html + ".git",
-		"pulls_url": base + "/pulls{/number}", "issues_url": base + "/issues{/number}", "commits_url": base + "/commits{/sha}",
-		"statuses_url": base + "/statuses/{sha}", "contents_url": base + "/contents/{+path}", "compare_url": base + "/compare/{base}...{head}",
-		"branches_url": base + "/branches{/branch}", "labels_url": base + "/labels{/name}", "hooks_url": base + "/hooks",
+		"html_url": html, "url": base, "clone_url": html + ".git", "git_url": html + ".git", "ssh_url": html + ".git", "svn_url": html,
 		"has_issues": true, "has_projects": false, "has_wiki": false, "has_pages": false, "has_downloads": false, "has_discussions": false,
 		"is_template": false, "web_commit_signoff_required": false, "allow_forking": true, "mirror_url": nil,
-		"allow_merge_commit": true, "allow_squash_merge": true, "allow_rebase_merge": false, "allow_auto_merge": false,
 		"size": 1, "stargazers_count": 0, "watchers_count": 0, "watchers": 0, "forks_count": 0, "forks": 0,
 		"open_issues_count": r.open, "open_issues": r.open,
 		"created_at": r.created, "updated_at": r.pushed, "pushed_at": r.pushed,
 	}
+	for name, below := range repositoryLinks {
+		out[name] = base + below
+	}
+	return out
+}
+
+// payload is the repository as webhooks have it.
+func (r *Repository) payload() obj {
+	out := r.json()
+	out["custom_properties"] = obj{}
+	return out
 }
 
 func shortRepositories(list []*Repository) []obj {
@@ -124,10 +115,9 @@ func (r *Repository) labelsJSON(list []*label) []obj {
 
 func (s *Sim) appJSON(a *App) obj {
 	return obj{
-		"id": a.id, "node_id": nodeID("A", a.id), "slug": a.slug, "name": a.slug, "description": "", "client_id": fmt.Sprintf("Iv1.%016x", a.id),
+		"id": a.id, "node_id": nodeID("A", a.id), "slug": a.slug, "name": a.slug, "description": "",
 		"owner": s.users["ghost-owner"].json(), "external_url": s.base, "html_url": s.base + "/apps/" + a.slug,
 		"created_at": a.created, "updated_at": a.created, "permissions": maps.Clone(a.permissions), "events": a.hears(),
-		"installations_count": len(a.installs),
 	}
 }
 
@@ -140,7 +130,7 @@ func (i *Installation) short() obj {
 
 func (s *Sim) installationJSON(i *Installation) obj {
 	out := obj{
-		"id": i.id, "node_id": nodeID("I", i.id), "account": i.org.json(), "app_id": i.app.id, "app_slug": i.app.slug,
+		"id": i.id, "account": i.org.json(), "app_id": i.app.id, "app_slug": i.app.slug,
 		"client_id": fmt.Sprintf("Iv1.%016x", i.app.id),
 		"target_id": i.org.id, "target_type": "Organization", "repository_selection": "all",
 		"permissions": maps.Clone(i.permissions), "events": i.app.hears(), "single_file_name": nil, "single_file_paths": []string{},

@@ -1,6 +1,7 @@
 package githubsim
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -35,9 +36,28 @@ func (r *Repository) commitJSON(c *commit) obj {
 	}
 }
 
+// gitCommitJSON is a commit as the answer to a written file has it: git's part of it.
+func (r *Repository) gitCommitJSON(c *commit) obj {
+	whole := r.commitJSON(c)
+	out, _ := whole["commit"].(obj)
+	delete(out, "comment_count")
+	for _, name := range []string{"sha", "node_id", "html_url", "parents"} {
+		out[name] = whole[name]
+	}
+	return out
+}
+
 func (r *Repository) commitsJSON(list []*commit) []obj { return each(list, r.commitJSON) }
 
-// pushedCommitJSON is a commit as push and merge_group events have it.
+// headCommitJSON is a commit as check suites and merge groups have it.
+func headCommitJSON(c *commit) obj {
+	return obj{
+		"id": c.sha, "tree_id": c.treeSHA, "message": c.message, "timestamp": c.at,
+		"author": obj{"name": c.author.name, "email": c.author.email}, "committer": obj{"name": c.committer.name, "email": c.committer.email},
+	}
+}
+
+// pushedCommitJSON is a commit as push events have it.
 func pushedCommitJSON(c *commit) obj {
 	person := func(s signature) obj {
 		out := obj{"name": s.name, "email": s.email}
@@ -71,15 +91,32 @@ func (r *Repository) runJSON(c *checkRun) obj {
 	c.age(r.sim.today())
 	return obj{
 		"id": c.id, "node_id": nodeID("CR", c.id), "name": c.name, "head_sha": c.sha, "status": c.status, "conclusion": text(c.conclusion),
-		"external_id": c.externalID, "details_url": text(c.detailsURL), "url": r.url("check-runs/%d", c.id),
+		"external_id": c.externalID, "details_url": cmp.Or(c.detailsURL, r.sim.base), "url": r.url("check-runs/%d", c.id),
 		"html_url": r.html("runs/%d", c.id), "started_at": moment(c.started), "completed_at": moment(c.completed),
 		"output": obj{
 			"title": text(c.title), "summary": text(c.summary), "text": text(c.text), "annotations_count": len(c.annotations),
 			"annotations_url": r.url("check-runs/%d/annotations", c.id),
 		},
-		"check_suite": obj{"id": c.suite.id, "head_branch": text(c.suite.branch), "head_sha": c.sha},
+		"check_suite": obj{"id": c.suite.id},
 		"app":         r.sim.appJSON(c.app), "pull_requests": r.pullLinks(c.sha),
 	}
+}
+
+// runPayload is a run as webhooks have it, with its suite.
+func (r *Repository) runPayload(c *checkRun) obj {
+	out, suite := r.runJSON(c), r.suitePayload(c.suite)
+	for _, name := range []string{"check_runs_url", "latest_check_runs_count", "head_commit"} {
+		delete(suite, name)
+	}
+	out["check_suite"] = suite
+	return out
+}
+
+// suitePayload is a suite as webhooks have it: the repository stands beside it.
+func (r *Repository) suitePayload(s *checkSuite) obj {
+	out := r.suiteJSON(s)
+	delete(out, "repository")
+	return out
 }
 
 func (r *Repository) suiteJSON(s *checkSuite) obj {
@@ -89,7 +126,7 @@ func (r *Repository) suiteJSON(s *checkSuite) obj {
 		"conclusion": text(conclusion), "before": text(s.before), "after": s.sha, "url": r.url("check-suites/%d", s.id),
 		"check_runs_url": r.url("check-suites/%d/check-runs", s.id), "pull_requests": r.pullLinks(s.sha), "app": r.sim.appJSON(s.app),
 		"repository": r.json(), "created_at": s.created, "updated_at": s.updated, "latest_check_runs_count": r.runsIn(s),
-		"head_commit": pushedCommitJSON(r.net.commits[s.sha]),
+		"head_commit": headCommitJSON(r.net.commits[s.sha]),
 	}
 }
 
@@ -119,9 +156,16 @@ func (r *Repository) pullLinks(sha string) []obj {
 }
 
 func (r *Repository) statusJSON(sha string, s *status) obj {
+	out := r.briefStatus(sha, s)
+	out["creator"] = s.creator.json()
+	return out
+}
+
+// briefStatus is a status as the combined status has it.
+func (r *Repository) briefStatus(sha string, s *status) obj {
 	return obj{
 		"id": s.id, "node_id": nodeID("SC", s.id), "state": s.state, "context": s.context, "description": text(s.description),
-		"target_url": text(s.targetURL), "creator": s.creator.json(), "url": r.url("statuses/%s", sha), "avatar_url": "",
+		"target_url": text(s.targetURL), "url": r.url("statuses/%s", sha), "avatar_url": r.sim.base + "/avatars/" + s.creator.login,
 		"created_at": s.created, "updated_at": s.created,
 	}
 }

@@ -18,6 +18,7 @@ func (t *thread) json() obj {
 		"html_url": r.html("%s/%d", place, t.number), "comments_url": r.url("issues/%d/comments", t.number),
 		"labels_url": r.url("issues/%d/labels{/name}", t.number), "events_url": r.url("issues/%d/events", t.number),
 		"created_at": t.created, "updated_at": t.updated, "closed_at": moment(t.closed),
+		"reactions": rollup(r.url("issues/%d/reactions", t.number), nil),
 	}
 	t.showAssigned(out)
 	if t.state == "closed" && t.pull == nil {
@@ -47,8 +48,23 @@ func (c *comment) json() obj {
 		"author_association": r.association(c.author), "performed_via_github_app": r.sim.viaApp(c.app),
 		"url": r.url("issues/comments/%d", c.id), "issue_url": r.url("issues/%d", c.thread.number),
 		"html_url":  r.html("pull/%d#issuecomment-%d", c.thread.number, c.id),
-		"reactions": obj{"url": r.url("issues/comments/%d/reactions", c.id), "total_count": len(c.reactions)},
+		"reactions": rollup(r.url("issues/comments/%d/reactions", c.id), c.reactions),
 	}
+}
+
+// rollup counts reactions by kind.
+func rollup(url string, list []reaction) obj {
+	out := obj{"url": url, "total_count": len(list)}
+	for _, content := range reactionContents {
+		n := 0
+		for _, x := range list {
+			if x.content == content {
+				n++
+			}
+		}
+		out[content] = n
+	}
+	return out
 }
 
 func (x reaction) json() obj {
@@ -73,7 +89,8 @@ func (p *PullRequest) brief() obj {
 	}
 	p.showAssigned(out)
 	links := obj{}
-	for name, key := range map[string]string{"self": "url", "html": "html_url", "issue": "issue_url", "commits": "commits_url", "comments": "comments_url", "statuses": "statuses_url"} {
+	for name, key := range map[string]string{"self": "url", "html": "html_url", "issue": "issue_url", "commits": "commits_url", "comments": "comments_url", "statuses": "statuses_url",
+		"review_comments": "review_comments_url", "review_comment": "review_comment_url"} {
 		links[name] = obj{"href": out[key]}
 	}
 	out["_links"] = links
@@ -96,6 +113,21 @@ func (p *PullRequest) json(inWebhook bool) obj {
 	out["mergeable"], out["mergeable_state"] = nil, "unknown"
 	if !inWebhook && p.state == "open" {
 		out["mergeable"], out["mergeable_state"] = p.mergeable()
+	}
+	return out
+}
+
+// payload is the pull request as webhooks have it: whole, or as the events about its reviews do.
+func (p *PullRequest) payload(whole bool) obj {
+	out := p.brief()
+	if whole {
+		out = p.json(true)
+	}
+	for _, side := range []string{"head", "base"} {
+		at, _ := out[side].(obj)
+		if repo, ok := at["repo"].(obj); ok {
+			repo["custom_properties"] = obj{}
+		}
 	}
 	return out
 }

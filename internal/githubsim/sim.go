@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Now is the wall clock, by default time.Now. Lifetimes of tokens and JWTs and rate limits use it directly.
 	Now func() time.Time
+	// Wrap goes around the handler that Start serves; nil changes nothing. Tests put a judge there.
+	Wrap func(http.Handler) http.Handler
 }
 
 // Sim is one simulated GitHub. It is an http.Handler that serves REST under /api/v3 and GraphQL at /api/graphql, as
@@ -84,7 +86,11 @@ func Start(opts Options) (*Sim, error) {
 	}
 	s := New(opts)
 	s.SetURL("http://" + listener.Addr().String())
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	var handler http.Handler = s
+	if opts.Wrap != nil {
+		handler = opts.Wrap(s)
+	}
+	s.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	s.work.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.stop()

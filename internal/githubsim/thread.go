@@ -204,7 +204,7 @@ func (t *thread) emit(a actor, event, action string, body obj) {
 	}
 	if event == "pull_request" {
 		body["number"] = t.number
-		body["pull_request"] = t.pull.json(true)
+		body["pull_request"] = t.pull.payload(true)
 	} else {
 		body["issue"] = t.json()
 	}

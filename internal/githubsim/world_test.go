@@ -70,11 +70,13 @@ func (c *clock) advance(d time.Duration) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{now: time.Now()}} // ghinstallation signs with the real clock
-	sim, err := githubsim.Start(githubsim.Options{Now: w.clock.Now})
+	options, end := judged(t)
+	options.Now = w.clock.Now
+	sim, err := githubsim.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sim.Close)
+	t.Cleanup(func() { sim.Close(); end(sim) })
 	w.sim = sim
 	w.org = sim.CreateOrganization("acme")
 	w.repo = w.org.CreateRepository("castle", map[string]string{"README.md": "hello\n", "src/main.go": "package main\n"})
