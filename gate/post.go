@@ -138,6 +138,9 @@ func (p posting) put(ctx context.Context, id int64, check policy.Check) (int64, 
 func (p posting) begin(ctx context.Context, id int64) error {
 	var sharing []policy.PullRequestRef
 	for _, other := range p.others {
+		// That another pull request came to share its head, or has left it, does not
+		// show in when it was updated.
+		p.seen.outdate(other.Ref)
 		if other.Decision.HeadSHA == "" || digestOf(p.decision.Check("", p.ref, "")) != digestOf(p.last.Decision.Check("", p.ref, "")) {
 			sharing = append(sharing, other.Ref)
 		}
