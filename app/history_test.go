@@ -3,7 +3,6 @@ package app
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/policy"
@@ -117,7 +115,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	if h.chance(3) {
 		acme.CreateRepository(".github", map[string]string{policy.DefaultPath: strictPolicy})
 	}
-	for range 3 {
+	for len(h.shop.PullRequests()) < 3 {
 		h.openOne()
 	}
 	return h
@@ -219,9 +217,13 @@ func (h *history) openOne() {
 		branch = "claude/" + branch
 	case kind == "twin" && n == 0:
 		return
-	case kind == "twin":
+	case kind == "twin" && h.chance(2):
 		other := pick(r, all...).Details()
 		branch, base = other.Head, map[string]string{"main": "release", "release": "main"}[other.Base]
+	case kind == "twin":
+		if _, err := h.shop.ForcePush(h.github.User(author), branch, pick(r, all...).HeadSHA()); err != nil {
+			return
+		}
 	case kind == "stacked":
 		files = map[string]string{fmt.Sprintf("catalogue/s%d.go", n): "package catalogue\n"}
 	}
@@ -250,7 +252,7 @@ func (h *history) act() {
 	by := pick(r, "ann", "bob", "bob", "lee", "lee", "sam", "sue", "tom", "claude[bot]")
 	acts := []func(*githubsim.PullRequest, string){
 		h.pushes, h.pushes, h.rebases, h.reviews, h.reviews, h.reviews, h.reviews, h.comments, h.comments, h.comments, h.comments,
-		h.takesBack, h.takesBack, h.labels, h.closes, h.retargets, h.grants, h.moves, h.legislates,
+		h.agree, h.agree, h.takesBack, h.takesBack, h.labels, h.closes, h.retargets, h.grants, h.moves, h.legislates,
 	}
 	if h.chance(20) {
 		h.openOne()
@@ -322,14 +324,18 @@ func (h *history) rebases(pr *githubsim.PullRequest, by string) {
 
 // reviews is a review of any kind, now and then of an older commit.
 func (h *history) reviews(pr *githubsim.PullRequest, by string) {
-	n := pr.Number()
 	state, commit, body := pick(h.random, "APPROVE", "APPROVE", "REQUEST_CHANGES", "COMMENT"), pr.HeadSHA(), "a review"
 	if h.chance(5) {
-		commit = pick(h.random, h.heads[n]...).sha
+		commit = pick(h.random, h.heads[pr.Number()]...).sha
 	}
 	if state == "COMMENT" {
 		body = h.body(pr)
 	}
+	h.review(pr, by, state, commit, body)
+}
+
+func (h *history) review(pr *githubsim.PullRequest, by, state, commit, body string) {
+	n := pr.Number()
 	h.note("%s reviews #%d at %.7s: %s %q", by, n, commit, state, body)
 	var review *githubsim.Review
 	lost, err := h.told(func() (err error) {
@@ -349,6 +355,23 @@ func (h *history) reviews(pr *githubsim.PullRequest, by string) {
 		w.verdicts = said(body)
 	}
 	h.words[n] = append(h.words[n], w)
+}
+
+// agree has several people approve, one after the other.
+func (h *history) agree(pr *githubsim.PullRequest, _ string) {
+	people := []string{"bob", "lee", "sam", "sue"}
+	h.random.Shuffle(len(people), func(i, j int) { people[i], people[j] = people[j], people[i] })
+	for _, by := range people[:2+h.random.IntN(3)] {
+		if h.chance(2) {
+			h.says(pr, by, "/approve")
+		} else {
+			h.approves(pr, by)
+		}
+	}
+}
+
+func (h *history) approves(pr *githubsim.PullRequest, by string) {
+	h.review(pr, by, "APPROVE", pr.HeadSHA(), "a review")
 }
 
 // body is a text with commands, or with what looks like some.
@@ -373,7 +396,10 @@ func said(body string) []spoken {
 }
 
 func (h *history) comments(pr *githubsim.PullRequest, by string) {
-	body := h.body(pr)
+	h.says(pr, by, h.body(pr))
+}
+
+func (h *history) says(pr *githubsim.PullRequest, by, body string) {
 	h.note("%s comments on #%d: %q", by, pr.Number(), body)
 	var comment *githubsim.Comment
 	lost, err := h.told(func() (err error) {
@@ -568,6 +594,3 @@ func (h *history) press() {
 	// What other pull requests change may be less now. Nothing tells of that.
 	h.missed = true
 }
-
-var _ = http.MethodGet
-var _ = time.Second

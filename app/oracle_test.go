@@ -297,7 +297,8 @@ func (j *judging) tier(file policy.PolicyFile) policy.ApprovalTier {
 		tier = higher(tier, file.Classify.Agents.MinimumTier)
 	}
 	for _, c := range j.pr.Commits() {
-		if j.w.github.User(c.Author) == nil {
+		// The button's merge commits are GitHub's own, which has no account here.
+		if j.w.github.User(c.Author) == nil || len(c.Parents) > 1 {
 			tier = higher(tier, "peer-review")
 		}
 	}
