@@ -139,6 +139,9 @@ func (p posting) begin(ctx context.Context, id int64) error {
 	changed := digestOf(p.decision.Check("", p.ref, "")) != digestOf(p.last.Decision.Check("", p.ref, ""))
 	var sharing []policy.PullRequestRef
 	for _, other := range p.others {
+		// That another pull request came to share its head, or has left it, does not
+		// show in when it was updated.
+		p.seen.outdate(other.Ref)
 		if changed || other.Decision.HeadSHA == "" {
 			sharing = append(sharing, other.Ref)
 		}

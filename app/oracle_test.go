@@ -1,0 +1,613 @@
+package app
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// oracle says what the check of a pull request must be. It is a second
+// implementation of docs/policy.md, written for being read and not for being
+// fast: from the simulator's true state, and from a ledger of what people did,
+// for what GitHub does not show afterwards. It shares nothing with
+// [policy.Decide] but the words: policy files and commands are parsed by their
+// parsers.
+type oracle struct {
+	w *world
+	// heads are the heads that each pull request had while it was open, by number.
+	heads map[int][]headNote
+	// words are what people said, by number, in the order in which they said it.
+	words map[int][]*word
+}
+
+// headNote is that a commit became the head.
+type headNote struct {
+	sha  string
+	at   time.Time
+	by   string
+	lost bool
+}
+
+// word is a comment or a review.
+type word struct {
+	id       int64
+	by       string
+	at       time.Time
+	commit   string // what a review is about; empty for a comment
+	verdicts []spoken
+	taken    []taking
+	lost     bool
+	// shown is true of a review's own verdict, which GitHub goes on showing.
+	shown bool
+}
+
+// spoken is one verdict: approve, reject or withdrawn. sha is what an approval
+// names.
+type spoken struct{ verdict, sha string }
+
+// taking is that somebody edited or deleted a comment, or dismissed a review.
+type taking struct {
+	by   string
+	seen bool // GitHub shows afterwards who did it
+	lost bool
+}
+
+// doubt is something that a lost delivery leaves unknown to Portcullis.
+type doubt struct {
+	what string
+	id   int64
+}
+
+// The doubts, each with what may be believed instead of the truth.
+const (
+	// A text whose delivery was lost, and which was edited or deleted since, may
+	// never have spoken: GitHub does not show any more what it said.
+	doubtUnheard = "never heard"
+	// That a rejection in a comment was edited or deleted, and by whom, only the
+	// delivery tells: without it the rejection may stand.
+	doubtTaking = "taken back unheard"
+	// Since when a head was one is not known if its delivery was lost: a comment
+	// made after it may be about an unknown commit, and a commit that is named by
+	// its first digits may be unknown.
+	doubtHead = "unknown head"
+	// Who pushed, only the delivery tells, unless the push was forced.
+	doubtPusher = "unknown pusher"
+)
+
+// verdicts are the outcomes that the check of the pull request may have: the
+// strictest of all open pull requests with the same head. There is more than
+// one only if there are doubts.
+func (o *oracle) verdicts(pr *githubsim.PullRequest) []string {
+	allowed := []string{"open"}
+	for _, other := range o.w.shop.PullRequests() {
+		if other.State() != "open" || other.HeadSHA() != pr.HeadSHA() {
+			continue
+		}
+		var both []string
+		for _, a := range allowed {
+			for _, b := range o.own(other) {
+				both = append(both, stricter(a, b))
+			}
+		}
+		slices.Sort(both)
+		allowed = slices.Compact(both)
+	}
+	return allowed
+}
+
+func stricter(a, b string) string {
+	for _, outcome := range []string{"closed", "waiting"} {
+		if a == outcome || b == outcome {
+			return outcome
+		}
+	}
+	return "open"
+}
+
+// maxDoubts bounds how many doubts are thought through.
+const maxDoubts = 10
+
+// own are the outcomes that the pull request's own verdict may have.
+func (o *oracle) own(pr *githubsim.PullRequest) []string {
+	doubts := o.doubts(pr)
+	if len(doubts) > maxDoubts {
+		doubts = doubts[len(doubts)-maxDoubts:]
+	}
+	var found []string
+	for chosen := range 1 << len(doubts) {
+		believed := map[doubt]bool{}
+		for i, d := range doubts {
+			believed[d] = chosen&(1<<i) != 0
+		}
+		found = append(found, o.verdict(pr, believed))
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func (o *oracle) doubts(pr *githubsim.PullRequest) []doubt {
+	var found []doubt
+	for i, head := range o.heads[pr.Number()] {
+		if head.lost {
+			found = append(found, doubt{doubtHead, int64(i)}, doubt{doubtPusher, int64(i)})
+		}
+	}
+	for _, w := range o.words[pr.Number()] {
+		if w.lost && len(w.taken) > 0 && !w.shown && len(w.verdicts) > 0 {
+			found = append(found, doubt{doubtUnheard, w.id})
+		}
+		rejects := slices.ContainsFunc(w.verdicts, func(s spoken) bool { return s.verdict == "reject" })
+		if rejects && slices.ContainsFunc(w.taken, func(t taking) bool { return t.lost && !t.seen }) {
+			found = append(found, doubt{doubtTaking, w.id})
+		}
+	}
+	return found
+}
+
+// judging is one pull request under judgement.
+type judging struct {
+	*oracle
+	pr       *githubsim.PullRequest
+	about    githubsim.PullRequestDetails
+	believed map[doubt]bool
+	files    []policy.PolicyFile
+	repaired bool
+}
+
+func (o *oracle) verdict(pr *githubsim.PullRequest, believed map[doubt]bool) string {
+	j := &judging{oracle: o, pr: pr, about: pr.Details(), believed: believed}
+	if !j.readPolicies() {
+		return "closed"
+	}
+	needs := j.needs()
+	approvers := map[string]bool{}
+	for login, v := range j.latest() {
+		switch {
+		case v.verdict == "reject" && j.vetoes(login, v, needs):
+			return "closed"
+		case v.verdict == "approve" && j.counts(login, v):
+			approvers[login] = true
+		}
+	}
+	for _, need := range needs {
+		have := 0
+		for login := range approvers {
+			if j.selects(need.From, login) {
+				have++
+			}
+		}
+		if have < need.Approvals {
+			return "waiting"
+		}
+	}
+	return "open"
+}
+
+// readPolicies finds the files that govern: the organization's, the default
+// branch's, the base branch's. It is false if one is broken and not repaired.
+func (j *judging) readPolicies() bool {
+	type place struct {
+		repo   *githubsim.Repository
+		branch string
+	}
+	places := []place{{j.w.shop, "main"}}
+	if j.about.Base != "main" {
+		places = append(places, place{j.w.shop, j.about.Base})
+	}
+	if org := j.w.github.Repository("acme/.github"); org != nil {
+		places = append(places, place{org, "main"})
+	}
+	for _, p := range places {
+		text, ok := p.repo.File(p.branch, policy.DefaultPath)
+		if !ok {
+			continue
+		}
+		file, err := j.parse(text)
+		if err != nil {
+			mended, there := j.w.shop.File(j.about.HeadSHA, policy.DefaultPath)
+			_, still := j.parse(mended)
+			if p.repo != j.w.shop || p.branch != j.about.Base || !j.touches(policy.DefaultPath) || !there || still != nil {
+				return false
+			}
+			j.repaired = true
+			file = policy.DefaultPolicy()
+		}
+		j.files = append(j.files, file)
+	}
+	if len(j.files) == 0 {
+		j.files = []policy.PolicyFile{policy.DefaultPolicy()}
+	}
+	return true
+}
+
+func (j *judging) parse(text string) (policy.PolicyFile, error) {
+	file, err := policy.ParsePolicyFile(policy.DefaultPath, []byte(text))
+	for _, team := range file.Teams() {
+		if j.team(team) == nil {
+			err = fmt.Errorf("no team %s", team)
+		}
+	}
+	return file, err
+}
+
+func (j *judging) team(name string) *githubsim.Team {
+	for _, t := range j.w.shop.Organization().Teams() {
+		if name == "acme/"+t.Slug() {
+			return t
+		}
+	}
+	return nil
+}
+
+func (j *judging) touches(path string) bool {
+	return slices.ContainsFunc(j.pr.Files(), func(f githubsim.FileChange) bool { return f.Path == path || f.Previous == path })
+}
+
+var tierOrder = []policy.ApprovalTier{"auto", "peer-review", "team-lead", "security-review"}
+
+func higher(a, b policy.ApprovalTier) policy.ApprovalTier {
+	return tierOrder[max(slices.Index(tierOrder, a), slices.Index(tierOrder, b))]
+}
+
+// needs are the requirements that must all be met: of each file that for the
+// tier it sees itself, and that for the tier that holds.
+func (j *judging) needs() []policy.Requirement {
+	holds := policy.ApprovalTier("auto")
+	for _, file := range j.files {
+		holds = higher(holds, j.tier(file))
+	}
+	var needs []policy.Requirement
+	for _, file := range j.files {
+		for _, tier := range []policy.ApprovalTier{holds, j.tier(file)} {
+			if tier != "auto" {
+				needs = append(needs, file.Tiers[tier])
+			}
+		}
+	}
+	return needs
+}
+
+// tier is what one file sees.
+func (j *judging) tier(file policy.PolicyFile) policy.ApprovalTier {
+	protected := policy.Match{Paths: []string{policy.DefaultPath, ".github/workflows/**", "CODEOWNERS", ".github/CODEOWNERS", "docs/CODEOWNERS"}}
+	sensitive := j.repaired || j.matches(protected) || j.matches(file.Classify.SecuritySensitive)
+	if sensitive {
+		return "security-review"
+	}
+	score := j.complexity(file)
+	tier := tierOrder[0]
+	switch {
+	case score >= 9:
+		tier = "security-review"
+	case score >= 7:
+		tier = "team-lead"
+	case score >= 4:
+		tier = "peer-review"
+	}
+	if j.matches(file.Classify.Infrastructure) {
+		tier = higher(tier, "team-lead")
+	}
+	if j.byAgent([]policy.PolicyFile{file}) {
+		tier = higher(tier, file.Classify.Agents.MinimumTier)
+	}
+	for _, c := range j.pr.Commits() {
+		// The button's merge commits are GitHub's own, which has no account here.
+		if j.w.github.User(c.Author) == nil || len(c.Parents) > 1 {
+			tier = higher(tier, "peer-review")
+		}
+	}
+	return tier
+}
+
+// complexity is the score of a change that is not security-sensitive, deletes no
+// tests and adds no dependency.
+func (j *judging) complexity(file policy.PolicyFile) int {
+	files, lines, score := 0, 0, 1
+	areas := map[string]bool{}
+	for _, f := range j.pr.Files() {
+		files++
+		lines += f.Additions + f.Deletions
+		for _, p := range []string{f.Path, f.Previous} {
+			if p != "" {
+				area, _, nested := strings.Cut(p, "/")
+				areas[map[bool]string{true: area, false: "."}[nested]] = true
+			}
+		}
+		if f.Additions+f.Deletions == 0 && f.Status != "renamed" {
+			score += 2
+		}
+	}
+	for _, limit := range []int{1, 5, 15, 40} {
+		score += map[bool]int{true: 1}[files > limit]
+	}
+	for _, limit := range []int{10, 50, 200, 500} {
+		score += map[bool]int{true: 1}[lines > limit]
+	}
+	for _, limit := range []int{2, 4} {
+		score += map[bool]int{true: 1}[len(areas) > limit]
+	}
+	for _, m := range []policy.Match{file.Classify.APIChange, file.Classify.DatabaseMigration} {
+		score += map[bool]int{true: 2}[j.matches(m)]
+	}
+	return score
+}
+
+func (j *judging) matches(m policy.Match) bool {
+	for _, glob := range m.Paths {
+		for _, f := range j.pr.Files() {
+			if globbed(glob, f.Path) || f.Previous != "" && globbed(glob, f.Previous) {
+				return true
+			}
+		}
+	}
+	for _, label := range m.Labels {
+		if j.labels()[strings.ToLower(label)] {
+			return true
+		}
+	}
+	return false
+}
+
+// globbed knows the stars that the policies of these tests have.
+func globbed(glob, path string) bool {
+	pattern := regexp.QuoteMeta(glob)
+	for _, r := range [][2]string{{`\*\*/`, `(.*/)?`}, {`/\*\*`, `(/.*)?`}, {`\*`, `[^/]*`}} {
+		pattern = strings.ReplaceAll(pattern, r[0], strings.ReplaceAll(r[1], "*", "\x00"))
+	}
+	return regexp.MustCompile("^" + strings.ReplaceAll(pattern, "\x00", "*") + "$").MatchString(path)
+}
+
+// labels are those on the pull request, and those that only people took off who
+// took part in it.
+func (j *judging) labels() map[string]bool {
+	on := map[string]bool{}
+	for _, e := range j.pr.Timeline() {
+		label := strings.ToLower(e.Subject)
+		if e.Kind == "labeled" {
+			on[label] = true
+		}
+		if e.Kind == "unlabeled" && !j.part(e.Actor) && !j.agent(e.Actor, j.files) {
+			on[label] = false
+		}
+	}
+	for _, label := range j.pr.Labels() {
+		on[strings.ToLower(label)] = true
+	}
+	return on
+}
+
+func (j *judging) agent(login string, files []policy.PolicyFile) bool {
+	return strings.HasSuffix(login, "[bot]") || slices.ContainsFunc(files, func(f policy.PolicyFile) bool { return slices.Contains(f.Classify.Agents.Users, login) })
+}
+
+func (j *judging) byAgent(files []policy.PolicyFile) bool {
+	if j.agent(j.about.Author, files) {
+		return true
+	}
+	for _, file := range files {
+		if slices.ContainsFunc(file.Classify.Agents.Branches, func(glob string) bool { return globbed(glob, j.about.Head) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.pr.Commits(), func(c githubsim.CommitDetails) bool { return j.agent(c.Author, files) })
+}
+
+// part reports whether the person took part in making the change.
+func (j *judging) part(login string) bool {
+	return login == j.about.Author || j.committed(login) || j.pushed(login) || j.asked(login)
+}
+
+func (j *judging) committed(login string) bool {
+	return slices.ContainsFunc(j.pr.Commits(), func(c githubsim.CommitDetails) bool { return c.Author == login })
+}
+
+// pushed knows pushes while the pull request was open: of others GitHub tells
+// only as of pushes to a branch.
+func (j *judging) pushed(login string) bool {
+	for i, head := range j.heads[j.about.Number] {
+		if head.by == login && !j.believed[doubt{doubtPusher, int64(i)}] {
+			return true
+		}
+	}
+	return slices.ContainsFunc(j.pr.Timeline(), func(e githubsim.TimelineEvent) bool {
+		return e.Kind == "head_ref_force_pushed" && e.Actor == login
+	})
+}
+
+// asked reports whether an agent took part, and the person called one.
+func (j *judging) asked(login string) bool {
+	return j.byAgent(j.files) && slices.ContainsFunc(j.pr.Comments(), func(c githubsim.Comment) bool {
+		return c.User == login && strings.Contains(c.Body, "@claude")
+	})
+}
+
+// vote is what a person said last.
+type vote struct {
+	verdict string
+	at      time.Time
+	commit  string
+	lifters []string
+}
+
+// latest has each person's last verdict; of those of one moment the stricter,
+// and a review's own before that of its text.
+func (j *judging) latest() map[string]vote {
+	strictness := []string{"approve", "withdrawn", "reject"}
+	latest := map[string]vote{}
+	for _, w := range j.words[j.about.Number] {
+		if j.believed[doubt{doubtUnheard, w.id}] || strings.HasSuffix(w.by, "[bot]") && w.commit == "" {
+			continue
+		}
+		for _, s := range w.verdicts {
+			v, ok := j.vote(w, s)
+			have, before := latest[w.by]
+			later := !before || v.at.After(have.at) || slices.Index(strictness, v.verdict) > slices.Index(strictness, have.verdict)
+			if ok && later {
+				latest[w.by] = v
+			}
+		}
+	}
+	return latest
+}
+
+func (j *judging) vote(w *word, s spoken) (vote, bool) {
+	v := vote{verdict: s.verdict, at: w.at, commit: w.commit}
+	for _, t := range w.taken {
+		switch {
+		case v.verdict != "reject":
+			v.verdict = "withdrawn"
+		case t.lost && !t.seen && j.believed[doubt{doubtTaking, w.id}]:
+		case t.by == w.by:
+			v.verdict = "withdrawn"
+		default:
+			v.lifters = append(v.lifters, t.by)
+		}
+	}
+	switch {
+	case s.verdict == "approve" && s.sha != "":
+		var known bool
+		v.commit, known = j.named(s.sha)
+		return v, known
+	case w.commit == "":
+		v.commit = j.seen(w.at)
+	}
+	return v, true
+}
+
+// named is the head that begins so.
+func (j *judging) named(sha string) (string, bool) {
+	for i, head := range j.heads[j.about.Number] {
+		if strings.HasPrefix(head.sha, sha) && (len(sha) == 40 || head.sha == j.about.HeadSHA || !j.believed[doubt{doubtHead, int64(i)}]) {
+			return head.sha, true
+		}
+	}
+	return sha, len(sha) == 40
+}
+
+// seen is the head that somebody saw at that time.
+func (j *judging) seen(at time.Time) string {
+	commit := ""
+	for i, head := range j.heads[j.about.Number] {
+		if head.at.Before(at) {
+			commit = head.sha
+			if j.believed[doubt{doubtHead, int64(i)}] {
+				commit = "unknown"
+			}
+		}
+	}
+	return commit
+}
+
+// counts reports whether the approval is one, whoever is asked for.
+func (j *judging) counts(login string, v vote) bool {
+	every := func(allows func(policy.ApprovalRules) bool) bool {
+		return !slices.ContainsFunc(j.files, func(f policy.PolicyFile) bool { return !allows(f.Approval) })
+	}
+	author := every(func(r policy.ApprovalRules) bool { return r.Author })
+	committers := every(func(r policy.ApprovalRules) bool { return r.Committers })
+	agents := every(func(r policy.ApprovalRules) bool { return r.Agents })
+	keeps := every(func(r policy.ApprovalRules) bool { return r.OnPush == policy.OnPushKeepIfUnchanged })
+	switch {
+	case j.agent(login, j.files) && !agents,
+		(login == j.about.Author || j.asked(login)) && !author,
+		(j.committed(login) || j.pushed(login)) && !committers:
+		return false
+	case v.commit != j.about.HeadSHA && !(keeps && j.unchanged(v.commit)):
+		return false
+	}
+	for _, e := range j.pr.Timeline() {
+		if e.Kind == "base_ref_changed" && !v.at.After(e.At) {
+			return false
+		}
+	}
+	return true
+}
+
+// unchanged reports whether the commit changes the base as the head does.
+func (j *judging) unchanged(commit string) bool {
+	if _, _, ok := j.w.shop.Commit(commit); !ok {
+		return false
+	}
+	return maps.Equal(j.change(commit), j.change(j.about.HeadSHA))
+}
+
+// change is what becomes of each file between the branch point and the commit.
+func (j *judging) change(commit string) map[string][2]string {
+	base := j.ancestors(j.w.shop.Head(j.about.Base))
+	from := commit
+	for !base[from] {
+		c, _, _ := j.w.shop.Commit(from)
+		from = c.Parents[0] // no branch of these tests merges another
+	}
+	changed := map[string][2]string{}
+	for _, path := range slices.Concat(j.w.shop.Paths(from), j.w.shop.Paths(commit)) {
+		before, _ := j.w.shop.File(from, path)
+		after, _ := j.w.shop.File(commit, path)
+		if before != after {
+			changed[path] = [2]string{before, after}
+		}
+	}
+	return changed
+}
+
+func (j *judging) ancestors(sha string) map[string]bool {
+	found := map[string]bool{}
+	for next := []string{sha}; len(next) > 0; next = next[1:] {
+		if c, _, ok := j.w.shop.Commit(next[0]); ok && !found[c.SHA] {
+			found[c.SHA] = true
+			next = append(next, c.Parents...)
+		}
+	}
+	return found
+}
+
+// vetoes reports whether the rejection holds.
+func (j *judging) vetoes(login string, v vote, needs []policy.Requirement) bool {
+	everyFile := func(is func(policy.PolicyFile) bool) bool {
+		return !slices.ContainsFunc(j.files, func(f policy.PolicyFile) bool { return !is(f) })
+	}
+	if everyFile(func(f policy.PolicyFile) bool { return j.agent(login, []policy.PolicyFile{f}) }) &&
+		!everyFile(func(f policy.PolicyFile) bool { return f.Approval.Agents }) {
+		return false
+	}
+	wanted := slices.ContainsFunc(needs, func(r policy.Requirement) bool { return j.selects(r.From, login) })
+	if !wanted && !j.atLeast(login, policy.PermissionWrite) {
+		return false
+	}
+	return !slices.ContainsFunc(v.lifters, func(lifter string) bool {
+		return !j.agent(lifter, j.files) && !j.part(lifter) &&
+			everyFile(func(f policy.PolicyFile) bool { return j.rank(f, lifter) > j.rank(f, login) })
+	})
+}
+
+// rank is the highest tier that the person may approve.
+func (j *judging) rank(file policy.PolicyFile, login string) int {
+	highest := 0
+	for i, tier := range tierOrder {
+		if i > 0 && j.selects(file.Tiers[tier].From, login) {
+			highest = i
+		}
+	}
+	return highest
+}
+
+func (j *judging) selects(who policy.Who, login string) bool {
+	if who.Permission != policy.PermissionNone && j.atLeast(login, who.Permission) || slices.Contains(who.Users, login) {
+		return true
+	}
+	return slices.ContainsFunc(who.Teams, func(name string) bool {
+		team := j.team(name)
+		return team != nil && slices.Contains(team.Members(), login)
+	})
+}
+
+func (j *judging) atLeast(login string, least policy.Permission) bool {
+	have, _ := policy.ParsePermission(j.w.shop.Role(j.w.github.User(login)))
+	return have >= least
+}
