@@ -12,6 +12,8 @@ import "slices"
 //     both ways of setting labels.
 //   - The repository of a pull request's head may be null: it is when a fork
 //     was deleted, as the webhook schemas say.
+//   - A repository's homepage is text that people write; GitHub shows an empty
+//     one as "".
 //   - Lists of events are dropped: those that are copied into webhooks lack the
 //     newer ones.
 func correct(node any) {
@@ -42,6 +44,9 @@ func correct(node any) {
 				properties := value.(map[string]any) //nolint:forcetypeassert // a schema's properties are an object
 				for _, property := range properties {
 					correct(property)
+				}
+				if homepage, ok := properties["homepage"].(map[string]any); ok {
+					delete(homepage, "format")
 				}
 				if head, ok := dig(properties, "head", "properties").(map[string]any); ok && head["repo"] != nil {
 					head["repo"] = map[string]any{"nullable": true, "anyOf": []any{head["repo"]}}
