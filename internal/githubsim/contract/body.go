@@ -20,8 +20,7 @@ var seed = maphash.MakeSeed()
 func (op *operation) judgeBody(by string, status int, schema *openapi3.Schema, body []byte) []finding {
 	var key maphash.Hash
 	key.SetSeed(seed)
-	_, _ = key.WriteString(by)
-	_, _ = key.Write([]byte{byte(status >> 8), byte(status)})
+	_, _ = key.WriteString(by + strconv.Itoa(status))
 	_, _ = key.Write(body)
 	sum := key.Sum64()
 	op.mu.Lock()
