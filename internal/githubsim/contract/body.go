@@ -20,8 +20,7 @@ var seed = maphash.MakeSeed()
 func (op *operation) judgeBody(by string, status int, schema *openapi3.Schema, body []byte) []finding {
 	var key maphash.Hash
 	key.SetSeed(seed)
-	_, _ = key.WriteString(by)
-	_, _ = key.Write([]byte{byte(status >> 8), byte(status)})
+	_, _ = key.WriteString(by + strconv.Itoa(status))
 	_, _ = key.Write(body)
 	sum := key.Sum64()
 	op.mu.Lock()
@@ -39,13 +38,15 @@ func (op *operation) judgeJSON(by string, schema *openapi3.Schema, body []byte) 
 	if err := json.Unmarshal(body, &value); err != nil {
 		return []finding{found("body", "it is no JSON")}
 	}
-	findings := reasons("body", schema.VisitJSON(value,
-		openapi3.MultiErrors(), openapi3.WithStringFormatValidators(formats)))
+	findings := reasons("body", schema.VisitJSON(value, visit...))
 	if by == Webhook {
 		return findings // see Judge.Webhook
 	}
 	return append(findings, op.undeclared("body ", []*openapi3.Schema{schema}, value)...)
 }
+
+// visit is how values are held against schemas.
+var visit = []openapi3.SchemaValidationOption{openapi3.MultiErrors(), openapi3.WithStringFormatValidators(formats)}
 
 // formats are those that kin-openapi does not hold by itself.
 var formats = map[string]openapi3.StringFormatValidator{
@@ -71,26 +72,41 @@ func reasons(where string, err error) []finding {
 		}
 		return findings
 	case errors.As(err, &one):
-		return []finding{found(where+pointer(one.JSONPointer()), "%s", one.Reason)}
+		where = below(where, one.JSONPointer())
+		if one.SchemaField == "anyOf" {
+			return nearest(where, one)
+		}
+		return []finding{found(where, "%s", one.Reason)}
 	default:
 		return []finding{found(where, "%s", err)}
 	}
 }
 
-// pointer writes a place with * for each index, so that what is wrong with
-// every item of a list is said once.
-func pointer(keys []string) string {
-	var text strings.Builder
-	for i, key := range keys {
+// nearest says what is wrong by the alternative that the value fits best.
+func nearest(where string, e *openapi3.SchemaError) []finding {
+	best := []finding{found(where, "%s", e.Reason)}
+	for i, alternative := range e.Schema.AnyOf {
+		got := reasons(where, alternative.Value.VisitJSON(e.Value, visit...))
+		if len(got) > 0 && (i == 0 || len(got) < len(best)) {
+			best = got
+		}
+	}
+	return best
+}
+
+// below writes a place below another, with * for each index, so that what is
+// wrong with every item of a list is said once.
+func below(where string, keys []string) string {
+	if len(keys) > 0 && !strings.Contains(where, " /") {
+		where += " "
+	}
+	for _, key := range keys {
 		if _, err := strconv.Atoi(key); err == nil {
 			key = "*"
 		}
-		if i == 0 {
-			text.WriteByte(' ')
-		}
-		text.WriteString("/" + key)
+		where += "/" + key
 	}
-	return text.String()
+	return where
 }
 
 // shape is what a schema and its alternatives together say about an object or a

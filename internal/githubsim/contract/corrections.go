@@ -12,6 +12,8 @@ import "slices"
 //     both ways of setting labels.
 //   - The repository of a pull request's head may be null: it is when a fork
 //     was deleted, as the webhook schemas say.
+//   - A repository's homepage is text that people write; GitHub shows an empty
+//     one as "".
 //   - Lists of events are dropped: those that are copied into webhooks lack the
 //     newer ones.
 func correct(node any) {
@@ -21,35 +23,47 @@ func correct(node any) {
 			correct(item)
 		}
 	case map[string]any:
-		for _, key := range []string{"example", "examples", "discriminator"} {
-			delete(node, key)
-		}
-		if alternatives, ok := node["oneOf"].([]any); ok {
-			delete(node, "oneOf")
-			if others, both := node["anyOf"].([]any); both {
-				node["allOf"] = append(list(node["allOf"]), map[string]any{"anyOf": others})
-			}
-			node["anyOf"] = alternatives
-		}
+		correctSchema(node)
 		for key, value := range node {
 			switch key {
-			case "enum":
-				if values := list(value); slices.Contains(values, any("check_run")) && slices.Contains(values, any("push")) {
-					delete(node, key)
-				}
-			case "default": // a value, not a schema
+			case "enum", "default": // values, not schemas
 			case "properties": // its keys are names
-				properties := value.(map[string]any) //nolint:forcetypeassert // a schema's properties are an object
-				for _, property := range properties {
-					correct(property)
-				}
-				if head, ok := dig(properties, "head", "properties").(map[string]any); ok && head["repo"] != nil {
-					head["repo"] = map[string]any{"nullable": true, "anyOf": []any{head["repo"]}}
-				}
+				correctProperties(value)
 			default:
 				correct(value)
 			}
 		}
+	}
+}
+
+func correctSchema(schema map[string]any) {
+	for _, key := range []string{"example", "examples", "discriminator"} {
+		delete(schema, key)
+	}
+	if values := list(schema["enum"]); slices.Contains(values, any("check_run")) && slices.Contains(values, any("push")) {
+		delete(schema, "enum")
+	}
+	alternatives, ok := schema["oneOf"].([]any)
+	if !ok {
+		return
+	}
+	delete(schema, "oneOf")
+	if others, both := schema["anyOf"].([]any); both {
+		schema["allOf"] = append(list(schema["allOf"]), map[string]any{"anyOf": others})
+	}
+	schema["anyOf"] = alternatives
+}
+
+func correctProperties(value any) {
+	properties, _ := value.(map[string]any)
+	for _, property := range properties {
+		correct(property)
+	}
+	if homepage, ok := properties["homepage"].(map[string]any); ok {
+		delete(homepage, "format")
+	}
+	if head, ok := dig(properties, "head", "properties").(map[string]any); ok && head["repo"] != nil {
+		head["repo"] = map[string]any{"nullable": true, "anyOf": []any{head["repo"]}}
 	}
 }
 

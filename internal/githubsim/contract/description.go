@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -148,4 +149,25 @@ func (j *Judge) collectRef(ref string, parts map[string]map[string]any) error {
 	}
 	parts[section][name] = part
 	return j.collect(part, parts)
+}
+
+// CompileAll compiles every operation, and every webhook, and returns how many
+// there are.
+func (j *Judge) CompileAll() (int, error) {
+	n := 0
+	for template, operations := range j.paths {
+		for method := range operations {
+			n++
+			if _, err := j.operation(strings.ToUpper(method), template); err != nil {
+				return n, err
+			}
+		}
+	}
+	for name, raw := range j.webhooks {
+		n++
+		if _, err := j.compileOnce("webhook "+name, http.MethodPost, raw["post"]); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }

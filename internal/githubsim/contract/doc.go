@@ -7,7 +7,8 @@
 // GitHub are held to the same description by the same judge.
 //
 // The description is not the whole truth. What is known to be wrong in it is
-// put right in corrections.go, what it does not say is in rules.go, and what
-// GitHub has added to its webhooks since the schemas were closed is in
-// webhook_since.go; each entry has its reason. Everything else counts.
+// put right in corrections.go, what it does not say is in request.go and
+// answer.go, and what GitHub has changed in its webhooks since the schemas were
+// closed is in webhook_since.go; each entry has its reason. Everything else
+// counts.
 package contract

@@ -3,7 +3,6 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -15,9 +14,6 @@ type route struct {
 	literals int
 	multi    int // the index of the parameter that takes several segments, or -1
 }
-
-// methods are those that a path of the description may have.
-var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 func (j *Judge) allRoutes() (map[string][]route, error) {
 	routes := map[string][]route{}

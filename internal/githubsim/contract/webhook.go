@@ -133,17 +133,17 @@ func (w *Webhooks) schema(name string) (*jsonschema.Schema, error) {
 
 // leaves are the causes that have no further cause.
 func leaves(e *jsonschema.ValidationError) []finding {
-	where := "body" + pointer(e.InstanceLocation)
+	where := below("body", e.InstanceLocation)
 	var findings []finding
 	switch what := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		for _, name := range what.Properties {
-			findings = append(findings, found(where+"/"+name, "GitHub has no such property"))
+			findings = append(findings, found(below(where, []string{name}), "GitHub has no such property"))
 		}
 		return findings
 	case *kind.Required:
 		for _, name := range what.Missing {
-			findings = append(findings, found(where+"/"+name, "it is missing"))
+			findings = append(findings, found(below(where, []string{name}), "it is missing"))
 		}
 		return findings
 	}

@@ -59,7 +59,7 @@ var since = []revision{
 		"check_run$rerequested/properties/check_run/properties/completed_at", `{"type": ["string", "null"], "format": "date-time"}`,
 		"as the status",
 	},
-	{"webhook-events/oneOf/0/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
+	{"webhook-events", `{"type": "array", "items": {"type": "string"}}`, "the list of events lacks those that are newer"},
 	{"app/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
 	{"installation/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
 }
