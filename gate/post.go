@@ -31,6 +31,12 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 		// Not even the head could be read: close what was posted last.
 		decision.HeadSHA = last.Decision.HeadSHA
 	}
+	moved := decision.HeadSHA != last.Decision.HeadSHA
+	if (moved || snapshot.PullRequest.Merged) && last.Decision.HeadSHA != "" && !last.Closed {
+		if err := g.leave(ctx, ref, last.Decision.HeadSHA); err != nil {
+			return fmt.Errorf("post the decision: %w", err)
+		}
+	}
 	closed := snapshot.PullRequest.Ref.Number != 0 && !snapshot.PullRequest.Open
 	if closed {
 		if err := g.Store.PutClosed(ctx, ref); err != nil {

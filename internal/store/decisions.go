@@ -203,9 +203,9 @@ func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (
 	var postedAt int64
 	var reviewAt sql.NullInt64
 	err := tx.QueryRowContext(ctx, `
-		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, base_branch
+		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Base)
+		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Closed, &row.posted.Base)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}
