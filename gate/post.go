@@ -94,7 +94,9 @@ func (p posting) write(ctx context.Context) error {
 		return nil
 	}
 	id := p.last.CheckRunID
-	if p.last.Decision.HeadSHA != p.decision.HeadSHA {
+	if p.last.Decision.HeadSHA != p.decision.HeadSHA || len(p.others) > 0 {
+		// Two that were decided at one moment may each have created a run; GitHub goes
+		// by the newest, so that one is looked up.
 		id = 0
 	}
 	if !written {

@@ -236,5 +236,12 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)
 	}
+	// The check of those with the same head does not say any more what they wrote,
+	// and it may be another run than the one they know.
+	_, err = tx.ExecContext(ctx, `UPDATE decisions SET digest = '', check_run_id = 0 WHERE head_sha = ? AND pull_request LIKE ? AND pull_request <> ?`,
+		posted.Decision.HeadSHA, fmt.Sprintf("%d#%%", ref.Repository.ID), ref.Key())
+	if err != nil {
+		return fmt.Errorf("write the decision: %w", err)
+	}
 	return nil
 }
