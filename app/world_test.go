@@ -35,8 +35,10 @@ func TestMain(m *testing.M) {
 // testWorld is a world for one test; nothing that failed waits long.
 type testWorld struct {
 	*world
-	t   *testing.T
-	log *bytes.Buffer
+	t *testing.T
+	// report is where assertions fail.
+	report reporter
+	log    *bytes.Buffer
 }
 
 func newTestWorld(t *testing.T) *testWorld {
@@ -47,7 +49,7 @@ func newTestWorld(t *testing.T) *testWorld {
 
 func newTestWorldWith(t *testing.T, options Options) *testWorld {
 	t.Helper()
-	tw := &testWorld{t: t, log: &bytes.Buffer{}}
+	tw := &testWorld{t: t, report: t, log: &bytes.Buffer{}}
 	witness := newWitness(t)
 	options.around = witness.around
 	options.Log = zerolog.New(zerolog.SyncWriter(tw.log)).Level(zerolog.WarnLevel)
@@ -71,25 +73,25 @@ func newTestWorldWith(t *testing.T, options Options) *testWorld {
 
 // settled waits until everything has happened that will.
 func (tw *testWorld) settled() {
-	tw.t.Helper()
+	tw.report.Helper()
 	ctx, cancel := context.WithTimeout(tw.t.Context(), storyTimeout)
 	defer cancel()
 	if err := tw.settle(ctx); err != nil {
-		tw.t.Fatal(err)
+		tw.report.Fatal(err)
 	}
 }
 
 // must fails the test on an error.
 func (tw *testWorld) must(err error) {
-	tw.t.Helper()
+	tw.report.Helper()
 	if err != nil {
-		tw.t.Fatal(err)
+		tw.report.Fatal(err)
 	}
 }
 
 // opened opens a pull request and waits until it is decided.
 func (tw *testWorld) opened(login, branch string, files map[string]string) *githubsim.PullRequest {
-	tw.t.Helper()
+	tw.report.Helper()
 	n := newNarrator(tw.world, io.Discard)
 	tw.must(n.open(login, branch, "Change "+branch, files)(tw.t.Context()))
 	tw.settled()
@@ -107,22 +109,25 @@ func (tw *testWorld) check(pr *githubsim.PullRequest) string {
 }
 
 func (tw *testWorld) wantCheck(pr *githubsim.PullRequest, want string) {
-	tw.t.Helper()
+	tw.report.Helper()
 	if got := tw.check(pr); !strings.HasPrefix(got, want) {
-		tw.t.Errorf("the check says %q, want %q", got, want)
+		tw.report.Errorf("the check says %q, want %q", got, want)
+	}
+	if run := newestRun(tw, pr); run.AppID != tw.hook.ID() || run.HeadSHA != pr.HeadSHA() {
+		tw.report.Errorf("the check is by the App %d on %.7s, want %d on %.7s", run.AppID, run.HeadSHA, tw.hook.ID(), pr.HeadSHA())
 	}
 }
 
 // wantMerge holds GitHub's own answer, not ours.
 func (tw *testWorld) wantMerge(pr *githubsim.PullRequest, allowed bool) {
-	tw.t.Helper()
+	tw.report.Helper()
 	if box := pr.Mergeability(tw.github.User("ann")); box.Allowed != allowed {
-		tw.t.Errorf("merge allowed: %t (%v), want %t; the check says %q", box.Allowed, box.Reasons, allowed, tw.check(pr))
+		tw.report.Errorf("merge allowed: %t (%v), want %t; the check says %q", box.Allowed, box.Reasons, allowed, tw.check(pr))
 	}
 }
 
 func (tw *testWorld) comment(pr *githubsim.PullRequest, login, body string) *githubsim.Comment {
-	tw.t.Helper()
+	tw.report.Helper()
 	c, err := pr.Comment(tw.github.User(login), body)
 	tw.must(err)
 	tw.settled()
@@ -130,7 +135,7 @@ func (tw *testWorld) comment(pr *githubsim.PullRequest, login, body string) *git
 }
 
 func (tw *testWorld) review(pr *githubsim.PullRequest, login, state string) *githubsim.Review {
-	tw.t.Helper()
+	tw.report.Helper()
 	r, err := pr.Review(tw.github.User(login), state, "a review")
 	tw.must(err)
 	tw.settled()
@@ -138,7 +143,7 @@ func (tw *testWorld) review(pr *githubsim.PullRequest, login, state string) *git
 }
 
 func (tw *testWorld) push(branch string, files map[string]string) {
-	tw.t.Helper()
+	tw.report.Helper()
 	_, err := tw.shop.Push(tw.github.User("ann"), branch, githubsim.Commit{Message: "more", Files: files})
 	tw.must(err)
 	tw.settled()

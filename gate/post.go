@@ -36,6 +36,11 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 		if err := g.Store.PutClosed(ctx, ref); err != nil {
 			return fmt.Errorf("post the decision: %w", err)
 		}
+		if snapshot.PullRequest.Merged && last.Decision.HeadSHA != "" && !last.Closed {
+			if err := g.leave(ctx, ref, last.Decision.HeadSHA); err != nil {
+				return fmt.Errorf("post the decision: %w", err)
+			}
+		}
 	}
 	if decision.HeadSHA == "" || snapshot.PullRequest.Merged {
 		return nil
@@ -88,7 +93,9 @@ func (p posting) write(ctx context.Context) error {
 		return nil
 	}
 	id := p.last.CheckRunID
-	if p.last.Decision.HeadSHA != p.decision.HeadSHA {
+	if p.last.Decision.HeadSHA != p.decision.HeadSHA || len(p.others) > 0 {
+		// Two that were decided at one moment may each have created a run; GitHub goes
+		// by the newest, so that one is looked up.
 		id = 0
 	}
 	if !written {
@@ -152,6 +159,7 @@ func (p posting) begin(ctx context.Context, id int64) error {
 			return fmt.Errorf("post the decision: %w", err)
 		}
 		for _, other := range left {
+			p.seen.outdate(other.Ref)
 			sharing = append(sharing, other.Ref)
 		}
 	}

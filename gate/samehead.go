@@ -33,6 +33,25 @@ func (g *Gate) sharing(ctx context.Context, ref policy.PullRequestRef, headSHA s
 	return others, nil
 }
 
+// leave asks for the pull requests to be decided anew that shared that head with
+// this one, which was merged: its verdict does not stand for them any more.
+func (g *Gate) leave(ctx context.Context, ref policy.PullRequestRef, headSHA string) error {
+	known, err := g.Store.AtHead(ctx, ref.Repository, headSHA)
+	if err != nil {
+		return err
+	}
+	for _, other := range known {
+		if other.Ref.Number == ref.Number {
+			continue
+		}
+		g.seen.outdate(other.Ref)
+		if err := g.Store.Evaluate(ctx, other.Ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // verdict is what a check says of all pull requests that share it.
 type verdict struct {
 	own, strictest Decided

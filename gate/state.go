@@ -133,6 +133,12 @@ func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
 	if vote.Verdict == policy.VerdictApprove && s.isWithdrawn(textOf(vote.Source)) {
 		vote.Verdict = policy.VerdictWithdrawn
 	}
+	if taken := s.takenBack(textOf(vote.Source)); taken.Known() && vote.Verdict == policy.VerdictReject {
+		// The text was edited or deleted before it was heard.
+		if vote.LiftedBy = taken; taken.ID == vote.By.ID {
+			vote.Verdict, vote.LiftedBy = policy.VerdictWithdrawn, policy.Actor{}
+		}
+	}
 	i := slices.IndexFunc(votes, func(v policy.Vote) bool { return v.Source == vote.Source })
 	if i < 0 {
 		return append(votes, vote)
@@ -158,6 +164,17 @@ func (s ApprovalState) isWithdrawn(source string) bool {
 	return slices.ContainsFunc(s.Votes, func(v policy.Vote) bool {
 		return v.Source == source && v.Verdict == policy.VerdictWithdrawn
 	})
+}
+
+// takenBack is who took the text back before it was heard; the zero Actor if
+// nobody did, or nobody that is known.
+func (s ApprovalState) takenBack(text string) policy.Actor {
+	for _, v := range s.Votes {
+		if v.Source == text && v.Verdict == policy.VerdictWithdrawn {
+			return v.LiftedBy
+		}
+	}
+	return policy.Actor{}
 }
 
 // WithoutVote returns the votes with what came from the source taken back by

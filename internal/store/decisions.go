@@ -204,9 +204,9 @@ func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (
 	var postedAt int64
 	var reviewAt sql.NullInt64
 	err := tx.QueryRowContext(ctx, `
-		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, base_branch, closed
+		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Base, &row.posted.Closed)
+		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Closed, &row.posted.Base)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}
@@ -234,6 +234,13 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 		WHERE pull_request = ?`,
 		posted.Closed, posted.Base, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
 		nullMillis(atLatest(posted.ReviewAt)), ref.Key())
+	if err != nil {
+		return fmt.Errorf("write the decision: %w", err)
+	}
+	// The check of those with the same head does not say any more what they wrote,
+	// and it may be another run than the one they know.
+	_, err = tx.ExecContext(ctx, `UPDATE decisions SET digest = '', check_run_id = 0 WHERE head_sha = ? AND pull_request LIKE ? AND pull_request <> ?`,
+		posted.Decision.HeadSHA, fmt.Sprintf("%d#%%", ref.Repository.ID), ref.Key())
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)
 	}
