@@ -143,7 +143,7 @@ func TestAKilledProcessLosesNoApproval(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, config := processWorld(t)
-			tw := &testWorld{world: w, t: t}
+			tw := &testWorld{world: w, t: t, report: t}
 			p := startProcess(t, binary, config)
 			w.hook.SetWebhookURL(p.url)
 			_, err := w.shop.Push(w.github.User("ann"), "attempts", githubsim.Commit{Message: "more attempts", Files: map[string]string{"auth/login.go": "package auth\n"}})
