@@ -277,6 +277,9 @@ func (h *history) pushes(pr *githubsim.PullRequest, by string) {
 	}
 	old := pick(h.random, known...).sha
 	forced := h.chance(3)
+	if forced && (h.nothingToMerge("main", old) || h.nothingToMerge("release", old)) {
+		return
+	}
 	what := "pushes"
 	if forced {
 		what = fmt.Sprintf("forces the branch to %.7s", old)
@@ -463,6 +466,10 @@ func (h *history) closes(pr *githubsim.PullRequest, by string) {
 		_, _ = h.told(func() error { return pr.Close(u) })
 		return
 	}
+	d := pr.Details()
+	if h.nothingToMerge(d.Base, h.shop.Head(d.Head)) {
+		return
+	}
 	h.note("%s reopens #%d", by, pr.Number())
 	if lost, err := h.told(func() error { return pr.Reopen(u) }); err == nil {
 		// What was pushed while it was closed is the head now; by whom is not told.
@@ -473,12 +480,17 @@ func (h *history) closes(pr *githubsim.PullRequest, by string) {
 func (h *history) retargets(pr *githubsim.PullRequest, by string) {
 	d := pr.Details()
 	base := map[string]string{"main": "release", "release": "main"}[d.Base]
-	j := &judging{oracle: h.oracle}
-	if j.ancestors(h.shop.Head(base))[d.HeadSHA] {
-		return // GitHub refuses it: there is nothing to merge
+	if h.nothingToMerge(base, d.HeadSHA) {
+		return
 	}
 	h.note("%s retargets #%d to %s", by, d.Number, base)
 	_, _ = h.told(func() error { return pr.Retarget(h.github.User(by), base) })
+}
+
+// nothingToMerge is true of a head that the base has. GitHub refuses or closes
+// such a pull request, and the simulator does not.
+func (h *history) nothingToMerge(base, head string) bool {
+	return (&judging{oracle: h.oracle}).ancestors(h.shop.Head(base))[head]
 }
 
 // grants changes somebody's role.
