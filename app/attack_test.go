@@ -57,17 +57,17 @@ func TestADismissalNeverRevives(t *testing.T) {
 	tw.wantMerge(pr, false)
 }
 
-// TestAVetoIsNotLiftedByADeletionThatComesFirst lets somebody else delete the
+// TestAVetoIsNotLiftedByADeletionThatComesFirst lets the author delete the
 // comment with the veto, and GitHub tell of that first.
 func TestAVetoIsNotLiftedByADeletionThatComesFirst(t *testing.T) {
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.review(pr, "lee", "APPROVE")
-	tw.shop.SetRole(tw.github.User("lee"), "admin")
+	tw.shop.SetRole(tw.github.User("ann"), "admin")
 	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Hold: func(d githubsim.Delivery) bool { return d.Action == "created" }})
 	veto, err := pr.Comment(tw.github.User("bob"), "/reject no")
 	tw.must(err)
-	tw.must(pr.DeleteComment(tw.github.User("lee"), veto.ID))
+	tw.must(pr.DeleteComment(tw.github.User("ann"), veto.ID))
 	tw.settled()
 	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{})
 	tw.github.ReleaseHeld(nil)
