@@ -131,8 +131,8 @@ func (h *history) note(format string, args ...any) {
 
 // tell prints the history of a failure.
 func (h *history) tell() {
-	if h.testWorld.t.Failed() {
-		h.testWorld.t.Log("the history:\n" + strings.Join(h.lines, "\n"))
+	if h.t.Failed() {
+		h.t.Log("the history:\n" + strings.Join(h.lines, "\n"))
 	}
 }
 
@@ -531,7 +531,7 @@ func (h *history) legislates(*githubsim.PullRequest, string) {
 // quiet lets everything arrive and be done, and has what was missed looked at
 // once more. Then it holds the checks to the oracle.
 func (h *history) quiet() {
-	h.testWorld.t.Helper()
+	h.t.Helper()
 	for _, remove := range h.faults {
 		remove()
 	}
@@ -558,7 +558,7 @@ func (h *history) lookAgain() {
 	h.missed = false
 	for _, pr := range h.shop.PullRequests() {
 		if pr.State() == "open" {
-			h.must(h.server.store.Evaluate(h.testWorld.t.Context(), h.refOf(pr)))
+			h.must(h.server.store.Evaluate(h.t.Context(), h.refOf(pr)))
 		}
 	}
 	h.settled()
@@ -566,7 +566,7 @@ func (h *history) lookAgain() {
 
 // hold compares the check on the head with the oracle's verdict.
 func (h *history) hold(pr *githubsim.PullRequest) {
-	h.testWorld.t.Helper()
+	h.t.Helper()
 	allowed := h.verdicts(pr)
 	run := newestRun(h.testWorld, pr)
 	shows := map[string]string{"success": "open", "in_progress": "waiting", "failure": "closed"}[run.Conclusion]
@@ -580,10 +580,10 @@ func (h *history) hold(pr *githubsim.PullRequest) {
 		h.ends[allowed[0]]++
 	}
 	if !slices.Contains(allowed, shows) {
-		h.testWorld.t.Fatalf("#%d at %.7s is %v, and the check says %q (%s)\n%s", pr.Number(), pr.HeadSHA(), allowed, shows, h.check(pr), run.Summary)
+		h.t.Fatalf("#%d at %.7s is %v, and the check says %q (%s)\n%s", pr.Number(), pr.HeadSHA(), allowed, shows, h.check(pr), run.Summary)
 	}
 	if can := pr.Mergeability(h.github.User("ann")); can.Allowed && (shows != "open" || run.AppID != h.hook.ID() || run.HeadSHA != pr.HeadSHA()) {
-		h.testWorld.t.Fatalf("#%d can be merged on %+v", pr.Number(), run)
+		h.t.Fatalf("#%d can be merged on %+v", pr.Number(), run)
 	}
 }
 
@@ -601,7 +601,7 @@ func (h *history) press() {
 	h.note("ann merges #%d", pr.Number())
 	h.ends["merged"]++
 	if !slices.Contains(allowed, "open") {
-		h.testWorld.t.Fatalf("#%d was merged, and is %v", pr.Number(), allowed)
+		h.t.Fatalf("#%d was merged, and is %v", pr.Number(), allowed)
 	}
 	// What other pull requests change may be less now. Nothing tells of that.
 	h.missed = true

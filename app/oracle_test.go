@@ -525,7 +525,7 @@ func (j *judging) counts(login string, v vote) bool {
 		(login == j.about.Author || j.asked(login)) && !author,
 		(j.committed(login) || j.pushed(login)) && !committers:
 		return false
-	case v.commit != j.about.HeadSHA && !(keeps && j.unchanged(v.commit)):
+	case v.commit != j.about.HeadSHA && (!keeps || !j.unchanged(v.commit)):
 		return false
 	}
 	for _, e := range j.pr.Timeline() {
