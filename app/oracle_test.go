@@ -78,10 +78,6 @@ const (
 	doubtHead = "unknown head"
 	// Who pushed, only the delivery tells, unless the push was forced.
 	doubtPusher = "unknown pusher"
-	// No lost delivery, but an open question: where several policies hold, may
-	// somebody without write reject whom only a requirement names that another
-	// one includes? Portcullis says no.
-	doubtVeto = "veto of an included requirement"
 )
 
 // verdicts are the outcomes that the check of the pull request may have: the
@@ -137,9 +133,6 @@ func (o *oracle) own(pr *githubsim.PullRequest) []string {
 
 func (o *oracle) doubts(pr *githubsim.PullRequest) []doubt {
 	var found []doubt
-	if pr.Details().Base != "main" || o.w.github.Repository("acme/.github") != nil {
-		found = append(found, doubt{what: doubtVeto})
-	}
 	for i, head := range o.heads[pr.Number()] {
 		if head.lost {
 			found = append(found, doubt{doubtHead, int64(i)}, doubt{doubtPusher, int64(i)})
@@ -584,7 +577,7 @@ func (j *judging) vetoes(login string, v vote, needs []policy.Requirement) bool 
 		return false
 	}
 	wanted := slices.ContainsFunc(needs, func(r policy.Requirement) bool { return j.selects(r.From, login) })
-	if (!wanted || j.believed[doubt{what: doubtVeto}]) && !j.atLeast(login, policy.PermissionWrite) {
+	if !wanted && !j.atLeast(login, policy.PermissionWrite) {
 		return false
 	}
 	return !slices.ContainsFunc(v.lifters, func(lifter string) bool {

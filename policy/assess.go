@@ -15,6 +15,9 @@ type Assessment struct {
 	Score        Score
 	// Reasons say which rules put the change in this tier, the deciding ones first.
 	Reasons []Reason
+	// electors are all whose approval one of the files asks for, also where another
+	// requirement includes it: they may reject.
+	electors []Who
 }
 
 // Reason is one rule's demand.
@@ -47,7 +50,7 @@ func Assess(files []PolicyFile, policyPath string, s Snapshot) (Assessment, erro
 			}
 		}
 	}
-	joined.Requirements = joinRequirements(files, own, joined.Tier)
+	joined.Requirements, joined.electors = joinRequirements(files, own, joined.Tier)
 	joined.Reasons = decidingFirst(joined.Tier, joined.Reasons)
 	return joined, nil
 }

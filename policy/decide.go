@@ -129,7 +129,8 @@ func securityReview(a Assessment, files []PolicyFile, why string) Assessment {
 	for i := range own {
 		own[i] = TierSecurityReview
 	}
-	a.Tier, a.Requirements = TierSecurityReview, joinRequirements(files, own, TierSecurityReview)
+	a.Tier = TierSecurityReview
+	a.Requirements, a.electors = joinRequirements(files, own, TierSecurityReview)
 	a.Reasons = decidingFirst(a.Tier, append([]Reason{{TierSecurityReview, why}}, a.Reasons...))
 	return a
 }

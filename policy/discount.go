@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +57,8 @@ func (j *judge) machine(by Actor) string {
 // write here, whatever part they took in it. It stands until they take it back,
 // or somebody lifts it who may.
 func (j *judge) discountRejection(vote Vote, standing Standing) string {
-	if standing.Permission < PermissionWrite && !j.selects(standing) {
+	elector := slices.ContainsFunc(j.assessment.electors, func(w Who) bool { return w.Selects(standing) })
+	if standing.Permission < PermissionWrite && !elector {
 		return fmt.Sprintf("%s has %s here; a rejection needs write", vote.By, standing.Permission)
 	}
 	if j.mayLift(vote) {

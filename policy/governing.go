@@ -174,17 +174,18 @@ func joinAgents(files []PolicyFile) Agents {
 
 // joinRequirements lists what the files ask for together: each its requirement
 // for the tier that it sees itself, and for the tier that holds, in case that
-// asks for less. What another requirement includes is left out.
-func joinRequirements(files []PolicyFile, own []ApprovalTier, holds ApprovalTier) []Requirement {
+// asks for less. What another requirement includes is left out; electors are the
+// people of all of them.
+func joinRequirements(files []PolicyFile, own []ApprovalTier, holds ApprovalTier) (kept []Requirement, electors []Who) {
 	var all []Requirement
 	for i, file := range files {
 		for _, tier := range []ApprovalTier{holds, own[i]} {
 			if tier != TierAuto {
 				all = append(all, file.Tiers[tier])
+				electors = append(electors, file.Tiers[tier].From)
 			}
 		}
 	}
-	var kept []Requirement
 	for i, r := range all {
 		included := slices.ContainsFunc(all[:i], func(o Requirement) bool { return o.includes(r) }) ||
 			slices.ContainsFunc(all[i+1:], func(o Requirement) bool { return o.includes(r) && !r.includes(o) })
@@ -192,7 +193,7 @@ func joinRequirements(files []PolicyFile, own []ApprovalTier, holds ApprovalTier
 			kept = append(kept, r)
 		}
 	}
-	return kept
+	return kept, electors
 }
 
 // includes reports whether whatever meets r also meets other.

@@ -57,7 +57,12 @@ func (in Input) Questions() (Questions, error) {
 			continue
 		}
 		q.People = append(q.People, j.Snapshot.Current(vote.By))
-		q.Asks.Permission = q.Asks.Permission || vote.Verdict == VerdictReject
+		if vote.Verdict == VerdictReject {
+			q.Asks.Permission = true
+			for _, who := range j.assessment.electors {
+				q.Asks.Teams = append(q.Asks.Teams, who.Teams...)
+			}
+		}
 		if vote.Verdict == VerdictReject && vote.LiftedBy.Known() {
 			q.People = append(q.People, j.Snapshot.Current(vote.LiftedBy))
 			q.Asks.Teams = append(q.Asks.Teams, j.allTeams()...)
