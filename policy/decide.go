@@ -87,6 +87,10 @@ func Decide(in Input) Decision {
 	if decision.Fault = in.fault(); decision.Fault != "" {
 		return decision
 	}
+	if in.Snapshot.empty() {
+		decision.Fault = "there is nothing to merge: " + in.Snapshot.PullRequest.BaseBranch + " has every commit"
+		return decision
+	}
 	if why := in.Snapshot.Incomplete(); why != "" {
 		decision.Fault = "the change cannot be read whole: " + why
 		return decision

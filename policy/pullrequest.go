@@ -212,8 +212,11 @@ func (s Snapshot) Incomplete() string {
 // all of it: it was read while the pull request changed, and reading it again
 // may help.
 func (s Snapshot) Torn() bool {
-	return s.Incomplete() != "" && len(s.Files) < maxListedFiles && len(s.Commits) < maxListedCommits
+	return s.Incomplete() != "" && !s.empty() && len(s.Files) < maxListedFiles && len(s.Commits) < maxListedCommits
 }
+
+// empty reports whether there is nothing to merge: the base branch has all of it.
+func (s Snapshot) empty() bool { return s.PullRequest.CommitCount == 0 && len(s.Commits) == 0 }
 
 // retargetedAt is when the base branch was changed last; zero: never.
 func (s Snapshot) retargetedAt() time.Time {
