@@ -18,6 +18,8 @@ type Assessment struct {
 	// electors are all whose approval one of the files asks for, also where another
 	// requirement includes it: they may reject.
 	electors []Who
+	// own are the tiers that each file sees.
+	own [][]ApprovalTier
 }
 
 // Reason is one rule's demand.
@@ -33,13 +35,13 @@ type Reason struct {
 // is returned so that nobody reads a tier that was not computed.
 func Assess(files []PolicyFile, policyPath string, s Snapshot) (Assessment, error) {
 	joined := Assessment{Tier: TierAuto}
-	own := make([]ApprovalTier, len(files))
+	own := make([][]ApprovalTier, len(files))
 	for i, file := range files {
 		one, err := assessUnder(file, policyPath, s)
 		if err != nil {
 			return Assessment{}, err
 		}
-		own[i] = one.Tier
+		own[i] = []ApprovalTier{one.Tier}
 		joined.Tier = HigherTier(joined.Tier, one.Tier)
 		if one.Score.Value > joined.Score.Value {
 			joined.Score = one.Score
@@ -50,6 +52,7 @@ func Assess(files []PolicyFile, policyPath string, s Snapshot) (Assessment, erro
 			}
 		}
 	}
+	joined.own = own
 	joined.Requirements, joined.electors = joinRequirements(files, own, joined.Tier)
 	joined.Reasons = decidingFirst(joined.Tier, joined.Reasons)
 	return joined, nil

@@ -122,19 +122,36 @@ func newJudge(in Input) (*judge, error) {
 	if j.assessment, err = Assess(files, in.path(), j.classifying()); err != nil {
 		return nil, err
 	}
+	if len(files) > 1 {
+		if err := j.joinAlone(); err != nil {
+			return nil, err
+		}
+	}
 	if in.repaired() {
 		j.assessment = securityReview(j.assessment, files, "it repairs the broken policy file")
 	}
 	return j, nil
 }
 
-func securityReview(a Assessment, files []PolicyFile, why string) Assessment {
-	own := make([]ApprovalTier, len(files))
-	for i := range own {
-		own[i] = TierSecurityReview
+// joinAlone adds what each file would ask for alone: under another one, somebody
+// may be an agent who is none under it, and a label count that would not.
+func (j *judge) joinAlone() error {
+	for i, file := range j.files {
+		alone := j.Input
+		alone.Policies = []PolicySource{{Place: Place{Path: j.path()}, Present: true, File: file}}
+		judged, err := newJudge(alone)
+		if err != nil {
+			return err
+		}
+		j.assessment.own[i] = append(j.assessment.own[i], judged.assessment.Tier)
 	}
+	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, j.assessment.own, j.assessment.Tier)
+	return nil
+}
+
+func securityReview(a Assessment, files []PolicyFile, why string) Assessment {
 	a.Tier = TierSecurityReview
-	a.Requirements, a.electors = joinRequirements(files, own, TierSecurityReview)
+	a.Requirements, a.electors = joinRequirements(files, a.own, TierSecurityReview)
 	a.Reasons = decidingFirst(a.Tier, append([]Reason{{TierSecurityReview, why}}, a.Reasons...))
 	return a
 }

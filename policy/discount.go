@@ -41,12 +41,12 @@ func (j *judge) discountUnasked(vote Vote) string {
 	}
 }
 
-// machine says why a rejection by a machine does not count. Whom only some of
-// the policies regard as an agent may reject.
+// machine says why a rejection by a machine does not count. It counts if only one
+// of the policies takes its giver for a person, or lets machines approve.
 func (j *judge) machine(by Actor) string {
 	why := ""
 	for _, file := range j.files {
-		if why = file.Classify.Agents.IsAgent(by); why == "" || j.rules.Agents {
+		if why = file.Classify.Agents.IsAgent(by); why == "" || file.Approval.Agents {
 			return ""
 		}
 	}

@@ -173,13 +173,13 @@ func joinAgents(files []PolicyFile) Agents {
 }
 
 // joinRequirements lists what the files ask for together: each its requirement
-// for the tier that it sees itself, and for the tier that holds, in case that
+// for the tiers that it sees itself, and for the tier that holds, in case that
 // asks for less. What another requirement includes is left out; electors are the
 // people of all of them.
-func joinRequirements(files []PolicyFile, own []ApprovalTier, holds ApprovalTier) (kept []Requirement, electors []Who) {
+func joinRequirements(files []PolicyFile, own [][]ApprovalTier, holds ApprovalTier) (kept []Requirement, electors []Who) {
 	var all []Requirement
 	for i, file := range files {
-		for _, tier := range []ApprovalTier{holds, own[i]} {
+		for _, tier := range append([]ApprovalTier{holds}, own[i]...) {
 			if tier != TierAuto {
 				all = append(all, file.Tiers[tier])
 				electors = append(electors, file.Tiers[tier].From)
