@@ -104,23 +104,6 @@ func newestRun(tw *testWorld, pr *githubsim.PullRequest) githubsim.CheckRun {
 	return (&narrator{world: tw.world, pr: pr}).check()
 }
 
-func TestLatestReviewDecides(t *testing.T) {
-	tw := newTestWorld(t)
-	pr := tw.opened("ann", "search", searchFiles())
-	tw.review(pr, "bob", "APPROVE")
-	tw.wantMerge(pr, true)
-	tw.review(pr, "bob", "COMMENT")
-	tw.wantMerge(pr, true)
-	no := tw.review(pr, "bob", "REQUEST_CHANGES")
-	tw.wantCheck(pr, "failure: rejected by bob")
-	tw.wantMerge(pr, false)
-	tw.must(pr.DismissReview(tw.github.User("lee"), no.ID, "settled"))
-	tw.settled()
-	// Dismissing the rejection does not bring the older approval back.
-	tw.wantCheck(pr, waitingForPeer)
-	tw.wantMerge(pr, false)
-}
-
 func TestEditedAndDeletedCommentsWithdraw(t *testing.T) {
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())

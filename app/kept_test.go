@@ -30,33 +30,6 @@ func TestARebaseKeepsAnApprovalOfTheSameChange(t *testing.T) {
 	tw.wantMerge(pr, false)
 }
 
-// TestAnApproverWithAnotherNameStaysTheSame lets the approver change their login,
-// with somebody else taking the old one.
-func TestAnApproverWithAnotherNameStaysTheSame(t *testing.T) {
-	for name, approve := range map[string]func(*testWorld, *githubsim.PullRequest){
-		"by review":  func(tw *testWorld, pr *githubsim.PullRequest) { tw.review(pr, "bob", "APPROVE") },
-		"by comment": func(tw *testWorld, pr *githubsim.PullRequest) { tw.comment(pr, "bob", "/approve") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			tw := newTestWorld(t)
-			pr := tw.opened("ann", "search", searchFiles())
-			bob := tw.github.User("bob")
-			approve(tw, pr)
-			tw.wantMerge(pr, true)
-
-			bob.Rename("robert")
-			tw.github.CreateUser("bob")
-			tw.comment(pr, "lee", "/tier")
-			tw.wantMerge(pr, true)
-
-			tw.shop.SetRole(bob, "read")
-			tw.comment(pr, "lee", "/tier")
-			tw.wantCheck(pr, waitingForPeer)
-			tw.wantMerge(pr, false)
-		})
-	}
-}
-
 // TestAnApproverWhoIsGoneDoesNotCount deletes the account of who approved; what
 // they wrote is by nobody then.
 func TestAnApproverWhoIsGoneDoesNotCount(t *testing.T) {

@@ -149,6 +149,18 @@ func (tw *testWorld) push(branch string, files map[string]string) {
 	tw.settled()
 }
 
+// team is a team of the organization.
+func (tw *testWorld) team(slug string) *githubsim.Team {
+	tw.report.Helper()
+	for _, team := range tw.acme.Teams() {
+		if team.Slug() == slug {
+			return team
+		}
+	}
+	tw.report.Fatal("no team " + slug)
+	return nil
+}
+
 // refOf is the server's name for a pull request.
 func (tw *testWorld) refOf(pr *githubsim.PullRequest) policy.PullRequestRef {
 	return policy.PullRequestRef{

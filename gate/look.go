@@ -132,12 +132,25 @@ func (l *look) judge(ctx context.Context) (policy.Decision, error) {
 		return policy.Decision{}, errMoved
 	}
 	in.Votes, in.Heads = state.Votes, state.Heads
+	if in.Labels, err = l.labels(ctx); err != nil {
+		return policy.Decision{}, err
+	}
 	if err := l.answer(ctx, &in); err != nil {
 		return policy.Decision{}, err
 	}
 	l.seen.remember(l.snapshot)
 	in.Now = l.Now()
 	return policy.Decide(in), nil
+}
+
+// labels are those that classified the pull request when it was decided last. A
+// label that vanishes from the repository leaves no trace on the pull request.
+func (l *look) labels(ctx context.Context) ([]string, error) {
+	if l.Store == nil {
+		return nil, nil
+	}
+	last, err := l.Store.LastPosted(ctx, l.ref)
+	return last.Decision.Labels, err
 }
 
 // answer has GitHub answer the input's questions.

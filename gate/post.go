@@ -31,6 +31,10 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 		// Not even the head could be read: close what was posted last.
 		decision.HeadSHA = last.Decision.HeadSHA
 	}
+	if decision.Status == "" {
+		// It did not come to classifying, or not to its end.
+		decision.Labels = last.Decision.Labels
+	}
 	closed := snapshot.PullRequest.Ref.Number != 0 && !snapshot.PullRequest.Open
 	if closed {
 		if err := g.Store.PutClosed(ctx, ref); err != nil {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Assessment is what the change itself asks for, before anybody has approved
@@ -147,7 +148,7 @@ func (m Match) first(s Snapshot) string {
 	}
 	for _, label := range s.PullRequest.Labels {
 		if containsFold(m.Labels, label) {
-			return "label " + label
+			return "label " + label + s.offBy[strings.ToLower(label)]
 		}
 	}
 	return ""

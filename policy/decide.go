@@ -43,7 +43,9 @@ type Input struct {
 	// Unchanged are the commits of [Input.Questions] at which the change was the
 	// same as it is at the head.
 	Unchanged map[string]bool
-	Now       time.Time
+	// Labels are those that classified the pull request when it was decided last.
+	Labels []string
+	Now    time.Time
 }
 
 // Decision says whether a pull request may be merged, and why. Its words are
@@ -68,6 +70,8 @@ type Decision struct {
 	// Undecided is true if an error kept it from being decided, and it is tried
 	// again.
 	Undecided bool
+	// Labels are those that classify the pull request, on it or not.
+	Labels []string
 	// Policy names the files that held, or says that it was the default.
 	Policy string
 }
@@ -100,7 +104,7 @@ func Decide(in Input) Decision {
 		decision.Fault = err.Error()
 		return decision
 	}
-	decision.Assessment = j.assessment
+	decision.Assessment, decision.Labels = j.assessment, j.labels
 	return j.tally(decision)
 }
 
@@ -112,14 +116,18 @@ type judge struct {
 	agents     Agents
 	byAgent    bool
 	assessment Assessment
+	// labels are those that classify.
+	labels []string
 }
 
 func newJudge(in Input) (*judge, error) {
 	files := in.governing()
 	j := &judge{Input: in, files: files, rules: joinRules(files), agents: joinAgents(files)}
 	j.byAgent = j.agents.tookPart(in.Snapshot)
+	classified := j.classifying()
+	j.labels = classified.PullRequest.Labels
 	var err error
-	if j.assessment, err = Assess(files, in.path(), j.classifying()); err != nil {
+	if j.assessment, err = Assess(files, in.path(), classified); err != nil {
 		return nil, err
 	}
 	if len(files) > 1 {

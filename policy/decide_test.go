@@ -18,6 +18,8 @@ type decideCase struct {
 	Author string
 	Branch string
 	Labels []string
+	// Classified are the labels of the decision before.
+	Classified []string
 	Base   string
 	Files  []struct {
 		Path, Was, Status string
@@ -106,7 +108,7 @@ func TestDecide(t *testing.T) {
 
 // input builds what Decide reads. nil means that there is no file.
 func (c decideCase) input(organizationFile, policyFile []byte) Input {
-	in := Input{Now: dayStart.Add(c.Now), Standings: map[int64]Standing{}, Unchanged: map[string]bool{}}
+	in := Input{Now: dayStart.Add(c.Now), Standings: map[int64]Standing{}, Labels: c.Classified, Unchanged: map[string]bool{}}
 	in.Policies = []PolicySource{
 		LoadPolicy(PolicyText{Place: Place{"acme/.github", "main", DefaultPath, true}, Content: organizationFile}),
 		LoadPolicy(PolicyText{Place: Place{"acme/shop", "main", DefaultPath, false}, Content: policyFile}),

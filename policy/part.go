@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -103,29 +104,51 @@ func (a Agents) called(text string) bool {
 
 // classifying returns the snapshot as its labels classify it: with those that
 // were put on it once and that nobody has taken away who may. Who made the change
-// may not lower its tier, and a label that vanishes from the repository was taken
-// away by nobody in particular.
+// may not lower its tier, and a label that was renamed or deleted in the
+// repository was taken off by nobody.
 func (j *judge) classifying() Snapshot {
 	s := j.Snapshot
-	on, order := map[string]bool{}, []string{}
+	on, why := map[string]string{}, map[string]string{}
+	var order []string
+	put := func(label string) {
+		order = append(order, label)
+		on[strings.ToLower(label)] = label
+	}
 	for _, event := range s.History {
 		label := strings.ToLower(event.Label)
 		switch {
 		case event.Kind == EventLabeled:
-			if !on[label] {
-				order = append(order, event.Label)
-			}
-			on[label] = true
-		case event.Kind == EventUnlabeled && event.By.Known() && j.part(event.By) == "" && j.agents.IsAgent(event.By) == "":
-			on[label] = false
+			put(event.Label)
+		case event.Kind == EventUnlabeled && j.refuses(event.By) == "":
+			delete(on, label)
+			why[label] = ""
+		case event.Kind == EventUnlabeled:
+			why[label] = "; " + j.refuses(event.By) + ", so taking it off did not count"
+		}
+	}
+	for _, label := range j.Labels {
+		if !slices.ContainsFunc(s.History, func(e Event) bool { return strings.EqualFold(e.Label, label) }) {
+			put(label)
+			why[strings.ToLower(label)] = "; it is gone, but nobody took it off"
 		}
 	}
 	labels := slices.Clone(s.PullRequest.Labels)
+	s.offBy = map[string]string{}
 	for _, label := range order {
-		if on[strings.ToLower(label)] && !containsFold(labels, label) {
+		lower := strings.ToLower(label)
+		if on[lower] != "" && !containsFold(labels, label) {
 			labels = append(labels, label)
+			s.offBy[lower] = why[lower]
 		}
 	}
 	s.PullRequest.Labels = labels
 	return s
+}
+
+// refuses says why a label that the person took off still classifies, or "".
+func (j *judge) refuses(by Actor) string {
+	if !by.Known() {
+		return "the account that took it off is not known"
+	}
+	return cmp.Or(j.part(by), j.agents.IsAgent(by))
 }

@@ -184,6 +184,9 @@ type Snapshot struct {
 	Policies []PolicyText
 	// ReadAt is GitHub's clock when it was read, to the second.
 	ReadAt time.Time
+	// offBy says of labels that are not on it any more, in lower case, why they
+	// classify it all the same.
+	offBy map[string]string
 }
 
 // GitHub lists no more files and commits of a pull request than these.

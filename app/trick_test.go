@@ -154,45 +154,6 @@ func TestADetourOverABranchThatNothingGuards(t *testing.T) {
 	}
 }
 
-// TestOneCommitIsTheHeadOfTwoPullRequests holds their common check to the
-// stricter verdict, and gives it back when the other one has moved on or is
-// closed.
-func TestOneCommitIsTheHeadOfTwoPullRequests(t *testing.T) {
-	for name, leave := range map[string]func(tw *testWorld, other *githubsim.PullRequest) error{
-		"closed": func(tw *testWorld, other *githubsim.PullRequest) error { return other.Close(tw.github.User("ann")) },
-		"pushed to": func(tw *testWorld, _ *githubsim.PullRequest) error {
-			_, err := tw.shop.Push(tw.github.User("ann"), "twin", githubsim.Commit{Message: "more", Files: map[string]string{"catalogue/y.go": "package catalogue\n"}})
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tw := newTestWorld(t)
-			ann := tw.github.User("ann")
-			pr := tw.opened("ann", "search", searchFiles())
-			tw.review(pr, "bob", "APPROVE")
-			tw.wantMerge(pr, true)
-			_, err := tw.shop.Push(ann, "twin")
-			tw.must(err)
-			_, err = tw.shop.ForcePush(ann, "twin", pr.HeadSHA())
-			tw.must(err)
-			twin, err := tw.shop.Open(ann, githubsim.PullRequestSpec{Title: "Twin", Head: "twin", Base: "main"})
-			tw.must(err)
-			tw.settled()
-			if twin.HeadSHA() != pr.HeadSHA() {
-				t.Fatal("the heads differ")
-			}
-			tw.wantMerge(pr, false)
-			tw.wantMerge(twin, false)
-			tw.review(twin, "lee", "REQUEST_CHANGES")
-			tw.wantCheck(pr, "failure: ")
-			tw.must(leave(tw, twin))
-			tw.settled()
-			tw.wantCheck(pr, "success: peer-review: approved by bob")
-			tw.wantMerge(pr, true)
-		})
-	}
-}
-
 // TestTheFloorThatCannotBeReadAnyMoreCloses hides the organization's policy from
 // the App: it was there before, so it is not taken for gone. It is gone when the
 // file is removed.
