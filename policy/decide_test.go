@@ -20,8 +20,8 @@ type decideCase struct {
 	Labels []string
 	// Classified are the labels of the decision before.
 	Classified []string
-	Base   string
-	Files  []struct {
+	Base       string
+	Files      []struct {
 		Path, Was, Status string
 		Lines             int
 	}
