@@ -42,7 +42,7 @@ func newGlob(pattern string) glob {
 		return g
 	}
 	g.prefix = strings.TrimSuffix(pattern[:first], "/")
-	if strings.ContainsFunc(pattern, isOdd) {
+	if strings.ContainsFunc(pattern[first:], isOdd) {
 		return g
 	}
 	last := strings.LastIndexFunc(pattern, isMark)
@@ -53,12 +53,12 @@ func newGlob(pattern string) glob {
 
 // isMark reports whether the character stands for others, in a way that tells
 // nothing about the text before and behind it.
-func isMark(r rune) bool { return strings.ContainsRune("*?{}", r) }
+func isMark(r rune) bool { return r == '*' || r == '?' || r == '{' || r == '}' }
 
 // isOdd reports whether nothing is said about what follows the character. What is
 // not ASCII is odd: doublestar takes all bytes that are no UTF-8 for one
 // character.
-func isOdd(r rune) bool { return r >= utf8.RuneSelf || strings.ContainsRune(`[]\`, r) }
+func isOdd(r rune) bool { return r == '[' || r == ']' || r == '\\' || r >= utf8.RuneSelf }
 
 // longestPlain returns the longest plain text between marks and outside of
 // braces.
@@ -68,8 +68,10 @@ func longestPlain(marked string) string {
 		if !isMark(r) {
 			continue
 		}
-		if plain := strings.Trim(marked[start:i], "/"); depth == 0 && len(plain) > len(longest) {
-			longest = plain
+		if depth == 0 && i-start > len(longest) {
+			if plain := strings.Trim(marked[start:i], "/"); len(plain) > len(longest) {
+				longest = plain
+			}
 		}
 		switch r {
 		case '{':
