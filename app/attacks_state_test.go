@@ -122,7 +122,7 @@ func TestAttack11SomebodyElsesGreen(t *testing.T) {
 	client, err := creator.NewInstallationClient(actions.Install(tw.acme).ID())
 	tw.must(err)
 	forged, _, err := client.Checks.CreateCheckRun(t.Context(), "acme", "shop", github.CreateCheckRunOptions{
-		Name: "portcullis", HeadSHA: pr.HeadSHA(), Status: new("completed"), Conclusion: github.String("success"),
+		Name: "portcullis", HeadSHA: pr.HeadSHA(), Status: new("completed"), Conclusion: new("success"),
 	})
 	tw.must(err)
 	tw.must(tw.shop.SetStatus(tw.github.User("ann"), pr.HeadSHA(), "portcullis", "success"))

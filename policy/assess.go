@@ -139,9 +139,10 @@ func decidingFirst(tier ApprovalTier, reasons []Reason) []Reason {
 
 // first says what in the pull request matches, or returns "".
 func (m Match) first(s Snapshot) string {
+	globs := newGlobs(m.Paths)
 	for _, file := range s.Files {
 		for _, p := range file.paths() {
-			if glob := firstMatch(m.Paths, p); glob != "" {
+			if glob := globs.first(p); glob != "" {
 				return p + " matches " + glob
 			}
 		}

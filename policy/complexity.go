@@ -23,16 +23,16 @@ type Score struct {
 }
 
 // dependencyManifests are the files in which a project names its dependencies.
-var dependencyManifests = []string{
+var dependencyManifests = newGlobs([]string{
 	"**/go.mod", "**/package.json", "**/requirements*.txt", "**/pyproject.toml", "**/Pipfile", "**/Cargo.toml", "**/Gemfile",
 	"**/pom.xml", "**/build.gradle", "**/build.gradle.kts", "**/composer.json", "**/*.csproj", "**/*.gemspec", "**/mix.exs", "**/Package.swift",
-}
+})
 
 // testFiles are the places in which projects keep their tests.
-var testFiles = []string{
+var testFiles = newGlobs([]string{
 	"**/*_test.*", "**/test_*.py", "**/*.test.*", "**/*.spec.*", "**/*_spec.rb", "**/*Test.java", "**/*Tests.cs",
 	"**/test/**", "**/tests/**", "**/__tests__/**", "**/spec/**",
-}
+})
 
 // ScoreComplexity computes the score of a change: 1, plus the points of each
 // factor, never more than 10. What cannot be measured is given points, so that
@@ -117,7 +117,7 @@ func topLevel(p string) string {
 func dependencies(files []File) Factor {
 	var found []string
 	for _, f := range files {
-		if f.Additions > 0 && firstMatch(dependencyManifests, f.Path) != "" {
+		if f.Additions > 0 && dependencyManifests.first(f.Path) != "" {
 			found = append(found, f.Path)
 		}
 	}
@@ -136,7 +136,7 @@ func testsDeleted(files []File) Factor {
 	return countOf("deleted tests", 2, found)
 }
 
-func isTest(p string) bool { return firstMatch(testFiles, p) != "" }
+func isTest(p string) bool { return testFiles.first(p) != "" }
 
 func matched(name string, points int, rule Match, s Snapshot) Factor {
 	why := rule.first(s)

@@ -121,37 +121,45 @@ type judge struct {
 }
 
 func newJudge(in Input) (*judge, error) {
-	files := in.governing()
-	j := &judge{Input: in, files: files, rules: joinRules(files), agents: joinAgents(files)}
-	j.byAgent = j.agents.tookPart(in.Snapshot)
+	j := judgeUnder(in, in.governing())
 	classified := j.classifying()
 	j.labels = classified.PullRequest.Labels
 	var err error
-	if j.assessment, err = Assess(files, in.path(), classified); err != nil {
+	if j.assessment, err = Assess(j.files, in.path(), classified); err != nil {
 		return nil, err
 	}
-	if len(files) > 1 {
-		if err := j.joinAlone(); err != nil {
+	if len(j.files) > 1 {
+		if err := j.joinAlone(classified); err != nil {
 			return nil, err
 		}
 	}
 	if in.repaired() {
-		j.assessment = securityReview(j.assessment, files, "it repairs the broken policy file")
+		j.assessment = securityReview(j.assessment, j.files, "it repairs the broken policy file")
 	}
 	return j, nil
 }
 
+// judgeUnder knows the rules and has not looked at the change yet.
+func judgeUnder(in Input, files []PolicyFile) *judge {
+	j := &judge{Input: in, files: files, rules: joinRules(files), agents: joinAgents(files)}
+	j.byAgent = j.agents.tookPart(in.Snapshot)
+	return j
+}
+
 // joinAlone adds what each file would ask for alone: under another one, somebody
-// may be an agent who is none under it, and a label count that would not.
-func (j *judge) joinAlone() error {
+// may be an agent who is none under it, and a label count that would not. With the
+// same labels it asks for the same.
+func (j *judge) joinAlone(classified Snapshot) error {
 	for i, file := range j.files {
-		alone := j.Input
-		alone.Policies = []PolicySource{{Place: Place{Path: j.path()}, Present: true, File: file}}
-		judged, err := newJudge(alone)
+		alone := judgeUnder(j.Input, []PolicyFile{file}).classifying()
+		if slices.Equal(alone.PullRequest.Labels, classified.PullRequest.Labels) {
+			continue
+		}
+		assessed, err := assessUnder(file, j.path(), alone)
 		if err != nil {
 			return err
 		}
-		j.assessment.own[i] = append(j.assessment.own[i], judged.assessment.Tier)
+		j.assessment.own[i] = append(j.assessment.own[i], assessed.Tier)
 	}
 	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, j.assessment.own, j.assessment.Tier)
 	return nil

@@ -51,7 +51,7 @@ func (j *judge) pushed(by Actor) bool {
 // makers are all accounts that the commit names.
 func (c Commit) makers() []Actor {
 	makers := append([]Actor{c.Author, c.Committer}, c.CoAuthors...)
-	for _, match := range coAuthorTrailer.FindAllStringSubmatch(c.Message, -1) {
+	for _, match := range coAuthors(c.Message) {
 		if id, err := strconv.ParseInt(match[1], 10, 64); err == nil {
 			makers = append(makers, Actor{ID: id, Login: match[2]})
 		}
@@ -62,6 +62,13 @@ func (c Commit) makers() []Actor {
 // coAuthorTrailer finds the accounts of trailers with GitHub's own no-reply
 // addresses, which begin with the numeric id.
 var coAuthorTrailer = regexp.MustCompile(`(?im)^co-authored-by:.*<(\d+)\+([a-z0-9-]+)(?:\[bot\])?@users\.noreply\.github\.com>\s*$`)
+
+func coAuthors(message string) [][]string {
+	if !strings.Contains(message, "<") {
+		return nil // no address: most messages have none
+	}
+	return coAuthorTrailer.FindAllStringSubmatch(message, -1)
+}
 
 // asked reports whether an agent took part and the person is seen to have asked
 // it to: an agent assigned them, as Copilot does with whom it works for, or they
