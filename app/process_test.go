@@ -2,11 +2,15 @@ package app
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,13 +20,34 @@ import (
 
 // process is the built binary, serving a world's GitHub.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	url  string
 	done chan struct{}
 }
 
-func buildBinary(t *testing.T) string {
+// processorTime is what the process has used, to the tick of 10 ms in which Linux
+// counts.
+func (p *process) processorTime() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	// After the name, which may have spaces in it, come the state and, as 12th and
+	// 13th, the ticks in user mode and in the kernel.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	ticks := 0
+	for _, field := range fields[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+func buildBinary(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "portcullis")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "..")
@@ -33,7 +58,7 @@ func buildBinary(t *testing.T) string {
 }
 
 // startProcess starts the binary and waits until it says where it listens.
-func startProcess(t *testing.T, binary, config string) *process {
+func startProcess(t testing.TB, binary, config string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.CommandContext(context.WithoutCancel(t.Context()), binary, "serve", "--config", config), done: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
@@ -80,18 +105,22 @@ func (p *process) end(signal syscall.Signal) {
 	}
 }
 
-// processWorld is a simulated GitHub whose App is the built binary.
+// processWorld is a simulated GitHub whose App is the built binary, with the
+// judge of their traffic.
 func processWorld(t *testing.T) (w *world, config string) {
 	t.Helper()
 	witness := newWitness(t)
-	github, err := githubsim.Start(githubsim.Options{Wrap: witness.around})
+	t.Cleanup(func() { witness.testify(t, w.github) })
+	return unjudgedProcessWorld(t, githubsim.Options{Wrap: witness.around})
+}
+
+func unjudgedProcessWorld(t testing.TB, options githubsim.Options) (w *world, config string) {
+	t.Helper()
+	github, err := githubsim.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		github.Close()
-		witness.testify(t, github)
-	})
+	t.Cleanup(github.Close)
 	w = &world{github: github}
 	w.populate()
 	folder := t.TempDir()
@@ -115,10 +144,10 @@ func processWorld(t *testing.T) (w *world, config string) {
 
 // eventually asks until the answer is yes: what another process does can only
 // be seen from outside.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	deadline := time.After(storyTimeout)
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !is() {
 		select {

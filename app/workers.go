@@ -137,17 +137,17 @@ func (w *workers) sleep(ctx context.Context, asked time.Time) bool {
 // do does one piece of work and says how it ended: done, to be tried again, or,
 // if the process is stopping, given back.
 func (w *workers) do(ctx context.Context, work store.Work) {
-	err := w.attempt(ctx, work)
+	taken, err := w.attempt(ctx, work)
 	switch {
 	case err == nil:
-		err = w.store.Done(ctx, work)
+		err = w.store.Done(ctx, work, taken)
 	case ctx.Err() != nil:
 		w.store.Release(work)
 		return
 	default:
 		at := w.now().Add(w.backoff(work.Attempts))
 		w.log.Warn().Err(err).Str("work", work.Key).Stringer("pr", work.Ref).Int("attempts", work.Attempts+1).Time("next", at).Msg("work failed and will be tried again")
-		err = w.store.Retry(ctx, work, at, err.Error())
+		err = w.store.Retry(ctx, work, at, err.Error(), taken)
 	}
 	if err != nil {
 		w.log.Error().Err(err).Str("work", work.Key).Msg("the end of work could not be recorded; it will be done again")
@@ -168,23 +168,28 @@ func (w *workers) pause(ctx context.Context) {
 // attempt takes the deliveries in the order in which they came, decides the
 // pull request they were about, and answers who spoke. One delivery that fails
 // does not keep the others, nor the decision, from being done. If nothing was
-// delivered and nothing went wrong, GitHub is only asked what has changed.
-func (w *workers) attempt(ctx context.Context, work store.Work) error {
+// delivered and nothing went wrong, GitHub is only asked what has changed. It
+// returns the ids of the deliveries that are worked off, but for those that were
+// answered, whose end is on record already.
+func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, _ error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
 	defer cancel()
 	deliveries, err := w.store.Deliveries(ctx, work.Key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var failed []error
-	var taken []answered
+	var waiting []unanswered
 	for _, delivery := range deliveries {
 		answer, err := w.take(ctx, delivery)
-		if err != nil {
+		switch {
+		case err != nil:
 			failed = append(failed, err)
-			continue
+		case answer == nil:
+			done = append(done, delivery.ID)
+		default:
+			waiting = append(waiting, unanswered{delivery, answer})
 		}
-		taken = append(taken, answered{delivery, answer})
 	}
 	var decision policy.Decision
 	var undecided error
@@ -196,14 +201,14 @@ func (w *workers) attempt(ctx context.Context, work store.Work) error {
 		decision, undecided = evaluate(ctx, work.Ref)
 		failed = append(failed, undecided)
 	}
-	for _, t := range taken {
-		failed = append(failed, w.answer(ctx, t, decision, undecided))
+	for _, u := range waiting {
+		failed = append(failed, w.answer(ctx, u, decision, undecided))
 	}
-	return errors.Join(failed...)
+	return done, errors.Join(failed...)
 }
 
-// answered is a delivery that was taken, with what is still to be answered to it.
-type answered struct {
+// unanswered is a delivery that was taken, and is to be answered.
+type unanswered struct {
 	store.Delivery
 	answer handlers.Answer
 }
@@ -217,14 +222,12 @@ func (w *workers) take(ctx context.Context, delivery store.Delivery) (handlers.A
 	return answer, nil
 }
 
-// answer ends a delivery.
-func (w *workers) answer(ctx context.Context, a answered, decision policy.Decision, undecided error) error {
-	if a.answer != nil {
-		if err := a.answer(ctx, decision, undecided); err != nil {
-			return fmt.Errorf("answer the delivery %s (%s): %w", a.ID, a.Event, err)
-		}
+// answer ends a delivery, and keeps that at once: nobody is to be answered twice.
+func (w *workers) answer(ctx context.Context, u unanswered, decision policy.Decision, undecided error) error {
+	if err := u.answer(ctx, decision, undecided); err != nil {
+		return fmt.Errorf("answer the delivery %s (%s): %w", u.ID, u.Event, err)
 	}
-	return w.store.DeliveryDone(ctx, a.ID)
+	return w.store.DeliveryDone(ctx, u.ID)
 }
 
 func (w *workers) signal() {

@@ -212,6 +212,9 @@ func (g *Gate) ask(ctx context.Context, ref policy.PullRequestRef, d policy.Deci
 			request.Quorums = append(request.Quorums, Quorum{requirement.Approvals, d.Among[i]})
 		}
 	}
+	if _, changed := state.Observe(request); !changed {
+		return nil
+	}
 	if err := g.Workflow.Request(ctx, request); err != nil {
 		return fmt.Errorf("bring the approval request up to date: %w", err)
 	}

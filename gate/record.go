@@ -29,14 +29,17 @@ func (g *Gate) ObserveHead(ctx context.Context, ref policy.PullRequestRef, head 
 	return nil
 }
 
-// ensureRequest makes sure that there is a request to vote on, also if the vote
-// is the first that is heard of the pull request.
-func (g *Gate) ensureRequest(ctx context.Context, ref policy.PullRequestRef) error {
-	_, err := g.Workflow.State(ctx, ref.Key())
+// record changes the request's votes, and opens the request if they are the first
+// that is heard of the pull request.
+func (g *Gate) record(ctx context.Context, ref policy.PullRequestRef, change func() error) error {
+	err := change()
 	if !errors.Is(err, ErrUnknownRequest) {
 		return err
 	}
-	return g.Workflow.Request(ctx, ApprovalRequest{ID: ref.Key(), Subject: ref.String()})
+	if err := g.Workflow.Request(ctx, ApprovalRequest{ID: ref.Key(), Subject: ref.String()}); err != nil {
+		return err
+	}
+	return change()
 }
 
 // Dismissal is who dismissed a review, and what it said before; both are zero
@@ -93,14 +96,14 @@ func (g *Gate) recordDismissed(ctx context.Context, ref policy.PullRequestRef, v
 // looked up among the commits that the pull request had; a
 // [*UnknownCommitError] says that none of them begins so, or more than one.
 func (g *Gate) Approve(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) error {
-	if err := g.ensureRequest(ctx, ref); err != nil {
-		return fmt.Errorf("record the approval %s on %s: %w", vote.Source, ref, err)
-	}
-	vote, err := g.bind(ctx, ref, vote)
+	err := g.record(ctx, ref, func() error {
+		bound, err := g.bind(ctx, ref, vote)
+		if err != nil {
+			return err
+		}
+		return g.Workflow.Approve(ctx, ref.Key(), bound)
+	})
 	if err != nil {
-		return err
-	}
-	if err := g.Workflow.Approve(ctx, ref.Key(), vote); err != nil {
 		return fmt.Errorf("record the approval %s on %s: %w", vote.Source, ref, err)
 	}
 	return nil
@@ -108,10 +111,8 @@ func (g *Gate) Approve(ctx context.Context, ref policy.PullRequestRef, vote poli
 
 // Reject records a rejection. It holds whatever is pushed afterwards.
 func (g *Gate) Reject(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote) error {
-	if err := g.ensureRequest(ctx, ref); err != nil {
-		return fmt.Errorf("record the rejection %s on %s: %w", vote.Source, ref, err)
-	}
-	if err := g.Workflow.Reject(ctx, ref.Key(), vote); err != nil {
+	err := g.record(ctx, ref, func() error { return g.Workflow.Reject(ctx, ref.Key(), vote) })
+	if err != nil {
 		return fmt.Errorf("record the rejection %s on %s: %w", vote.Source, ref, err)
 	}
 	return nil
@@ -126,16 +127,14 @@ func (g *Gate) Unapprove(ctx context.Context, ref policy.PullRequestRef, vote po
 // The source is withdrawn first, so that what is recorded after it is not an
 // approval for a single moment.
 func (g *Gate) recordWithdrawn(ctx context.Context, ref policy.PullRequestRef, vote policy.Vote, by policy.Actor) error {
-	if err := g.ensureRequest(ctx, ref); err != nil {
-		return fmt.Errorf("record the withdrawal %s on %s: %w", vote.Source, ref, err)
-	}
 	if err := g.withdraw(ctx, ref, vote.Source, by); err != nil {
 		return err
 	}
 	if !vote.By.Known() {
 		return nil
 	}
-	if err := g.Workflow.Approve(ctx, ref.Key(), vote); err != nil {
+	err := g.record(ctx, ref, func() error { return g.Workflow.Approve(ctx, ref.Key(), vote) })
+	if err != nil {
 		return fmt.Errorf("record the withdrawal %s on %s: %w", vote.Source, ref, err)
 	}
 	return nil
@@ -148,11 +147,8 @@ func (g *Gate) recordWithdrawn(ctx context.Context, ref policy.PullRequestRef, v
 // approvals that it still brings are withdrawn as they come: GitHub may deliver
 // the news in any order.
 func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text Text, heldCommands bool, by policy.Actor) error {
-	if err := g.ensureRequest(ctx, ref); err != nil {
-		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
-	}
 	state, err := g.Workflow.State(ctx, ref.Key())
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrUnknownRequest) {
 		return fmt.Errorf("withdraw %s on %s: %w", text, ref, err)
 	}
 	if !state.heard(text) && heldCommands {
@@ -170,7 +166,8 @@ func (g *Gate) WithdrawText(ctx context.Context, ref policy.PullRequestRef, text
 }
 
 func (g *Gate) withdraw(ctx context.Context, ref policy.PullRequestRef, source string, by policy.Actor) error {
-	if err := g.Workflow.Withdraw(ctx, ref.Key(), source, by); err != nil {
+	err := g.record(ctx, ref, func() error { return g.Workflow.Withdraw(ctx, ref.Key(), source, by) })
+	if err != nil {
 		return fmt.Errorf("withdraw %s on %s: %w", source, ref, err)
 	}
 	return nil

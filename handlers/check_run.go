@@ -20,12 +20,16 @@ func (checkRunEvent) Handles() []string { return []string{"check_run"} }
 // concerns takes the pull request from the run's external id, which we wrote:
 // the payload's own list is empty for forks.
 func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+	head, err := parse[heading](payload)
+	if err != nil || !asksAgain(head) {
+		return policy.PullRequestRef{}, false, err
+	}
 	e, err := parse[github.CheckRunEvent](payload)
 	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
 	repo, err := repository(e.Repo, e.Installation)
-	if err != nil || !asksAgain(e) {
+	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
 	number := numberOf(e.GetCheckRun().GetExternalID())
@@ -47,12 +51,12 @@ func numberOf(externalID string) int {
 
 // asksAgain is true of a re-run and of a person's press of the button. Whoever
 // may see the button may press it: it reads anew and changes no rule.
-func asksAgain(e *github.CheckRunEvent) bool {
-	switch e.GetAction() {
+func asksAgain(head *heading) bool {
+	switch head.Action {
 	case "rerequested":
 		return true
 	case "requested_action":
-		return actor(e.GetSender()).Kind == policy.KindUser
+		return actor(head.Sender).Kind == policy.KindUser
 	default:
 		return false
 	}

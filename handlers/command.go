@@ -40,7 +40,7 @@ func holdsCommands(text string) bool { return len(policy.ParseCommands(text)) > 
 func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 	commands := policy.ParseCommands(s.Body)
 	if len(commands) == 0 || s.By.Kind != policy.KindUser {
-		return unanswered, nil
+		return Answer(nil), nil
 	}
 	// Facts come before courtesies: a conversation that is locked takes neither
 	// reactions nor replies, and must not keep a veto from being recorded.

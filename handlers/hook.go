@@ -71,11 +71,9 @@ type event interface {
 }
 
 // Answer tells people what came of their words, once the pull request has been
-// decided; undecided is why it could not be. It must be called, once.
+// decided; undecided is why it could not be. It is to be called once. It is nil
+// where nobody waits for one.
 type Answer func(ctx context.Context, decision policy.Decision, undecided error) error
-
-// unanswered is the answer to what nobody waits for.
-func unanswered(_ context.Context, _ policy.Decision, _ error) error { return nil }
 
 // kept is an event as go-githubapp's dispatcher wants it. The dispatcher only
 // finds it; what is delivered is kept, and taken by [Door.Take].
@@ -125,12 +123,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Take makes facts of a kept delivery. Deliveries that concern one pull request
 // must be taken one after the other. The Answer is to be called once the pull
-// request has been decided, and the delivery is done when it returns no error;
-// without one it is done at once.
+// request has been decided, and the delivery is done when it returns no error; if
+// it is nil the delivery is done at once.
 func (d *Door) Take(ctx context.Context, eventName string, payload []byte) (Answer, error) {
 	e, ok := d.events[eventName]
 	if !ok {
-		return unanswered, nil
+		return Answer(nil), nil
 	}
 	return e.take(ctx, payload)
 }

@@ -24,6 +24,36 @@ func parse[T any](payload []byte) (*T, error) {
 	return parsed, nil
 }
 
+// heading is what says whose work a payload is. Most of a payload describes
+// repositories and people: to read all of that takes several times as long.
+type heading struct {
+	Action       string `json:"action"`
+	Installation struct {
+		ID int64 `json:"id"`
+	} `json:"installation"`
+	Repository struct {
+		ID    int64  `json:"id"`
+		Name  string `json:"name"`
+		Owner struct {
+			Login string `json:"login"`
+		} `json:"owner"`
+	} `json:"repository"`
+	PullRequest struct {
+		Number int `json:"number"`
+	} `json:"pull_request"`
+	Changes struct {
+		// Base is nil unless the base branch was changed.
+		Base *struct{} `json:"base"`
+	} `json:"changes"`
+	Sender *github.User `json:"sender"`
+}
+
+// pullRequest is what a payload with a pull_request in it is about.
+func (h *heading) pullRequest() (policy.PullRequestRef, error) {
+	repo := &github.Repository{ID: &h.Repository.ID, Name: &h.Repository.Name, Owner: &github.User{Login: &h.Repository.Owner.Login}}
+	return pullRequestRef(repo, &github.Installation{ID: &h.Installation.ID}, h.PullRequest.Number)
+}
+
 func repository(repo *github.Repository, installation *github.Installation) (policy.Repository, error) {
 	r := policy.Repository{
 		Installation: installation.GetID(), ID: repo.GetID(),

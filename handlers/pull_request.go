@@ -21,23 +21,23 @@ var pullRequestActions = []string{
 func (pullRequestEvent) Handles() []string { return []string{"pull_request"} }
 
 func (pullRequestEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
-	e, err := parse[github.PullRequestEvent](payload)
+	head, err := parse[heading](payload)
 	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
-	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetPullRequest().GetNumber())
-	return ref, slices.Contains(pullRequestActions, e.GetAction()) && matters(e), err
+	ref, err := head.pullRequest()
+	return ref, slices.Contains(pullRequestActions, head.Action) && matters(head), err
 }
 
 // matters is false of an edit that leaves the base branch as it is, since no rule
 // reads titles or descriptions, and of an assignment by a person: only an
 // agent's says who asked it.
-func matters(e *github.PullRequestEvent) bool {
-	switch e.GetAction() {
+func matters(head *heading) bool {
+	switch head.Action {
 	case "edited":
-		return e.GetChanges().GetBase() != nil
+		return head.Changes.Base != nil
 	case "assigned":
-		return actor(e.GetSender()).Kind != policy.KindUser
+		return actor(head.Sender).Kind != policy.KindUser
 	default:
 		return true
 	}

@@ -20,12 +20,12 @@ var reviewActions = []string{"submitted", "edited", "dismissed"}
 func (pullRequestReviewEvent) Handles() []string { return []string{"pull_request_review"} }
 
 func (pullRequestReviewEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
-	e, err := parse[github.PullRequestReviewEvent](payload)
+	head, err := parse[heading](payload)
 	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
-	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetPullRequest().GetNumber())
-	return ref, slices.Contains(reviewActions, e.GetAction()), err
+	ref, err := head.pullRequest()
+	return ref, slices.Contains(reviewActions, head.Action), err
 }
 
 // take records the review's verdict, bound to the commit that the delivery

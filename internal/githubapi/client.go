@@ -1,11 +1,13 @@
 package githubapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/google/go-github/v60/github"
@@ -56,6 +58,7 @@ func New(config githubapp.Config, options Options) (*Client, error) {
 		config.V3APIURL, config.V4APIURL, config.App.IntegrationID, []byte(config.App.PrivateKey),
 		githubapp.WithClientUserAgent(options.UserAgent),
 		githubapp.WithClientTimeout(callTimeout),
+		githubapp.WithTransport(newTransport()),
 		// Always ask GitHub whether a cached answer still holds: go-githubapp's other
 		// setting shows a pull request as it was up to a minute ago.
 		githubapp.WithClientCaching(true, newCache),
@@ -69,6 +72,18 @@ func New(config githubapp.Config, options Options) (*Client, error) {
 		return nil, fmt.Errorf("read github.app.private_key: %w", err)
 	}
 	return &Client{creator: caching, appID: config.App.IntegrationID, options: options, graphqlURL: config.V4APIURL}, nil
+}
+
+// maxCalls is how many requests an App may have under way at once, by GitHub's
+// documented limit.
+const maxCalls = 100
+
+// newTransport keeps as many connections open as there may be calls: Go's own
+// keeps two to a host, and makes the others anew each time.
+func newTransport() *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // so it is documented
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = maxCalls, maxCalls
+	return transport
 }
 
 // cache bounds an httpcache by number of answers: its own memory cache grows for
@@ -96,8 +111,9 @@ func (c cache) Get(key string) ([]byte, bool) {
 // Set keeps a good answer. httpcache would keep a bad one as well, and serve it
 // again when GitHub answers that nothing has changed.
 func (c cache) Set(key string, response []byte) {
-	if goodAnswer.Match(response) && !askedByVersion.MatchString(key) {
-		c.entries.Add(key, answeredAt.ReplaceAll(response, longAgo))
+	head, body, _ := bytes.Cut(response, endOfHead)
+	if goodAnswer.Match(head) && !askedByVersion.MatchString(key) {
+		c.entries.Add(key, slices.Concat(answeredAt.ReplaceAll(head, longAgo), endOfHead, body))
 	}
 }
 
@@ -107,6 +123,7 @@ var (
 	// whether it still holds.
 	answeredAt = regexp.MustCompile(`(?m)^Date: [^\r\n]*`)
 	longAgo    = []byte("Date: Thu, 01 Jan 1970 00:00:00 GMT")
+	endOfHead  = []byte("\r\n\r\n")
 	goodAnswer = regexp.MustCompile(`^HTTP/[0-9.]+ 200 `)
 	// askedByVersion are the addresses that are asked with a version of our own, the
 	// time of the last update or the tip that is known: httpcache would ask with

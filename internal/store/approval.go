@@ -18,7 +18,7 @@ var _ gate.ApprovalWorkflow = (*Store)(nil)
 // changes what it takes is written to the audit chain.
 func (s *Store) Request(ctx context.Context, request gate.ApprovalRequest) error {
 	request.Since = atLatest(request.Since)
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		state, err := approvalState(ctx, tx, request.ID)
 		known := !errors.Is(err, gate.ErrUnknownRequest)
 		if err != nil && known {
@@ -109,7 +109,7 @@ func (s *Store) Withdraw(ctx context.Context, id, source string, by policy.Actor
 // entry that names by, or, if by is nil, the voter. It writes nothing if there
 // are none.
 func (s *Store) changeVotes(ctx context.Context, id string, by *policy.Actor, change func(gate.ApprovalState) []policy.Vote) error {
-	return s.write(ctx, func(tx *transaction) error {
+	return s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		state, err := approvalState(ctx, tx, id)
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func (s *Store) Status(ctx context.Context, id string) (gate.ApprovalStatus, err
 // State returns the request and its votes, all of one moment.
 func (s *Store) State(ctx context.Context, id string) (gate.ApprovalState, error) {
 	var state gate.ApprovalState
-	err := s.read(ctx, func(tx *transaction) (err error) {
+	err := s.view(ctx, func(tx *transaction) (err error) {
 		state, err = approvalState(ctx, tx, id)
 		return err
 	})

@@ -15,7 +15,7 @@ func (s *Store) Audit(ctx context.Context, entry audit.Entry) error {
 	if entry.At.IsZero() {
 		entry.At = s.now()
 	}
-	err := s.write(ctx, func(tx *transaction) error { return s.appendAudit(ctx, tx, entry) })
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error { return s.appendAudit(ctx, tx, entry) })
 	if err != nil {
 		return fmt.Errorf("record %s on %s: %w", entry.Action, entry.Subject, err)
 	}

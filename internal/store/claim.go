@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ func (s *Store) Claim(ctx context.Context) (Work, bool, error) {
 // made: else it could choose work that another worker has just done.
 func (s *Store) longestDue(ctx context.Context) (workRow, bool, error) {
 	now := s.now()
-	var due []workRow
+	var due []string
 	err := s.read(ctx, func(tx *transaction) (err error) {
 		due, err = dueWork(ctx, tx, now, len(s.claims.held)+1)
 		return err
@@ -62,27 +63,31 @@ func (s *Store) longestDue(ctx context.Context) (workRow, bool, error) {
 	if err != nil {
 		return workRow{}, false, err
 	}
-	for _, row := range due {
-		if _, held := s.claims.held[row.key]; held {
-			continue
-		}
-		if row.timerHasCome(now) {
-			err = s.write(ctx, func(tx *transaction) (err error) {
-				row, err = ringTimer(ctx, tx, row.key, now)
-				return err
-			})
-		}
-		return row, err == nil, err
+	next := slices.IndexFunc(due, func(key string) bool { return s.claims.held[key] == 0 })
+	if next < 0 {
+		return workRow{}, false, nil
 	}
-	return workRow{}, false, nil
+	var row workRow
+	err = s.read(ctx, func(tx *transaction) (err error) {
+		row, err = loadWork(ctx, tx, due[next])
+		return err
+	})
+	if err == nil && row.timerHasCome(now) {
+		err = s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
+			row, err = ringTimer(ctx, tx, row.key, now)
+			return err
+		})
+	}
+	return row, err == nil, err
 }
 
-// Done keeps that the work was done as far as it was wanted when it was claimed.
-// A wake-up that came since, or a timer, stays due. The claim ends whatever is
-// returned; after an error the work is due again.
-func (s *Store) Done(ctx context.Context, w Work) error {
+// Done keeps that the work was done as far as it was wanted when it was claimed,
+// and that the deliveries with those ids were worked off, as [Store.DeliveryDone]
+// does. A wake-up that came since, or a timer, stays due. The claim ends whatever
+// is returned; after an error the work is due again.
+func (s *Store) Done(ctx context.Context, w Work, deliveries []string) error {
 	defer s.Release(w)
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		row, err := loadWork(ctx, tx, w.Key)
 		if err != nil {
 			return err
@@ -94,7 +99,10 @@ func (s *Store) Done(ctx context.Context, w Work) error {
 			// Whoever waits longer goes first.
 			row.wantedAt = s.now()
 		}
-		return saveWork(ctx, tx, row)
+		if err := saveWork(ctx, tx, row); err != nil {
+			return err
+		}
+		return s.closeDeliveries(ctx, tx, deliveries)
 	})
 	if err != nil {
 		return fmt.Errorf("close the work %s: %w", w.Key, err)
@@ -104,11 +112,12 @@ func (s *Store) Done(ctx context.Context, w Work) error {
 
 // Retry keeps that the work failed, why, and that it is not to be tried again
 // before that time, unless it is woken: a wake-up that came since it was claimed
-// leaves it due at once. The claim ends whatever is returned; after an error the
-// work is due at once.
-func (s *Store) Retry(ctx context.Context, w Work, at time.Time, reason string) error {
+// leaves it due at once. The deliveries with those ids were worked off all the
+// same. The claim ends whatever is returned; after an error the work is due at
+// once.
+func (s *Store) Retry(ctx context.Context, w Work, at time.Time, reason string, deliveries []string) error {
 	defer s.Release(w)
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		row, err := loadWork(ctx, tx, w.Key)
 		if err != nil {
 			return err
@@ -119,6 +128,9 @@ func (s *Store) Retry(ctx context.Context, w Work, at time.Time, reason string) 
 			row.notBefore = atLatest(at)
 		}
 		if err := saveWork(ctx, tx, row); err != nil {
+			return err
+		}
+		if err := s.closeDeliveries(ctx, tx, deliveries); err != nil {
 			return err
 		}
 		return failDeliveries(ctx, tx, w)

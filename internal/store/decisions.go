@@ -19,7 +19,7 @@ var _ gate.Store = (*Store)(nil)
 // request; the first is 1.
 func (s *Store) NextGeneration(ctx context.Context, ref policy.PullRequestRef) (int64, error) {
 	var generation int64
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		return tx.QueryRowContext(ctx, `
 			INSERT INTO decisions (pull_request, generation, posted_generation, head_sha, decision, check_run_id, digest, posted_at)
 			VALUES (?, 1, 0, '', '', 0, '', 0)
@@ -34,15 +34,15 @@ func (s *Store) NextGeneration(ctx context.Context, ref policy.PullRequestRef) (
 
 // Current reports whether the generation is the newest handed out.
 func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generation int64) (bool, error) {
-	var row decisionRow
+	var newest int64
 	err := s.read(ctx, func(tx *transaction) (err error) {
-		row, err = decision(ctx, tx, ref)
+		newest, err = newestGeneration(ctx, tx, ref)
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("read the generation of %s: %w", ref, err)
 	}
-	return row.generation == generation, nil
+	return newest == generation, nil
 }
 
 // BeginPost keeps the decision and that its check is about to be written:
@@ -50,12 +50,12 @@ func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generati
 // to be evaluated. It returns gate.ErrSuperseded if a newer generation was
 // handed out.
 func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, sharing []policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *transaction) error {
-		row, err := decision(ctx, tx, ref)
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		newest, err := newestGeneration(ctx, tx, ref)
 		switch {
 		case err != nil:
 			return err
-		case posted.Generation < row.generation:
+		case posted.Generation < newest:
 			return gate.ErrSuperseded
 		}
 		posted.Digest = ""
@@ -96,15 +96,15 @@ func (s *Store) LastPosted(ctx context.Context, ref policy.PullRequestRef) (gate
 // decision, the timer to evaluate again then; an earlier timer stays. It returns
 // gate.ErrSuperseded and keeps nothing if a newer generation was handed out.
 func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, entry audit.Entry) error {
-	err := s.write(ctx, func(tx *transaction) error {
-		row, err := decision(ctx, tx, ref)
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		newest, err := newestGeneration(ctx, tx, ref)
 		switch {
 		case err != nil:
 			return err
-		case posted.Generation < row.generation:
+		case posted.Generation < newest:
 			return gate.ErrSuperseded
-		case posted.Generation > row.generation, row.generation == 0:
-			return fmt.Errorf("generation %d was never handed out, the newest is %d", posted.Generation, row.generation)
+		case posted.Generation > newest, newest == 0:
+			return fmt.Errorf("generation %d was never handed out, the newest is %d", posted.Generation, newest)
 		}
 		if err := putDecision(ctx, tx, ref, posted); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 // may be what is to be written again. The check run that was written last is
 // remembered, to be written over.
 func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET digest = '', generation = generation + 1 WHERE pull_request = ?`, ref.Key()); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func workAtHead(ctx context.Context, tx *transaction, repository policy.Reposito
 // open then.
 func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]gate.Decided, error) {
 	var found []gate.Decided
-	err := s.read(ctx, func(tx *transaction) error {
+	err := s.view(ctx, func(tx *transaction) error {
 		rows, err := workAtHead(ctx, tx, repository, headSHA)
 		if err != nil {
 			return err
@@ -191,10 +191,19 @@ func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSH
 	return found, nil
 }
 
+// newestGeneration is 0 for a pull request that was never evaluated.
+func newestGeneration(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (int64, error) {
+	var newest int64
+	err := tx.QueryRowContext(ctx, `SELECT generation FROM decisions WHERE pull_request = ?`, ref.Key()).Scan(&newest)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("read the generation: %w", err)
+	}
+	return newest, nil
+}
+
 type decisionRow struct {
-	generation int64
-	posted     gate.Posted
-	reviewAt   time.Time
+	posted   gate.Posted
+	reviewAt time.Time
 }
 
 // decision returns the zero row for a pull request that was never evaluated.
@@ -204,9 +213,9 @@ func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (
 	var postedAt int64
 	var reviewAt sql.NullInt64
 	err := tx.QueryRowContext(ctx, `
-		SELECT generation, posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch
+		SELECT posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.generation, &row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Closed, &row.posted.Base)
+		Scan(&row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Closed, &row.posted.Base)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}

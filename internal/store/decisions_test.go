@@ -206,7 +206,7 @@ func TestEvaluateOpenAsksForWhatIsInScope(t *testing.T) {
 			for _, ref := range []policy.PullRequestRef{pullRequest(1), pullRequest(2), elsewhere, stranger} {
 				must(t, d.Evaluate(t.Context(), ref))
 				d.post(t, ref, time.Time{})
-				must(t, d.Done(t.Context(), d.claim(t)))
+				must(t, d.Done(t.Context(), d.claim(t), nil))
 			}
 			must(t, d.PutClosed(t.Context(), pullRequest(2)))
 			must(t, d.Request(t.Context(), gate.ApprovalRequest{ID: pullRequest(1).Key()}))
@@ -240,7 +240,7 @@ func TestTimer(t *testing.T) {
 	}
 	d.clock.pass(time.Hour + time.Millisecond)
 	work := d.claim(t)
-	must(t, d.Done(t.Context(), work))
+	must(t, d.Done(t.Context(), work, nil))
 	d.noWork(t, "the timer has rung")
 }
 
@@ -248,7 +248,7 @@ func TestTimerThatFailedIsTriedAgain(t *testing.T) {
 	d, ref := newDatabase(t), pullRequest(7)
 	d.post(t, ref, seconds(60))
 	d.clock.pass(time.Minute)
-	must(t, d.Retry(t.Context(), d.claim(t), seconds(120), "no"))
+	must(t, d.Retry(t.Context(), d.claim(t), seconds(120), "no", nil))
 	d.noWork(t, "it backs off")
 	d.clock.pass(time.Minute)
 	d.claim(t)
@@ -263,7 +263,7 @@ func TestTimerDuringClaimIsNotLost(t *testing.T) {
 	must(t, d.Evaluate(t.Context(), ref))
 	work := d.claim(t)
 	d.clock.pass(time.Minute)
-	must(t, d.Done(t.Context(), work))
+	must(t, d.Done(t.Context(), work, nil))
 	d.claim(t)
 }
 
@@ -275,7 +275,7 @@ func TestEarlierTimerStaysAndLaterOneFollows(t *testing.T) {
 		d.noWork(t, "its time has not come")
 		d.clock.pass(time.Minute)
 		// The evaluation finds nothing new to post.
-		must(t, d.Done(t.Context(), d.claim(t)))
+		must(t, d.Done(t.Context(), d.claim(t), nil))
 	}
 	d.noWork(t, "both timers have rung")
 }
@@ -286,7 +286,7 @@ func TestTimerSetWhileTheLastOneIsWorkedOff(t *testing.T) {
 	d.clock.pass(time.Minute)
 	work := d.claim(t)
 	d.post(t, ref, seconds(120))
-	must(t, d.Done(t.Context(), work))
+	must(t, d.Done(t.Context(), work, nil))
 	d.noWork(t, "the new timer has not come")
 	d.clock.pass(time.Minute)
 	d.claim(t)

@@ -41,7 +41,7 @@ func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullR
 		return fmt.Errorf("keep the delivery %s: %w", id, err)
 	}
 	now := s.now()
-	err = s.writeGrouped(ctx, func(ctx context.Context, tx *transaction) error {
+	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		known, err := deliveryKnown(ctx, tx, id)
 		if err != nil || known {
 			return err
@@ -110,12 +110,20 @@ func undoneDeliveries(ctx context.Context, tx *transaction, key string) ([]Deliv
 // DeliveryDone keeps that the delivery was worked off, so that it is not
 // returned again. It is no error for one that was, or that is not known.
 func (s *Store) DeliveryDone(ctx context.Context, id string) error {
-	err := s.write(ctx, func(tx *transaction) error {
-		_, err := tx.ExecContext(ctx, `UPDATE deliveries SET done_at = ? WHERE id = ? AND done_at IS NULL`, s.now().UnixMilli(), id)
-		return err
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		return s.closeDeliveries(ctx, tx, []string{id})
 	})
 	if err != nil {
 		return fmt.Errorf("close the delivery %s: %w", id, err)
+	}
+	return nil
+}
+
+func (s *Store) closeDeliveries(ctx context.Context, tx *transaction, ids []string) error {
+	for _, id := range ids {
+		if _, err := tx.ExecContext(ctx, `UPDATE deliveries SET done_at = ? WHERE id = ? AND done_at IS NULL`, s.now().UnixMilli(), id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -55,7 +56,7 @@ func TestDeliveryAboutNoPullRequest(t *testing.T) {
 		!deliveries[0].ReceivedAt.Equal(d.clock.Now()) {
 		t.Errorf("the deliveries are %+v", deliveries)
 	}
-	must(t, d.Retry(t.Context(), work, d.clock.Now(), "no"))
+	must(t, d.Retry(t.Context(), work, d.clock.Now(), "no", nil))
 	stuck, err := d.Stuck(t.Context())
 	must(t, err)
 	if len(stuck) != 1 || stuck[0].Subject != "delivery d1" {
@@ -74,9 +75,37 @@ func TestRepeatedDeliveryChangesNothing(t *testing.T) {
 		t.Errorf("the deliveries are %+v", deliveries)
 	}
 	must(t, d.DeliveryDone(t.Context(), "d1"))
-	must(t, d.Done(t.Context(), work))
+	must(t, d.Done(t.Context(), work, nil))
 	must(t, d.Accept(t.Context(), "d1", "pull_request", ref, []byte("three")))
 	d.noWork(t, "the delivery was done before")
+}
+
+// The end of the work and of the deliveries that were worked off is one fact; the
+// others stay.
+func TestWorkEndsWithItsDeliveries(t *testing.T) {
+	d, ref := newDatabase(t), pullRequest(7)
+	for _, id := range []string{"d1", "d2", "d3"} {
+		must(t, d.Accept(t.Context(), id, "pull_request", ref, []byte(id)))
+	}
+	for _, step := range []struct {
+		end  func(work store.Work) error
+		left []string
+	}{
+		{func(work store.Work) error { return d.Retry(t.Context(), work, d.clock.Now(), "no", []string{"d2"}) }, []string{"d1", "d3"}},
+		{func(work store.Work) error { return d.Done(t.Context(), work, []string{"d1"}) }, []string{"d3"}},
+	} {
+		work := d.claim(t)
+		must(t, step.end(work))
+		deliveries, err := d.Deliveries(t.Context(), work.Key)
+		must(t, err)
+		var left []string
+		for _, delivery := range deliveries {
+			left = append(left, delivery.ID)
+		}
+		if !slices.Equal(left, step.left) {
+			t.Errorf("the deliveries %q are left, want %q", left, step.left)
+		}
+	}
 }
 
 func TestDeliveriesThatComeAtTheSameTime(t *testing.T) {

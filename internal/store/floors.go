@@ -20,7 +20,7 @@ func (s *Store) HasFloor(ctx context.Context, owner string) (bool, error) {
 
 // PutFloor records that the owner has such a policy, or has it no more.
 func (s *Store) PutFloor(ctx context.Context, owner string, has bool) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM floors WHERE owner = ? COLLATE NOCASE`, owner); err != nil || !has {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 // PutMergeGroup keeps an entry of a merge queue, and what its check says.
 func (s *Store) PutMergeGroup(ctx context.Context, ref policy.PullRequestRef, group gate.MergeGroup) error {
 	repository := group.Repository
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO merge_groups (pull_request, head_sha, head_ref, installation, repository_id, owner, name, number, check_run_id, digest)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -56,7 +56,7 @@ func (s *Store) MergeGroups(ctx context.Context, ref policy.PullRequestRef) ([]g
 
 // DropMergeGroup forgets the pull request's entry with that head.
 func (s *Store) DropMergeGroup(ctx context.Context, ref policy.PullRequestRef, headSHA string) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM merge_groups WHERE pull_request = ? AND head_sha = ?`, ref.Key(), headSHA)
 		return err
 	})

@@ -230,7 +230,7 @@ func (s *Store) Close() error {
 // Ping writes to the database, all the way to the disk: nil means that a fact
 // can be kept.
 func (s *Store) Ping(ctx context.Context) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO pings (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at`, s.now().UnixMilli())
 		return err
 	})

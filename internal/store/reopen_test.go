@@ -64,7 +64,7 @@ func TestSurvivesReopen(t *testing.T) {
 	if len(deliveries) != 1 || deliveries[0].ID != "undone" || string(deliveries[0].Payload) != "2" {
 		t.Errorf("the deliveries are %+v", deliveries)
 	}
-	must(t, d.Retry(t.Context(), again, seconds(60), "no"))
+	must(t, d.Retry(t.Context(), again, seconds(60), "no", nil))
 
 	d.reopen(t)
 	d.noWork(t, "the back-off is kept")
@@ -79,7 +79,7 @@ func TestSurvivesReopen(t *testing.T) {
 		t.Errorf("generation %d follows %d", next, put.Generation)
 	}
 	d.clock.pass(time.Minute)
-	must(t, d.Done(t.Context(), d.claim(t)))
+	must(t, d.Done(t.Context(), d.claim(t), nil))
 	due, ok, err := d.NextDue(t.Context(), d.clock.Now())
 	must(t, err)
 	if !ok || !due.Equal(seconds(7200)) {

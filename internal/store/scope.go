@@ -11,7 +11,7 @@ import (
 // PutClosed records that the pull request is not open any more, and forgets its
 // entries in merge queues. The next decision that is kept says whether it is open again.
 func (s *Store) PutClosed(ctx context.Context, ref policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET closed = 1 WHERE pull_request = ?`, ref.Key()); err != nil {
 			return err
 		}
@@ -26,7 +26,7 @@ func (s *Store) PutClosed(ctx context.Context, ref policy.PullRequestRef) error 
 
 // EvaluateOpen asks for the open pull requests in scope to be evaluated.
 func (s *Store) EvaluateOpen(ctx context.Context, scope gate.Scope) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		rows, err := selectWork(ctx, tx, selectFromWork+`
 			WHERE owner = ? COLLATE NOCASE AND number > 0 AND (? = 0 OR repository_id = ?)
 			AND work_key NOT IN (SELECT 'pr:' || pull_request FROM decisions WHERE closed = 1)

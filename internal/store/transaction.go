@@ -4,19 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"sync"
 )
 
-// write runs do in a transaction that holds the write lock from its beginning,
-// so that what do reads is still true when it writes. It commits if do returns
-// nil.
-func (s *Store) write(ctx context.Context, do func(*transaction) error) error {
-	return transact(ctx, s.writer, nil, do)
+// view runs do, which asks several things, on one unchanging view of the
+// database.
+func (s *Store) view(ctx context.Context, do func(*transaction) error) error {
+	return transact(ctx, s.reader, &sql.TxOptions{ReadOnly: true}, do)
 }
 
-// read runs do on one unchanging view of the database.
+// read runs do, which asks one thing: that needs no transaction around it.
 func (s *Store) read(ctx context.Context, do func(*transaction) error) error {
-	return transact(ctx, s.reader, &sql.TxOptions{ReadOnly: true}, do)
+	tx := &transaction{db: s.reader}
+	if err := do(tx); err != nil {
+		return err
+	}
+	s.reader.prepare(ctx, tx.unprepared)
+	return nil
 }
 
 func transact(ctx context.Context, db *database, options *sql.TxOptions, do func(*transaction) error) error {
@@ -24,14 +29,14 @@ func transact(ctx context.Context, db *database, options *sql.TxOptions, do func
 	if err != nil {
 		return err
 	}
-	tx := &transaction{Tx: begun, db: db}
+	tx := &transaction{begun: begun, db: db}
 	if err := do(tx); err != nil {
-		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+		if undo := begun.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
 			err = errors.Join(err, undo)
 		}
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := begun.Commit(); err != nil {
 		return err
 	}
 	db.prepare(ctx, tx.unprepared)
@@ -75,7 +80,7 @@ func (d *database) prepare(ctx context.Context, queries []string) {
 // before. Within it, nothing else can be compiled: it may hold the only
 // connection.
 type transaction struct {
-	*sql.Tx
+	begun      *sql.Tx // nil: each statement is by itself
 	db         *database
 	unprepared []string
 }
@@ -88,28 +93,43 @@ func (t *transaction) statement(ctx context.Context, query string) *sql.Stmt {
 		t.unprepared = append(t.unprepared, query)
 		return nil
 	}
-	return t.StmtContext(ctx, statement)
+	if t.begun == nil {
+		return statement
+	}
+	return t.begun.StmtContext(ctx, statement)
+}
+
+// runner is what runs a statement that is not compiled yet.
+func (t *transaction) runner() interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+} {
+	if t.begun == nil {
+		return t.db
+	}
+	return t.begun
 }
 
 func (t *transaction) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return statement.ExecContext(ctx, args...)
 	}
-	return t.Tx.ExecContext(ctx, query, args...)
+	return t.runner().ExecContext(ctx, query, args...)
 }
 
 func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return statement.QueryContext(ctx, args...)
 	}
-	return t.Tx.QueryContext(ctx, query, args...)
+	return t.runner().QueryContext(ctx, query, args...)
 }
 
 func (t *transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if statement := t.statement(ctx, query); statement != nil { //nolint:sqlclosecheck // it ends with the transaction
 		return statement.QueryRowContext(ctx, args...)
 	}
-	return t.Tx.QueryRowContext(ctx, query, args...)
+	return t.runner().QueryRowContext(ctx, query, args...)
 }
 
 // maxGroup is how many writers share one transaction at most.
@@ -125,21 +145,26 @@ type group struct {
 	waiting []*member
 }
 
+// member is one writer in a group. result has room for one.
 type member struct {
 	do     func(context.Context, *transaction) error
 	result chan error
 }
 
-// writeGrouped is write for small transactions that come in crowds. It returns
-// once the shared transaction is on the disk. If ctx ends first, do may still
-// be carried out; it must be such that this does no harm. The context that do is
-// given does not end with ctx.
-func (s *Store) writeGrouped(ctx context.Context, do func(context.Context, *transaction) error) error {
+// write runs do in a transaction that holds the write lock from its beginning,
+// so that what do reads is still true when it writes. Others that write at the
+// same time share the transaction, one after the other; if one of them fails,
+// each has one of its own, so do may be run twice, and only what it did last is
+// kept. Once write returns nil, that is on the disk. If ctx ends before do was
+// begun, it never is; from then on ctx ends nothing, and do's own context does
+// not end with it.
+func (s *Store) write(ctx context.Context, do func(context.Context, *transaction) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	m := &member{do: do, result: make(chan error, 1)}
 	s.group.join(m)
+	ended := ctx.Done()
 	for {
 		select {
 		case err := <-m.result:
@@ -147,8 +172,11 @@ func (s *Store) writeGrouped(ctx context.Context, do func(context.Context, *tran
 		case s.group.turn <- struct{}{}:
 			s.commit(context.WithoutCancel(ctx), s.group.take())
 			<-s.group.turn
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-ended:
+			if s.group.leave(m) {
+				return ctx.Err()
+			}
+			ended = nil
 		}
 	}
 }
@@ -159,21 +187,44 @@ func (g *group) join(m *member) {
 	g.waiting = append(g.waiting, m)
 }
 
+// leave reports whether the writer still waited, and does not any more.
+func (g *group) leave(m *member) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.waiting, m)
+	if i < 0 {
+		return false
+	}
+	g.waiting = slices.Delete(g.waiting, i, i+1)
+	return true
+}
+
 func (g *group) take() []*member {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := min(len(g.waiting), maxGroup)
-	taken := g.waiting[:n:n]
-	g.waiting = g.waiting[n:]
+	taken := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
 	return taken
 }
 
 // commit writes for all members, and if one of them spoils it, for each alone.
 func (s *Store) commit(ctx context.Context, members []*member) {
-	if len(members) == 0 {
-		return
+	err := s.commitTogether(ctx, members)
+	for _, m := range members {
+		if err != nil && len(members) > 1 {
+			m.result <- s.commitTogether(ctx, []*member{m})
+		} else {
+			m.result <- err
+		}
 	}
-	err := s.write(ctx, func(tx *transaction) error {
+}
+
+func (s *Store) commitTogether(ctx context.Context, members []*member) error {
+	if len(members) == 0 {
+		return nil
+	}
+	return transact(ctx, s.writer, nil, func(tx *transaction) error {
 		for _, m := range members {
 			if err := m.do(ctx, tx); err != nil {
 				return err
@@ -181,11 +232,4 @@ func (s *Store) commit(ctx context.Context, members []*member) {
 		}
 		return nil
 	})
-	for _, m := range members {
-		if err != nil && len(members) > 1 {
-			m.result <- s.write(ctx, func(tx *transaction) error { return m.do(ctx, tx) })
-		} else {
-			m.result <- err
-		}
-	}
 }

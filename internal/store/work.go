@@ -14,7 +14,7 @@ import (
 // backing off. The ref's names and installation are the ones that hold from now
 // on.
 func (s *Store) Evaluate(ctx context.Context, ref policy.PullRequestRef) error {
-	err := s.write(ctx, func(tx *transaction) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, s.now())
 		return err
 	})
@@ -166,10 +166,23 @@ func selectWork(ctx context.Context, tx *transaction, query string, args ...any)
 	return found, rows.Err()
 }
 
-// dueWork returns at most limit rows that are due, the one that is due longest
-// first.
-func dueWork(ctx context.Context, tx *transaction, now time.Time, limit int) ([]workRow, error) {
-	return selectWork(ctx, tx, selectFromWork+`WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
+// dueWork returns the keys of at most limit rows that are due, the one that is due
+// longest first.
+func dueWork(ctx context.Context, tx *transaction, now time.Time, limit int) ([]string, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT work_key FROM work WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var keys []string
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, rows.Err()
 }
 
 // NextDue tells when the earliest work comes due that is not due at that time,

@@ -28,12 +28,12 @@ func TestWakeUpDuringClaimIsNotLost(t *testing.T) {
 			work := d.claim(t)
 			must(t, wake(d, ref))
 			d.noWork(t, "it is claimed")
-			must(t, d.Done(t.Context(), work))
+			must(t, d.Done(t.Context(), work, nil))
 			again := d.claim(t)
 			if again.Key != work.Key || again.Want != work.Want+1 {
 				t.Errorf("claimed %+v after %+v", again, work)
 			}
-			must(t, d.Done(t.Context(), again))
+			must(t, d.Done(t.Context(), again, nil))
 			d.noWork(t, "all is done")
 		})
 	}
@@ -74,7 +74,7 @@ func TestOnlyOneClaimPerKey(t *testing.T) {
 					t.Errorf("%s is held twice", work.Key)
 				}
 				held[work.Ref.Number].Store(false)
-				if err := d.Done(t.Context(), work); err != nil {
+				if err := d.Done(t.Context(), work, nil); err != nil {
 					t.Error(err)
 				}
 			}
@@ -133,7 +133,7 @@ func TestBusyWorkDoesNotKeepOthersWaiting(t *testing.T) {
 	must(t, d.Evaluate(t.Context(), pullRequest(2)))
 	must(t, d.Evaluate(t.Context(), pullRequest(1)))
 	d.clock.pass(time.Second)
-	must(t, d.Done(t.Context(), work))
+	must(t, d.Done(t.Context(), work, nil))
 	if next := d.claim(t); next.Ref.Number != 2 {
 		t.Errorf("claimed %+v", next)
 	}
@@ -148,7 +148,7 @@ func TestRetryAndBackOff(t *testing.T) {
 			t.Errorf("attempt %d: %+v", attempt, work)
 		}
 		at := d.clock.Now().Add(time.Minute)
-		must(t, d.Retry(t.Context(), work, at, fmt.Sprintf("GitHub said no %d times", attempt)))
+		must(t, d.Retry(t.Context(), work, at, fmt.Sprintf("GitHub said no %d times", attempt), nil))
 		d.noWork(t, "it backs off")
 		stuck, err := d.Stuck(t.Context())
 		must(t, err)
@@ -169,7 +169,7 @@ func TestRetryAndBackOff(t *testing.T) {
 	if len(deliveries) != 1 || deliveries[0].Attempts != 3 {
 		t.Errorf("the deliveries are %+v", deliveries)
 	}
-	must(t, d.Done(t.Context(), work))
+	must(t, d.Done(t.Context(), work, nil))
 	stuck, err := d.Stuck(t.Context())
 	must(t, err)
 	if len(stuck) != 0 {
@@ -186,7 +186,7 @@ func TestWakeUpEndsBackOff(t *testing.T) {
 			if wakeFirst {
 				must(t, d.Evaluate(t.Context(), ref))
 			}
-			must(t, d.Retry(t.Context(), work, d.clock.Now().Add(time.Hour), "no"))
+			must(t, d.Retry(t.Context(), work, d.clock.Now().Add(time.Hour), "no", nil))
 			if !wakeFirst {
 				d.noWork(t, "it backs off")
 				must(t, d.Evaluate(t.Context(), ref))
@@ -240,7 +240,7 @@ func TestNothingDue(t *testing.T) {
 	if due, ok, err := d.NextDue(t.Context(), asked); !ok || err != nil || !due.Equal(d.clock.Now()) {
 		t.Errorf("what has come due since it was asked for is missed: %v, %v, %v", due, ok, err)
 	}
-	if err := d.Done(t.Context(), store.Work{Key: "pr:1#1"}); err == nil {
+	if err := d.Done(t.Context(), store.Work{Key: "pr:1#1"}, nil); err == nil {
 		t.Error("work that was never claimed could be done")
 	}
 }
