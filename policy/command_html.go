@@ -28,11 +28,19 @@ var enclosing = func() map[string]bool {
 var (
 	htmlComment = regexp.MustCompile(`(?s)<!--.*?(-->|$)`)
 	htmlTag     = regexp.MustCompile(`<(/?)([A-Za-z][A-Za-z0-9]*)`)
+	plainTag    = regexp.MustCompile(`</?[A-Za-z][A-Za-z0-9]*>`)
 )
 
 // mentionsElement reports whether the text could open or close an element.
 func mentionsElement(text string) bool {
 	return strings.Contains(text, "<") && htmlTag.MatchString(text)
+}
+
+// hasPlainTags reports whether it takes no Markdown to find the tags in the text:
+// each < begins one, without attributes, and nothing in it can be code, a link's
+// target or escaped.
+func hasPlainTags(text string) bool {
+	return !strings.ContainsAny(text, "`[\\") && len(plainTag.FindAllStringIndex(text, -1)) == strings.Count(text, "<")
 }
 
 func (o *openElements) any() bool { return o.total > 0 }

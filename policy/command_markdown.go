@@ -199,7 +199,11 @@ func (r *reading) skip(block ast.Node) {
 }
 
 func (r *reading) skipText(src []byte) {
-	if !mentionsElement(string(src)) {
+	switch text := string(src); {
+	case !mentionsElement(text):
+		return
+	case hasPlainTags(text):
+		r.html.read(text)
 		return
 	}
 	if content := r.inlines(src); content != nil {

@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestParseCommandWords(t *testing.T) {
@@ -267,5 +270,34 @@ func TestUsages(t *testing.T) {
 	}
 	if len(seen) != 8 {
 		t.Errorf("verbs with a form: %v", seen)
+	}
+}
+
+// TestPlainTagsAreWhatMarkdownFinds holds the shortcut for texts with simple HTML
+// to what goldmark reads in them.
+func TestPlainTagsAreWhatMarkdownFinds(t *testing.T) {
+	piece := rapid.SampledFrom([]string{
+		"<b>", "</b>", "<details>", "</details>", "<a href='x'>", "<c>", "</B>", "<br/>", "<", ">", "`", "\\", "*", "_", "~~", "[a](", ")", "]", "!",
+		"https://a.b/", "www.a.com", "<https://x.y>", "<a@b.co>", "a@b.co", "<!--", "-->", "&lt;", " ", "\n", "text", "\"", "'",
+	})
+	plain := 0
+	rapid.Check(t, func(t *rapid.T) {
+		src := strings.TrimSpace(strings.Join(rapid.SliceOfN(piece, 1, 10).Draw(t, "pieces"), ""))
+		content := new(reading).inlines([]byte(src))
+		if content == nil || !hasPlainTags(src) {
+			return
+		}
+		var shortcut, read openElements
+		shortcut.read(src)
+		read.readNodes(content, []byte(src))
+		if shortcut.total != read.total || !maps.Equal(shortcut.counts, read.counts) {
+			t.Errorf("%q leaves %v open, and the shortcut finds %v", src, read.counts, shortcut.counts)
+		}
+		if strings.Contains(src, "<") {
+			plain++
+		}
+	})
+	if plain == 0 {
+		t.Error("no text had plain tags")
 	}
 }

@@ -3,8 +3,8 @@ package store_test
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
