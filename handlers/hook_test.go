@@ -41,7 +41,7 @@ func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRe
 
 func newDoor(t *testing.T, inbox handlers.Inbox, log io.Writer) *handlers.Door {
 	t.Helper()
-	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: inbox, Log: zerolog.New(log)})
+	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: inbox, Log: zerolog.New(log), PolicyPath: policy.DefaultPath})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,66 +155,4 @@ func TestNoDoorWithoutASecret(t *testing.T) {
 	if _, err := handlers.New(handlers.Config{Inbox: &keeper{}}); !errors.Is(err, handlers.ErrNoSecret) {
 		t.Errorf("got %v, want ErrNoSecret", err)
 	}
-}
-
-// TestWhoseWorkADeliveryIs says for each event which pull request it is filed
-// under; nothing at all for what cannot change a verdict.
-func TestWhoseWorkADeliveryIs(t *testing.T) {
-	const place = `"repository":{"id":11,"name":"shop","owner":{"login":"acme"}},"installation":{"id":5},`
-	const own, none = "its own", "none"
-	for _, c := range []struct{ name, event, body, want string }{
-		{"a review", "pull_request_review", `{"action":"submitted",` + place + `"pull_request":{"number":7},"review":{"id":1}}`, "acme/shop#7"},
-		{"a command", "issue_comment", `{"action":"created",` + place + `"issue":{"number":7,"pull_request":{"url":"x"}},"comment":{"body":"/approve"}}`, "acme/shop#7"},
-		{"a comment without a command", "issue_comment", `{"action":"created",` + place + `"issue":{"number":7,"pull_request":{"url":"x"}},"comment":{"body":"nice"}}`, none},
-		{"an edit", "issue_comment", `{"action":"edited",` + place + `"issue":{"number":7,"pull_request":{"url":"x"}},"comment":{"body":"nice"}}`, "acme/shop#7"},
-		{"a comment on an issue", "issue_comment", `{"action":"created",` + place + `"issue":{"number":7},"comment":{"body":"/approve"}}`, none},
-		{"a re-run", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"acme/shop#7"}}`, "acme/shop#7"},
-		{"a re-run of a run that is not ours", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"build 12"}}`, none},
-		{"a button pressed by a person", "check_run", `{"action":"requested_action",` + place + `"sender":{"type":"User"},"check_run":{"external_id":"acme/shop#7"}}`, "acme/shop#7"},
-		{"a button pressed by a bot", "check_run", `{"action":"requested_action",` + place + `"sender":{"type":"Bot"},"check_run":{"external_id":"acme/shop#7"}}`, none},
-		{"our own run being written", "check_run", `{"action":"completed",` + place + `"check_run":{"external_id":"acme/shop#7"}}`, none},
-		{"a re-run in the merge queue", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"acme/shop#7@merge-group","check_suite":{"head_branch":"gh-readonly-queue/main/pr-7-abc"}}}`, "acme/shop#7"},
-		{"a re-run on a branch that is named like the queue's", "check_run", `{"action":"rerequested",` + place + `"check_run":{"external_id":"acme/shop#7","check_suite":{"head_branch":"gh-readonly-queue/main/pr-1-abc"}}}`, "acme/shop#7"},
-		{"a re-run of all checks", "check_suite", `{"action":"rerequested",` + place + `"check_suite":{"head_sha":"abc"}}`, own},
-		{"a new suite", "check_suite", `{"action":"requested",` + place + `"check_suite":{"head_sha":"abc"}}`, none},
-		{"a merge group", "merge_group", `{"action":"checks_requested",` + place + `"merge_group":{"head_sha":"abc","head_ref":"refs/heads/gh-readonly-queue/main/pr-7-abc"}}`, "acme/shop#7"},
-		{"a merge group that names no pull request", "merge_group", `{"action":"checks_requested",` + place + `"merge_group":{"head_sha":"abc"}}`, own},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			inbox, w := &keeper{}, httptest.NewRecorder()
-			newDoor(t, inbox, io.Discard).ServeHTTP(w, delivery(c.event, c.body))
-			if w.Code != http.StatusAccepted {
-				t.Fatalf("answered %d %q", w.Code, w.Body)
-			}
-			got := none
-			if len(inbox.refs) > 0 {
-				got = own
-				if inbox.refs[0].Number != 0 {
-					got = inbox.refs[0].String()
-				}
-			}
-			if got != c.want {
-				t.Errorf("it is the work of %s, want %s", got, c.want)
-			}
-		})
-	}
-}
-
-// FuzzHook sends anything as the payload of each event: the door answers and
-// never falls.
-func FuzzHook(f *testing.F) {
-	events := []string{"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "merge_group"}
-	f.Add(0, labeled)
-	f.Add(2, `{"action":"created","issue":{"pull_request":{}},"comment":{"body":"/approve"}}`)
-	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: &keeper{}, Log: zerolog.Nop()})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, event int, body string) {
-		w := httptest.NewRecorder()
-		door.ServeHTTP(w, delivery(events[uint(event)%uint(len(events))], body))
-		if w.Code != http.StatusAccepted && w.Code != http.StatusBadRequest {
-			t.Errorf("answered %d %q", w.Code, w.Body)
-		}
-	})
 }
