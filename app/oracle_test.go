@@ -572,8 +572,8 @@ func (j *judging) vetoes(login string, v vote, needs []policy.Requirement) bool 
 	everyFile := func(is func(policy.PolicyFile) bool) bool {
 		return !slices.ContainsFunc(j.files, func(f policy.PolicyFile) bool { return !is(f) })
 	}
-	if everyFile(func(f policy.PolicyFile) bool { return j.agent(login, []policy.PolicyFile{f}) }) &&
-		!everyFile(func(f policy.PolicyFile) bool { return f.Approval.Agents }) {
+	// One policy under which it counts is enough.
+	if everyFile(func(f policy.PolicyFile) bool { return j.agent(login, []policy.PolicyFile{f}) && !f.Approval.Agents }) {
 		return false
 	}
 	wanted := slices.ContainsFunc(needs, func(r policy.Requirement) bool { return j.selects(r.From, login) })

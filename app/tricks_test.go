@@ -75,6 +75,35 @@ func TestAVetoIsNotLiftedByADeletionThatComesFirst(t *testing.T) {
 	tw.wantCheck(pr, "failure: rejected by bob: no")
 }
 
+// TestAVetoIsNotLiftedByADismissalThatComesFirst lets the author dismiss a
+// rejection, and GitHub tell of that before it tells of the rejection, or tell of
+// that alone.
+func TestAVetoIsNotLiftedByADismissalThatComesFirst(t *testing.T) {
+	isRejection := func(d githubsim.Delivery) bool { return d.Event == "pull_request_review" && d.Action == "submitted" }
+	for name, knobs := range map[string]githubsim.DeliveryKnobs{
+		"held": {Hold: isRejection}, "lost": {Lose: isRejection},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tw := newTestWorld(t)
+			pr := tw.opened("ann", "search", searchFiles())
+			tw.review(pr, "lee", "APPROVE")
+			tw.wantMerge(pr, true)
+			tw.shop.SetRole(tw.github.User("ann"), "admin")
+			tw.github.SetDeliveryKnobs(knobs)
+			no, err := pr.Review(tw.github.User("bob"), "REQUEST_CHANGES", "no")
+			tw.must(err)
+			tw.must(pr.DismissReview(tw.github.User("ann"), no.ID, "nonsense"))
+			tw.settled()
+			tw.wantCheck(pr, "failure: rejected by bob")
+			tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{})
+			tw.github.ReleaseHeld(nil)
+			tw.settled()
+			tw.wantCheck(pr, "failure: rejected by bob")
+			tw.wantMerge(pr, false)
+		})
+	}
+}
+
 // TestABotOfUnknownRoleDoesNotHoldTheGate answers as GitHub does for some bots:
 // it does not say what they may do.
 func TestABotOfUnknownRoleDoesNotHoldTheGate(t *testing.T) {

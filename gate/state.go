@@ -148,16 +148,20 @@ func (s ApprovalState) WithVote(vote policy.Vote) []policy.Vote {
 		vote.Commit = known.Commit
 	}
 	vote.LiftedBy = known.LiftedBy
-	if known.Verdict == policy.VerdictWithdrawn {
-		// A withdrawal that came first, by somebody who is not the giver, only marks
-		// a rejection.
-		byOwner := known.By.Known() || known.LiftedBy.ID == vote.By.ID
-		if vote.Verdict != policy.VerdictReject || byOwner {
-			vote.Verdict, vote.LiftedBy = policy.VerdictWithdrawn, policy.Actor{}
-		}
+	if vote.LiftedBy.ID == vote.By.ID {
+		vote.LiftedBy = policy.Actor{}
+	}
+	if known.Verdict == policy.VerdictWithdrawn && (vote.Verdict != policy.VerdictReject || !withdrawnUnheard(known, vote.By)) {
+		vote.Verdict = policy.VerdictWithdrawn
 	}
 	votes[i] = vote
 	return votes
+}
+
+// withdrawnUnheard reports whether somebody else took the giver's vote back before
+// it was known what it said. If it was a rejection that only marks it.
+func withdrawnUnheard(vote policy.Vote, giver policy.Actor) bool {
+	return vote.Verdict == policy.VerdictWithdrawn && vote.LiftedBy.ID != giver.ID && (vote.LiftedBy.Known() || !vote.By.Known())
 }
 
 func (s ApprovalState) isWithdrawn(source string) bool {
@@ -190,6 +194,9 @@ func (s ApprovalState) WithoutVote(source string, by policy.Actor) []policy.Vote
 			votes[i].LiftedBy = by
 		}
 	default:
+		if votes[i].Verdict != policy.VerdictWithdrawn || votes[i].By.ID == by.ID {
+			votes[i].LiftedBy = policy.Actor{}
+		}
 		votes[i].Verdict = policy.VerdictWithdrawn
 	}
 	return votes
@@ -237,7 +244,9 @@ func (s ApprovalState) knows(review policy.Review, dismissal Dismissal) bool {
 			return vote.Verdict == policy.VerdictReject
 		default:
 			lifted := vote.Verdict == policy.VerdictReject && vote.LiftedBy.ID == dismissal.By.ID
-			return lifted || (vote.Verdict == policy.VerdictWithdrawn && vote.By.Known())
+			// It was withdrawn before it was heard: it may have been a rejection.
+			revealed := dismissal.Was == policy.ReviewChangesRequested && withdrawnUnheard(vote, review.By)
+			return lifted || (vote.Verdict == policy.VerdictWithdrawn && vote.By.Known() && !revealed)
 		}
 	}
 	return false

@@ -143,7 +143,7 @@ func voteEntry(now time.Time, subject string, vote policy.Vote, by *policy.Actor
 	}
 	entry := audit.Entry{At: now, Actor: by.String(), ActorID: by.ID, Subject: subject, Commit: vote.Commit, Detail: "by " + vote.Source}
 	switch {
-	case vote.LiftedBy.Known():
+	case vote.Verdict == policy.VerdictReject && vote.LiftedBy.Known():
 		entry.Action = "approval.lift"
 		entry.Detail = vote.Source + " of " + vote.By.String()
 	case vote.Verdict == policy.VerdictApprove:

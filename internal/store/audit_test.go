@@ -32,7 +32,7 @@ func TestEveryFactIsAudited(t *testing.T) {
 		"alice 1 approval.approve acme/shop#7 a: by review:1",
 		"bob 2 approval.reject acme/shop#7 : by comment:1:0: no tests",
 		"lee 99 approval.lift acme/shop#7 : comment:1:0 of bob: no tests",
-		"lee 99 approval.lift acme/shop#7 : comment:2:0 of unknown account",
+		"lee 99 approval.withdraw acme/shop#7 : comment:2:0 of unknown account",
 		"bob 2 command.refused acme/shop#7 : /approve: bob is the author",
 		"portcullis 0 decision.waiting acme/shop#7 a: ",
 	}

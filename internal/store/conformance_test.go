@@ -300,6 +300,22 @@ var scenarios = []struct {
 		w.reject("review:3", "carol", 3)
 		w.is(policy.StatusApproved)
 	}},
+	{"so does one that only came to be known after it was taken back", func(w workflow) {
+		w.ask("a", 0)
+		w.approve("review:1", "bob", "a", 1)
+		zoe := policy.Actor{ID: 9, Login: "zoe"}
+		must(w.T, w.Withdraw(w.Context(), id, "review:2", zoe))
+		w.approve("review:2", "alice", "a", 2)
+		w.is(policy.StatusApproved)
+		w.reject("review:2", "alice", 2)
+		w.is(policy.StatusRejected)
+		if by := w.state().Votes[1].LiftedBy; by != zoe {
+			w.Errorf("it was taken back by %+v", by)
+		}
+		w.withdraw("review:2")
+		w.reject("review:2", "alice", 2)
+		w.is(policy.StatusApproved)
+	}},
 	{"who pushed a head is remembered, also if it is told later", func(w workflow) {
 		w.ask("a", 0)
 		w.ask("a", 5, func(r *gate.ApprovalRequest) { r.By = policy.Actor{ID: 9, Login: "zoe"} })
