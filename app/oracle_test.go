@@ -422,9 +422,13 @@ func (j *judging) pushed(login string) bool {
 
 // asked reports whether an agent took part, and the person called one.
 func (j *judging) asked(login string) bool {
-	return j.byAgent(j.files) && slices.ContainsFunc(j.pr.Comments(), func(c githubsim.Comment) bool {
+	commented := slices.ContainsFunc(j.pr.Comments(), func(c githubsim.Comment) bool {
 		return c.User == login && strings.Contains(c.Body, "@claude")
 	})
+	reviewed := slices.ContainsFunc(j.pr.Reviews(), func(r githubsim.Review) bool {
+		return r.User == login && strings.Contains(r.Body, "@claude")
+	})
+	return j.byAgent(j.files) && (commented || reviewed)
 }
 
 // vote is what a person said last.
@@ -441,7 +445,7 @@ func (j *judging) latest() map[string]vote {
 	strictness := []string{"approve", "withdrawn", "reject"}
 	latest := map[string]vote{}
 	for _, w := range j.words[j.about.Number] {
-		if j.believed[doubt{doubtUnheard, w.id}] || strings.HasSuffix(w.by, "[bot]") && w.commit == "" {
+		if j.believed[doubt{doubtUnheard, w.id}] || strings.HasSuffix(w.by, "[bot]") && !w.shown {
 			continue
 		}
 		for _, s := range w.verdicts {
