@@ -223,6 +223,26 @@ func TestAPushThatNobodyToldUsOf(t *testing.T) {
 	tw.wantMerge(pr, false)
 }
 
+// TestAPushThatOnlyThePushBackTellsOf approves a commit that was the head for a
+// while. All that is heard of it is that another one replaced it.
+func TestAPushThatOnlyThePushBackTellsOf(t *testing.T) {
+	tw := newTestWorld(t)
+	pr := tw.opened("ann", "search", searchFiles())
+	first := pr.HeadSHA()
+	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
+	_, err := tw.shop.Push(tw.github.User("ann"), "search", githubsim.Commit{Message: "nice", Files: map[string]string{"catalogue/nice.go": "package catalogue\n"}})
+	tw.must(err)
+	tw.comment(pr, "bob", "/approve")
+	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{})
+	_, err = tw.shop.ForcePush(tw.github.User("ann"), "search", first)
+	tw.must(err)
+	tw.settled()
+	tw.wantCheck(pr, waitingForPeer)
+	tw.wantMerge(pr, false)
+	tw.comment(pr, "bob", "/approve")
+	tw.wantMerge(pr, true)
+}
+
 // TestADeletionThatIsDeliveredBeforeTheComment lets GitHub tell first that a
 // comment was deleted, or edited, and then that it was made.
 func TestADeletionThatIsDeliveredBeforeTheComment(t *testing.T) {

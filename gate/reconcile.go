@@ -22,7 +22,7 @@ func (g *Gate) recordSeen(ctx context.Context, s policy.Snapshot) (ApprovalState
 	news := false
 	if state.Request.Commit != s.PullRequest.HeadSHA {
 		news = true
-		if err := g.recordHead(ctx, s.PullRequest, state); err != nil {
+		if err := g.recordHead(ctx, s.PullRequest); err != nil {
 			return ApprovalState{}, err
 		}
 	}
@@ -63,16 +63,10 @@ func lagging(s policy.Snapshot, votes []policy.Vote, now time.Time) bool {
 
 // recordHead records the head that a reading shows. The push came before the
 // last update, whose time GitHub gives to the second, rounded down. If nobody
-// told of the head, there may have been others before it: what was said since
-// the last head that is known is not known to be about that.
-func (g *Gate) recordHead(ctx context.Context, pr policy.PullRequest, state ApprovalState) error {
-	if newest := newestHead(state.Heads); newest.SHA != "" && !state.hadHead(pr.HeadSHA) {
-		gap := policy.Head{SHA: policy.UnknownCommit, Since: newest.Since}
-		if err := g.ObserveHead(ctx, pr.Ref, gap); err != nil {
-			return err
-		}
-	}
-	return g.ObserveHead(ctx, pr.Ref, policy.Head{SHA: pr.HeadSHA, Since: pr.UpdatedAt.Add(time.Second)})
+// tells of it, there may have been others before it: what was said since the last
+// head that is known is not known to be about that.
+func (g *Gate) recordHead(ctx context.Context, pr policy.PullRequest) error {
+	return g.ObserveHead(ctx, pr.Ref, policy.Head{SHA: pr.HeadSHA, Since: pr.UpdatedAt.Add(time.Second), Replaced: policy.UnknownCommit})
 }
 
 // dismissal finds in the history who dismissed the review.

@@ -10,8 +10,8 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-// ObserveHead records that a commit was seen as the pull request's head, and who
-// pushed it. head.Since may be later than the push, never earlier.
+// ObserveHead records that a commit was seen as the pull request's head, who
+// pushed it and onto which. head.Since may be later than the push, never earlier.
 func (g *Gate) ObserveHead(ctx context.Context, ref policy.PullRequestRef, head policy.Head) error {
 	state, err := g.Workflow.State(ctx, ref.Key())
 	if err != nil && !errors.Is(err, ErrUnknownRequest) {
@@ -22,7 +22,7 @@ func (g *Gate) ObserveHead(ctx context.Context, ref policy.PullRequestRef, head 
 		// Seen before: keep what is asked for this commit.
 		request = state.Request
 	}
-	request.Since, request.By = head.Since, head.By
+	request.Since, request.By, request.Replaced = head.Since, head.By, head.Replaced
 	if err := g.Workflow.Request(ctx, request); err != nil {
 		return fmt.Errorf("observe the head of %s: %w", ref, err)
 	}

@@ -61,18 +61,18 @@ func (s ApprovalState) discount(vote policy.Vote) string {
 func (s ApprovalState) Observe(request ApprovalRequest) (next ApprovalState, changed bool) {
 	next = ApprovalState{Request: request, Heads: slices.Clone(s.Heads), Votes: s.Votes}
 	newest := newestHead(s.Heads)
-	head := policy.Head{SHA: request.Commit, Since: request.Since, By: request.By}
+	head := policy.Head{SHA: request.Commit, Since: request.Since, By: request.By, Replaced: request.Replaced}
 	switch {
 	case request.Commit == "":
 		next.Request = s.Request
 		next.Request.ID, next.Request.Subject = request.ID, request.Subject
-	case request.Commit == newest.SHA:
+	case request.Commit == newest.SHA && !cameBack(newest, head):
 		next.Request.Since = newest.Since
 		if request.Since.Before(newest.Since) {
-			// It has been up for longer than was known.
-			next.Heads = addHead(next.Heads, head)
+			// It has been up for longer than was known: the newest is another sight of it.
+			next.Heads, head.Replaced = addHead(next.Heads, head), ""
 		}
-		next.Heads = namePusher(next.Heads, newest, request.By)
+		next.Heads = complete(next.Heads, newest, head)
 	case request.Since.Before(newest.Since):
 		// Late news of an older head: keep what is being asked.
 		next.Request = s.Request
@@ -80,21 +80,35 @@ func (s ApprovalState) Observe(request ApprovalRequest) (next ApprovalState, cha
 	default:
 		next.Heads = addHead(next.Heads, head)
 	}
-	next.Request.By = policy.Actor{}
+	next.Request.By, next.Request.Replaced = policy.Actor{}, ""
 	return next, !slices.EqualFunc(next.Heads, s.Heads, sameHead) || !sameRequest(next.Request, s.Request)
 }
 
-// namePusher records who pushed a head that was known without.
-func namePusher(heads []policy.Head, head policy.Head, by policy.Actor) []policy.Head {
-	i := slices.IndexFunc(heads, func(h policy.Head) bool { return sameHead(h, head) })
-	if i >= 0 && !heads[i].By.Known() {
-		heads[i].By = by
+// cameBack reports whether the head is the newest one again after another that
+// nobody told of.
+func cameBack(newest, head policy.Head) bool {
+	told := head.Replaced != "" && head.Replaced != policy.UnknownCommit
+	return told && head.Replaced != newest.Replaced && newest.Replaced != policy.UnknownCommit && head.Since.After(newest.Since)
+}
+
+// complete records who pushed a known head, and which one it replaced, where it
+// was known without.
+func complete(heads []policy.Head, known, told policy.Head) []policy.Head {
+	i := slices.IndexFunc(heads, func(h policy.Head) bool { return sameHead(h, known) })
+	if i < 0 {
+		return heads
+	}
+	if !heads[i].By.Known() {
+		heads[i].By = told.By
+	}
+	if heads[i].Replaced == policy.UnknownCommit && told.Replaced != "" {
+		heads[i].Replaced = told.Replaced
 	}
 	return heads
 }
 
 func sameHead(a, b policy.Head) bool {
-	return a.SHA == b.SHA && a.Since.Equal(b.Since) && a.By == b.By
+	return a.SHA == b.SHA && a.Since.Equal(b.Since) && a.By == b.By && a.Replaced == b.Replaced
 }
 
 func newestHead(heads []policy.Head) policy.Head {
@@ -255,8 +269,4 @@ func (s ApprovalState) knows(review policy.Review, dismissal Dismissal) bool {
 // heard reports whether a vote out of the text is known.
 func (s ApprovalState) heard(text Text) bool {
 	return slices.ContainsFunc(s.Votes, func(v policy.Vote) bool { return text.carries(v.Source) })
-}
-
-func (s ApprovalState) hadHead(sha string) bool {
-	return slices.ContainsFunc(s.Heads, func(h policy.Head) bool { return h.SHA == sha })
 }

@@ -26,8 +26,11 @@ type ApprovalRequest struct {
 	// Alike are former commits whose approvals count as well, because the change was
 	// the same.
 	Alike []string
-	// By is who put the commit up; the zero Actor if that is not known.
-	By policy.Actor
+	// By is who put the commit up; the zero Actor if that is not known. Replaced is
+	// the commit that was up before: empty if it is the first, and
+	// [policy.UnknownCommit] if that is not known.
+	By       policy.Actor
+	Replaced string
 	// Tier and Required say what it takes: so many approvals by different people. A
 	// request with an unknown tier is pending whatever the votes are.
 	Tier     policy.ApprovalTier

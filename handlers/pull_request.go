@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -44,7 +45,8 @@ func matters(head *heading) bool {
 }
 
 // take records the head that the event shows: since the opening, or since the
-// push, by GitHub's clock. Who opened or pushed it took part in the change.
+// push, by GitHub's clock. Who opened or pushed it took part in the change. Other
+// events show a head and do not tell of those between it and the last one.
 func (d pullRequestEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.PullRequestEvent](payload)
 	if err != nil {
@@ -54,12 +56,14 @@ func (d pullRequestEvent) take(ctx context.Context, payload []byte) (Answer, err
 	if err != nil {
 		return nil, err
 	}
-	head := policy.Head{SHA: e.GetPullRequest().GetHead().GetSHA(), Since: e.GetPullRequest().GetUpdatedAt().UTC()}
+	head := policy.Head{
+		SHA: e.GetPullRequest().GetHead().GetSHA(), Since: e.GetPullRequest().GetUpdatedAt().UTC(), Replaced: policy.UnknownCommit,
+	}
 	switch e.GetAction() {
 	case "opened":
-		head.Since, head.By = e.GetPullRequest().GetCreatedAt().UTC(), actor(e.GetSender())
+		head.Since, head.By, head.Replaced = e.GetPullRequest().GetCreatedAt().UTC(), actor(e.GetSender()), ""
 	case "synchronize":
-		head.By = actor(e.GetSender())
+		head.By, head.Replaced = actor(e.GetSender()), cmp.Or(e.GetBefore(), policy.UnknownCommit)
 	}
 	return nil, d.config.Gate.ObserveHead(ctx, ref, head)
 }

@@ -68,11 +68,21 @@ type Head struct {
 	Since time.Time
 	// By is who pushed it; the zero Actor if that is not known.
 	By Actor
+	// Replaced is the head before it: empty for the first one, and [UnknownCommit]
+	// if that is not known.
+	Replaced string
 }
 
-// CommitAt returns the commit that was the head at the time t, or "" if that
-// is not known. Times have a precision of one second, so a head that arrived in
-// the very second t does not count.
+// follows reports whether no other head can have been between that commit and
+// this one.
+func (h Head) follows(commit string) bool {
+	return h.Replaced == "" || h.Replaced == commit || h.Replaced == UnknownCommit && h.SHA == commit
+}
+
+// CommitAt returns the commit that was the head at the time t: "" before the
+// first one, and [UnknownCommit] if there may have been another than those that
+// are known. Times have a precision of one second, so a head that arrived in the
+// very second t does not count.
 func CommitAt(heads []Head, t time.Time) string {
 	sorted := slices.Clone(heads)
 	slices.SortStableFunc(sorted, func(a, b Head) int { return a.Since.Compare(b.Since) })
@@ -80,7 +90,12 @@ func CommitAt(heads []Head, t time.Time) string {
 	for _, head := range sorted {
 		if head.Since.Before(t) {
 			commit = head.SHA
+			continue
 		}
+		if commit != "" && !head.follows(commit) {
+			return UnknownCommit
+		}
+		break
 	}
 	return commit
 }

@@ -8,6 +8,10 @@ import (
 func TestCommitAt(t *testing.T) {
 	at := func(seconds int) time.Time { return dayStart.Add(time.Duration(seconds) * time.Second) }
 	history := []Head{{SHA: "b", Since: at(20)}, {SHA: "a", Since: at(10)}, {SHA: "a", Since: at(30)}}
+	told := []Head{{SHA: "a", Since: at(10)}, {SHA: "b", Since: at(20), Replaced: "a"}}
+	seen := []Head{{SHA: "a", Since: at(10)}, {SHA: "b", Since: at(20), Replaced: UnknownCommit}}
+	back := []Head{{SHA: "a", Since: at(10)}, {SHA: "a", Since: at(20), Replaced: "b"}}
+	late := []Head{{SHA: "a", Since: at(10)}, {SHA: "b", Since: at(25), Replaced: UnknownCommit}, {SHA: "b", Since: at(20), Replaced: "a"}}
 	for _, c := range []struct {
 		name  string
 		heads []Head
@@ -21,6 +25,13 @@ func TestCommitAt(t *testing.T) {
 		{"in the second of a push: the older head", history, 20, "a"},
 		{"after the push", history, 21, "b"},
 		{"after a push back to the first", history, 31, "a"},
+		{"before a push that was told of", told, 15, "a"},
+		{"before a head that was only seen", seen, 15, UnknownCommit},
+		{"after it", seen, 21, "b"},
+		{"before a push from another head", back, 15, UnknownCommit},
+		{"after it, back at the first", back, 21, "a"},
+		{"before a head that was seen, and told of later", late, 15, "a"},
+		{"after it was pushed, before it was seen", late, 22, "b"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := CommitAt(c.heads, at(c.at)); got != c.want {

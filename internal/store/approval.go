@@ -41,7 +41,7 @@ func (s *Store) putObserved(ctx context.Context, tx *transaction, state, next ga
 		return err
 	}
 	for position, head := range next.Heads {
-		if position < len(state.Heads) && state.Heads[position].By == head.By {
+		if position < len(state.Heads) && state.Heads[position] == head {
 			continue
 		}
 		if err := putHead(ctx, tx, next.Request.ID, position, head); err != nil {

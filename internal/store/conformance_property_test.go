@@ -81,7 +81,8 @@ var anyRequest = rapid.Custom(func(t *rapid.T) gate.ApprovalRequest {
 		excluded[account] = few("why").Draw(t, "why")
 	}
 	return gate.ApprovalRequest{
-		Subject: few("acme/shop#").Draw(t, "subject"), Commit: rapid.SampledFrom([]string{"c1", "c2", "c3", ""}).Draw(t, "commit"),
+		Replaced: rapid.SampledFrom([]string{"", "c1", "c2", policy.UnknownCommit}).Draw(t, "replaced"),
+		Subject:  few("acme/shop#").Draw(t, "subject"), Commit: rapid.SampledFrom([]string{"c1", "c2", "c3", ""}).Draw(t, "commit"),
 		Since: someTime.Draw(t, "since"), Tier: rapid.SampledFrom(append(policy.ApprovalTiers(), "")).Draw(t, "tier"),
 		Required: rapid.IntRange(0, 3).Draw(t, "required"), Excluded: excluded,
 		ExpiresAfter: time.Duration(rapid.IntRange(0, 2).Draw(t, "expires")) * 15 * time.Second,
@@ -154,7 +155,9 @@ func (p *pair) agree(t *rapid.T) {
 func sameState(a, b gate.ApprovalState) bool {
 	requests := a.Request.Since.Equal(b.Request.Since) && maps.Equal(a.Request.Excluded, b.Request.Excluded) &&
 		fmt.Sprintf("%+v", timeless(a.Request)) == fmt.Sprintf("%+v", timeless(b.Request))
-	return requests && slices.EqualFunc(a.Heads, b.Heads, func(a, b policy.Head) bool { return a.SHA == b.SHA && a.Since.Equal(b.Since) }) &&
+	return requests && slices.EqualFunc(a.Heads, b.Heads, func(a, b policy.Head) bool {
+		return a.SHA == b.SHA && a.Since.Equal(b.Since) && a.By == b.By && a.Replaced == b.Replaced
+	}) &&
 		slices.EqualFunc(a.Votes, b.Votes, func(a, b policy.Vote) bool {
 			sameTime := a.At.Equal(b.At)
 			a.At, b.At = time.Time{}, time.Time{}

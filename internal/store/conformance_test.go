@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -322,6 +323,23 @@ var scenarios = []struct {
 		w.ask("a", 6)
 		if heads := w.state().Heads; len(heads) != 1 || heads[0].By.ID != 9 {
 			w.Errorf("the heads are %+v", heads)
+		}
+	}},
+	{"so is which head it replaced, and that one came back", func(w workflow) {
+		replacing := func(commit string) func(*gate.ApprovalRequest) {
+			return func(r *gate.ApprovalRequest) { r.Replaced = commit }
+		}
+		w.ask("a", 0)
+		w.ask("b", 9, replacing(policy.UnknownCommit))
+		w.ask("b", 9, replacing("a"))
+		w.ask("b", 10, replacing("a"))
+		w.ask("b", 20, replacing("c"))
+		var got []string
+		for _, head := range w.state().Heads {
+			got = append(got, head.SHA+" for "+head.Replaced)
+		}
+		if want := []string{"a for ", "b for a", "b for c"}; !slices.Equal(got, want) {
+			w.Errorf("the heads are %q, want %q", got, want)
 		}
 	}},
 	{"several kinds of people may be needed", func(w workflow) {

@@ -9,7 +9,7 @@ import (
 
 // heads returns the request's heads in the order of their arrival.
 func heads(ctx context.Context, tx *transaction, requestID string) ([]policy.Head, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT sha, since, pusher_id, pusher_login, pusher_kind FROM approval_heads WHERE request_id = ? ORDER BY position`, requestID)
+	rows, err := tx.QueryContext(ctx, `SELECT sha, since, pusher_id, pusher_login, pusher_kind, replaced FROM approval_heads WHERE request_id = ? ORDER BY position`, requestID)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads: %w", err)
 	}
@@ -18,7 +18,7 @@ func heads(ctx context.Context, tx *transaction, requestID string) ([]policy.Hea
 	for rows.Next() {
 		var head policy.Head
 		var since int64
-		if err := rows.Scan(&head.SHA, &since, &head.By.ID, &head.By.Login, &head.By.Kind); err != nil {
+		if err := rows.Scan(&head.SHA, &since, &head.By.ID, &head.By.Login, &head.By.Kind, &head.Replaced); err != nil {
 			return nil, fmt.Errorf("read the heads: %w", err)
 		}
 		head.Since = fromMillis(since)
@@ -30,13 +30,13 @@ func heads(ctx context.Context, tx *transaction, requestID string) ([]policy.Hea
 	return found, nil
 }
 
-// putHead inserts the head, or names its pusher if it is there without.
+// putHead inserts the head, or completes what is known of it.
 func putHead(ctx context.Context, tx *transaction, requestID string, position int, head policy.Head) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO approval_heads (request_id, position, sha, since, pusher_id, pusher_login, pusher_kind) VALUES (?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO approval_heads (request_id, position, sha, since, pusher_id, pusher_login, pusher_kind, replaced) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (request_id, position) DO UPDATE SET pusher_id = excluded.pusher_id, pusher_login = excluded.pusher_login,
-			pusher_kind = excluded.pusher_kind`,
-		requestID, position, head.SHA, head.Since.UnixMilli(), head.By.ID, head.By.Login, string(head.By.Kind))
+			pusher_kind = excluded.pusher_kind, replaced = excluded.replaced`,
+		requestID, position, head.SHA, head.Since.UnixMilli(), head.By.ID, head.By.Login, string(head.By.Kind), head.Replaced)
 	if err != nil {
 		return fmt.Errorf("write the head %s: %w", head.SHA, err)
 	}
