@@ -110,3 +110,68 @@ func TestWhatCannotChangeAVerdictCostsNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCanChangeAVerdictChangesIt does to a pull request that is open, and onto
+// what it depends on, one thing each, of which nothing else is said. Labels, roles,
+// teams, policies and merge groups have tests of their own: [TestAttack12LabelTakenOffByAMaker]
+// to 15.
+func TestWhatCanChangeAVerdictChangesIt(t *testing.T) {
+	open := func(tw *testWorld) *githubsim.PullRequest {
+		pr := tw.opened("claude[bot]", "search", searchFiles())
+		tw.review(pr, "bob", "APPROVE")
+		tw.wantCheck(pr, "success: peer-review: approved by bob")
+		return pr
+	}
+	for name, c := range map[string]struct {
+		act  func(tw *testWorld, pr *githubsim.PullRequest) error
+		want string
+	}{
+		"a push": {func(tw *testWorld, _ *githubsim.PullRequest) error {
+			_, err := tw.shop.Push(tw.github.User("ann"), "search", githubsim.Commit{Message: "more", Files: map[string]string{"x.go": "package x\n"}})
+			return err
+		}, waitingForPeer},
+		"another base branch": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			return pr.Retarget(tw.github.User("ann"), "release")
+		}, waitingForPeer},
+		"an approver calls the agent": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			_, err := pr.Comment(tw.github.User("bob"), "@claude please mend this")
+			return err
+		}, waitingForPeer},
+		"an approver calls the agent in a review": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			_, err := pr.Review(tw.github.User("bob"), "COMMENT", "@claude please mend this")
+			return err
+		}, waitingForPeer},
+		"the agent assigns an approver": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			return pr.Assign(tw.github.User("claude[bot]"), tw.github.User("bob"))
+		}, waitingForPeer},
+		"an approver changes their mind": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			_, err := pr.Comment(tw.github.User("bob"), "/reject it leaks")
+			return err
+		}, "failure: rejected by bob: it leaks"},
+		"an approval is dismissed": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			return pr.DismissReview(tw.github.User("ann"), pr.Reviews()[0].ID, "too fast")
+		}, waitingForPeer},
+		"a policy for the organization": {func(tw *testWorld, _ *githubsim.PullRequest) error {
+			tw.acme.CreateRepository(".github", map[string]string{".github/portcullis.yml": "version: 1\ntiers: {peer-review: {approvals: 2, from: {permission: write}}}\n"})
+			return nil
+		}, "in_progress: peer-review: 1 more approval from anyone with write"},
+		"it is closed": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			return pr.Close(tw.github.User("ann"))
+		}, "failure: the pull request is closed; reopen it to have it decided"},
+		"it is closed and reopened": {func(tw *testWorld, pr *githubsim.PullRequest) error {
+			tw.must(pr.Close(tw.github.User("ann")))
+			tw.settled()
+			return pr.Reopen(tw.github.User("ann"))
+		}, "success: peer-review: approved by bob"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tw := newTestWorld(t)
+			_, err := tw.shop.Push(tw.github.User("ann"), "release")
+			tw.must(err)
+			pr := open(tw)
+			tw.must(c.act(tw, pr))
+			tw.settled()
+			tw.wantCheck(pr, c.want)
+		})
+	}
+}

@@ -41,7 +41,8 @@ var errFloorLost = errors.New("it could be read before, and cannot be any more; 
 
 // floorLost reports whether the owner had a policy for all repositories that the
 // snapshot does not show, and remembers whether there is one. It is gone for good
-// only if its repository can be read and the file is not there.
+// only if its repository can be read and the file is not there. That it came or
+// went, perhaps nobody tells the other pull requests of the owner.
 func (l *look) floorLost(ctx context.Context, s policy.Snapshot) (bool, error) {
 	if l.Store == nil {
 		return false, nil
@@ -56,7 +57,10 @@ func (l *look) floorLost(ctx context.Context, s policy.Snapshot) (bool, error) {
 		return had, nil
 	}
 	if has := s.Policies[i].Content != nil; has != had {
-		return false, l.Store.PutFloor(ctx, owner, has)
+		if err := l.Store.PutFloor(ctx, owner, has); err != nil {
+			return false, err
+		}
+		return false, l.Reassess(ctx, Scope{Owner: owner})
 	}
 	return false, nil
 }

@@ -20,6 +20,7 @@ import (
 
 const (
 	place = `"installation":{"id":5},"repository":{"id":11,"name":"shop","full_name":"acme/shop","owner":{"login":"acme"}},`
+	floor = `"installation":{"id":5},"repository":{"id":12,"name":".github","full_name":"acme/.github","owner":{"login":"acme"}},`
 	owner = `"installation":{"id":5},"organization":{"login":"acme"},`
 	pull  = place + `"pull_request":{"number":7,"head":{"sha":"abc"},"updated_at":"2026-11-23T09:00:00Z"},`
 	talk  = place + `"issue":{"number":7,"pull_request":{"url":"x"}},`
@@ -67,10 +68,14 @@ var concerns = []struct{ name, event, body, want string }{
 	{"a push that touches the policy", "push", `{"ref":"refs/heads/main","commits":[{"modified":[".github/portcullis.yml"]}],` + place + ann + `}`, own},
 	{"a push of something else", "push", `{"ref":"refs/heads/main","commits":[{"modified":["README.md"]}],` + place + ann + `}`, none},
 	{"a forced push", "push", `{"ref":"refs/heads/main","forced":true,"commits":[{"modified":["README.md"]}],` + place + ann + `}`, own},
+	{"a new branch", "push", `{"ref":"refs/heads/next","created":true,` + place + ann + `}`, none},
+	{"a new branch of the organization's repository", "push", `{"ref":"refs/heads/main","created":true,` + floor + ann + `}`, own},
 	{"a tag", "push", `{"ref":"refs/tags/v1","forced":true,` + place + ann + `}`, none},
 	{"a branch that is gone", "push", `{"ref":"refs/heads/main","deleted":true,` + place + ann + `}`, none},
 	{"a repository's settings", "repository", `{"action":"edited",` + place + ann + `}`, own},
 	{"a repository's birth", "repository", `{"action":"created",` + place + ann + `}`, none},
+	{"the birth of the organization's", "repository", `{"action":"created",` + floor + ann + `}`, own},
+	{"the organization's gets another name", "repository", `{"action":"renamed","changes":{"repository":{"name":{"from":".github"}}},` + place + ann + `}`, own},
 	{"a label that is renamed", "label", `{"action":"edited","changes":{"name":{"from":"x"}},"label":{"name":"y"},` + place + ann + `}`, own},
 	{"a label that is gone", "label", `{"action":"deleted","label":{"name":"y"},` + place + ann + `}`, own},
 	{"a new label", "label", `{"action":"created","label":{"name":"y"},` + place + ann + `}`, none},

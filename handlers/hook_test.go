@@ -41,7 +41,7 @@ func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRe
 
 func newDoor(t *testing.T, inbox handlers.Inbox, log io.Writer) *handlers.Door {
 	t.Helper()
-	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: inbox, Log: zerolog.New(log), PolicyPath: policy.DefaultPath})
+	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: inbox, Log: zerolog.New(log), PolicyPath: policy.DefaultPath, OrganizationRepository: ".github"})
 	if err != nil {
 		t.Fatal(err)
 	}

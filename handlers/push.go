@@ -24,19 +24,21 @@ func (d pushEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error)
 	}
 	_, err = pushedRepository(e)
 	branch := strings.HasPrefix(e.GetRef(), "refs/heads/")
-	return policy.PullRequestRef{}, branch && !e.GetDeleted() && touches(e, d.config.PolicyPath), err
+	return policy.PullRequestRef{}, branch && !e.GetDeleted() && d.touches(e), err
 }
 
 // maxListedPush is how many commits a push lists at most.
 const maxListedPush = 2048
 
-// touches reports whether the push may have changed the file. A push that was
-// forced, or whose commits are not all listed, may have. A branch that was just
-// created is the base of nothing yet.
-func touches(e *github.PushEvent, path string) bool {
-	if e.GetCreated() {
+// touches reports whether the push may have changed a policy that governs open
+// pull requests. A push that was forced, or whose commits are not all listed, may
+// have. A branch that was just created is the base of nothing yet, but it may be
+// the first of the organization's.
+func (d pushEvent) touches(e *github.PushEvent) bool {
+	if e.GetCreated() && !d.governsOwner(e.GetRepo().GetName()) {
 		return false
 	}
+	path := d.config.PolicyPath
 	if e.GetForced() || len(e.Commits) == 0 || len(e.Commits) >= maxListedPush {
 		return true
 	}
@@ -61,7 +63,7 @@ func (d pushEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	if scope.Base == e.GetRepo().GetDefaultBranch() {
 		// It is the floor of the other branches.
 		scope.Base = ""
-		if strings.EqualFold(repo.Name, d.config.OrganizationRepository) {
+		if d.governsOwner(repo.Name) {
 			scope.RepositoryID = 0
 		}
 	}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/go-github/v60/github"
 
@@ -10,18 +11,31 @@ import (
 )
 
 // repositoryEvent is a change of a repository's settings. Another default branch
-// is another policy.
+// is another policy, and so is a repository that comes to hold the organization's,
+// or holds it no more.
 type repositoryEvent struct{ *Door }
 
 func (repositoryEvent) Handles() []string { return []string{"repository"} }
 
-func (repositoryEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (d repositoryEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
 	e, err := parse[github.RepositoryEvent](payload)
 	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
 	_, err = repository(e.Repo, e.Installation)
-	return policy.PullRequestRef{}, e.GetAction() == "edited", err
+	return policy.PullRequestRef{}, e.GetAction() == "edited" || d.governedOwner(e), err
+}
+
+// governsOwner reports whether the repository of that name has the policy of all
+// repositories of its owner.
+func (d *Door) governsOwner(name string) bool {
+	return strings.EqualFold(name, d.config.OrganizationRepository)
+}
+
+// governedOwner reports whether the repository governs its owner's others, or did
+// under the name that it had.
+func (d repositoryEvent) governedOwner(e *github.RepositoryEvent) bool {
+	return d.governsOwner(e.GetRepo().GetName()) || d.governsOwner(e.GetChanges().GetRepo().GetName().GetFrom())
 }
 
 func (d repositoryEvent) take(ctx context.Context, payload []byte) (Answer, error) {
@@ -29,7 +43,11 @@ func (d repositoryEvent) take(ctx context.Context, payload []byte) (Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	return nil, d.config.Gate.Reassess(ctx, gate.Scope{Owner: e.GetRepo().GetOwner().GetLogin(), RepositoryID: e.GetRepo().GetID()})
+	scope := gate.Scope{Owner: e.GetRepo().GetOwner().GetLogin(), RepositoryID: e.GetRepo().GetID()}
+	if d.governedOwner(e) {
+		scope.RepositoryID = 0
+	}
+	return nil, d.config.Gate.Reassess(ctx, scope)
 }
 
 // labelEvent is a label of a repository that was renamed or deleted, which

@@ -84,6 +84,7 @@ func (o *Organization) CreateRepository(name string, files map[string]string) *R
 	author := s.users["ghost-owner"].signature()
 	first := r.net.store(commit{files: content, message: "Initial commit", author: author, committer: author, at: r.created})
 	r.branches[r.branch] = first.sha
+	r.emitPush(actor{user: s.users["ghost-owner"]}, "refs/heads/"+r.branch, "", first.sha)
 	return r
 }
 
