@@ -195,7 +195,7 @@ func (j *judge) tally(d Decision) Decision {
 	slices.Sort(d.Alike)
 	d.Tally = Ballot{
 		Quorums:      quorums,
-		Votes:        j.Votes,
+		Votes:        j.bound(),
 		Discount:     j.discount,
 		ExpiresAfter: d.ExpiresAfter,
 		Now:          j.Now,

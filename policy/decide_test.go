@@ -78,7 +78,8 @@ func people(login string) Actor {
 }
 
 // TestDecide reads each case of testdata/decide: a policy, a pull request with
-// its votes, and the decision with its sentences.
+// its votes, and the decision with its sentences; in some of them, the whole text
+// of the check.
 func TestDecide(t *testing.T) {
 	files, err := filepath.Glob("testdata/decide/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -98,9 +99,13 @@ func TestDecide(t *testing.T) {
 			if err := yaml.UnmarshalWithOptions(sections["case.yml"], &c, yaml.Strict()); err != nil {
 				t.Fatal(err)
 			}
-			got := told(Decide(c.input(sections["organization.yml"], sections["policy.yml"])))
-			if want := strings.TrimSpace(string(sections["want"])); got != want {
+			decision := Decide(c.input(sections["organization.yml"], sections["policy.yml"]))
+			if got, want := told(decision), strings.TrimSpace(string(sections["want"])); got != want {
 				t.Errorf("%s\ngot:\n%s\n\nwant:\n%s", archive.Comment, got, want)
+			}
+			want, shown := sections["summary.md"]
+			if got := decision.Summary(); shown && got != string(want) {
+				t.Errorf("%s\nthe check says:\n%s\nwant:\n%s", archive.Comment, got, want)
 			}
 		})
 	}

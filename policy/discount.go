@@ -140,6 +140,15 @@ func (j *judge) kept(commit string) bool {
 	return j.rules.OnPush == OnPushKeepIfUnchanged && j.Unchanged[commit]
 }
 
+// bound are the votes, each with the commit that it was given for.
+func (j *judge) bound() []Vote {
+	votes := slices.Clone(j.Votes)
+	for i, vote := range votes {
+		votes[i].Commit = j.about(vote)
+	}
+	return votes
+}
+
 // about is the commit that the approval was given for, as far as that is known.
 func (j *judge) about(vote Vote) string {
 	if vote.Commit != "" {

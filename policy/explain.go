@@ -107,8 +107,8 @@ func (d Decision) writeVotes(b *strings.Builder) {
 	}
 	b.WriteString("\n### Approvals\n\n| who | verdict | commit | counts |\n|---|---|---|---|\n")
 	row := func(v Vote, counts string) {
-		commit := "as seen"
-		if v.Commit != "" {
+		commit := "not known"
+		if v.Commit != "" && v.Commit != UnknownCommit {
 			commit = "`" + shortSHA(v.Commit) + "`"
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", plain(v.By.String()), v.Verdict, commit, plain(counts))
