@@ -110,10 +110,6 @@ func texts(s policy.Snapshot) []Said {
 	return slices.DeleteFunc(all, func(said Said) bool { return !strings.Contains(said.Body, "/") })
 }
 
-// MaxCommands is how many commands of one text are carried out: each costs
-// calls to GitHub, and anybody may comment.
-const MaxCommands = 10
-
 // RecordText records the votes that a text holds. Machines have none. refused
 // has, by the index of the command, why a vote is none: its commit is unknown.
 func (g *Gate) RecordText(ctx context.Context, ref policy.PullRequestRef, said Said) (refused map[int]error, err error) {
@@ -122,7 +118,7 @@ func (g *Gate) RecordText(ctx context.Context, ref policy.PullRequestRef, said S
 		return refused, nil
 	}
 	commands := policy.ParseCommands(said.Body)
-	for i, command := range commands[:min(len(commands), MaxCommands)] {
+	for i, command := range commands[:min(len(commands), policy.MaxCommands)] {
 		if command.Fault != "" {
 			continue
 		}

@@ -55,8 +55,8 @@ func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 			return err
 		}
 		for i, command := range commands {
-			if i == gate.MaxCommands {
-				return d.give(ctx, s, i, command, answer{refused: fmt.Sprintf("Only the first %d commands of a comment are carried out.", gate.MaxCommands)})
+			if i == policy.MaxCommands {
+				return d.give(ctx, s, i, command, answer{refused: fmt.Sprintf("Only the first %d commands of a comment are carried out.", policy.MaxCommands)})
 			}
 			if err := d.give(ctx, s, i, command, reply(s.Text.Source(i), command, refused[i], decision)); err != nil {
 				return fmt.Errorf("answer /%s in %s: %w", command.Verb, s.Text, err)

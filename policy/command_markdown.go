@@ -22,6 +22,10 @@ const (
 	maxQuoteDepth    = 50
 )
 
+// MaxCommands is how many commands of one text are carried out: each costs
+// calls to GitHub, and anybody may comment.
+const MaxCommands = 10
+
 // blocks finds the paragraphs of a comment and reads nothing inside them.
 // Footnotes are among its blocks: GitHub moves them away from where they stand,
 // or hides them.
@@ -37,11 +41,12 @@ var inlines = goldmark.New(goldmark.WithExtensions(extension.Table, extension.St
 var lineEndings = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\ufffd")
 
 // ParseCommands lists the commands in a comment or in the body of a review, in
-// order. A command stands alone on its line and at its start, in plain text of
-// a paragraph: nothing in code, quotes, lists, headings, tables, HTML, links or
-// emphasis is one. Where the reading is in doubt, there is no command. Slash
-// words that are not ours are ignored, and so are a text longer than 64 KiB, a
-// paragraph longer than 4 KiB and a text that nests quotes absurdly.
+// order: at most [MaxCommands], and one more if there are more. A command stands
+// alone on its line and at its start, in plain text of a paragraph: nothing in
+// code, quotes, lists, headings, tables, HTML, links or emphasis is one. Where the
+// reading is in doubt, there is no command. Slash words that are not ours are
+// ignored, and so are a text longer than 64 KiB, a paragraph longer than 4 KiB and
+// a text that nests quotes absurdly.
 func ParseCommands(markdown string) []Command {
 	if len(markdown) > maxCommentSize {
 		return nil
@@ -55,7 +60,7 @@ func ParseCommands(markdown string) []Command {
 	for _, at := range plainLines(source, candidates) {
 		commands = append(commands, candidates[at])
 	}
-	return commands
+	return commands[:min(len(commands), MaxCommands+1)]
 }
 
 // commandLines reads every line that would be a command if it stood in plain
@@ -110,7 +115,7 @@ func plainLines(source string, candidates map[int]Command) []int {
 	reading := reading{src: src, references: context.References()}
 	var found []int
 	last := slices.Max(slices.Collect(maps.Keys(candidates)))
-	for block := document.FirstChild(); block != nil; block = block.NextSibling() {
+	for block := document.FirstChild(); block != nil && len(found) <= MaxCommands; block = block.NextSibling() {
 		paragraph, ok := block.(*ast.Paragraph)
 		switch {
 		case ok && paragraph.Lines().At(0).Start > last:

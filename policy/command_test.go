@@ -273,6 +273,17 @@ func TestUsages(t *testing.T) {
 	}
 }
 
+func TestCommandsBeyondTheLastOneCarriedOut(t *testing.T) {
+	for _, n := range []int{1, MaxCommands, MaxCommands + 1, 100} {
+		for _, separator := range []string{"\n", "\n\n"} {
+			got := len(ParseCommands(strings.Repeat("/tier"+separator, n)))
+			if want := min(n, MaxCommands+1); got != want {
+				t.Errorf("%d commands give %d, want %d", n, got, want)
+			}
+		}
+	}
+}
+
 // TestPlainTagsAreWhatMarkdownFinds holds the shortcut for texts with simple HTML
 // to what goldmark reads in them.
 func TestPlainTagsAreWhatMarkdownFinds(t *testing.T) {
