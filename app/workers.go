@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	// concurrentWork is how many pull requests are worked on at once. GitHub
-	// allows 100 calls at a time; a decision makes four at once, and then one for
-	// each person who voted.
-	concurrentWork = 32
+	// concurrentWork is how many pull requests are worked on at once. Most of the
+	// time they wait for GitHub, in two calls at a time.
+	concurrentWork = 48
 	// workTimeout bounds one round of work on one pull request.
 	workTimeout = 2 * time.Minute
 	// maxWait is the longest the workers sleep without looking: a wake-up that

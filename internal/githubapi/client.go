@@ -74,18 +74,6 @@ func New(config githubapp.Config, options Options) (*Client, error) {
 	return &Client{creator: caching, appID: config.App.IntegrationID, options: options, graphqlURL: config.V4APIURL}, nil
 }
 
-// maxCalls is how many requests an App may have under way at once, by GitHub's
-// documented limit.
-const maxCalls = 100
-
-// newTransport keeps as many connections open as there may be calls: Go's own
-// keeps two to a host, and makes the others anew each time.
-func newTransport() *http.Transport {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // so it is documented
-	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = maxCalls, maxCalls
-	return transport
-}
-
 // cache bounds an httpcache by number of answers: its own memory cache grows for
 // ever. Entries hold the request's token, so they stay in memory.
 type cache struct{ entries *lru.Cache }

@@ -1,0 +1,62 @@
+package githubapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestNoMoreCallsAtOnceThanGitHubAllows asks for more than may be under way.
+func TestNoMoreCallsAtOnceThanGitHubAllows(t *testing.T) {
+	var now, most atomic.Int64
+	full, answer := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+		}
+		if n == maxCalls {
+			close(full)
+		}
+		<-answer
+	}))
+	defer server.Close()
+	transport := newTransport()
+	defer transport.next.(*http.Transport).CloseIdleConnections()
+	call := func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		if err != nil {
+			return err
+		}
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}
+	var all sync.WaitGroup
+	for range maxCalls + 20 {
+		all.Go(func() {
+			if err := call(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-full
+	// Whoever waits for a turn waits no longer than they have time.
+	hurried, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := call(hurried); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one call too many: %v", err)
+	}
+	close(answer)
+	all.Wait()
+	if got := most.Load(); got != maxCalls {
+		t.Errorf("%d calls at once, want %d", got, maxCalls)
+	}
+}
