@@ -117,9 +117,9 @@ type Decisions interface {
 	// ForgetPosted asks for the next decision to be written whatever it says, also to
 	// merge queues.
 	ForgetPosted(ctx context.Context, ref policy.PullRequestRef) error
-	// AtHead lists the last decisions about that head on pull requests that were
-	// open then.
-	AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]Decided, error)
+	// OthersAtHead lists the last decisions about that head on the repository's other
+	// pull requests that were open then.
+	OthersAtHead(ctx context.Context, ref policy.PullRequestRef, headSHA string) ([]Decided, error)
 	// PutClosed records that the pull request is not open any more, and forgets its
 	// entries in merge queues.
 	PutClosed(ctx context.Context, ref policy.PullRequestRef) error

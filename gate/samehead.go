@@ -17,11 +17,10 @@ import (
 // last, since GitHub does not show all of them for a commit that was merged
 // before. One that was not decided yet is undecided, and holds the gate.
 func (g *Gate) sharing(ctx context.Context, ref policy.PullRequestRef, headSHA string, snapshot policy.Snapshot) ([]Decided, error) {
-	known, err := g.Store.AtHead(ctx, ref.Repository, headSHA)
+	others, err := g.Store.OthersAtHead(ctx, ref, headSHA)
 	if err != nil {
 		return nil, err
 	}
-	others := slices.DeleteFunc(known, func(d Decided) bool { return d.Ref.Number == ref.Number })
 	for _, number := range snapshot.SameHead {
 		if !slices.ContainsFunc(others, func(d Decided) bool { return d.Ref.Number == number }) {
 			others = append(others, Decided{
@@ -36,14 +35,11 @@ func (g *Gate) sharing(ctx context.Context, ref policy.PullRequestRef, headSHA s
 // leave asks for the pull requests to be decided anew that shared that head with
 // this one, which was merged: its verdict does not stand for them any more.
 func (g *Gate) leave(ctx context.Context, ref policy.PullRequestRef, headSHA string) error {
-	known, err := g.Store.AtHead(ctx, ref.Repository, headSHA)
+	others, err := g.Store.OthersAtHead(ctx, ref, headSHA)
 	if err != nil {
 		return err
 	}
-	for _, other := range known {
-		if other.Ref.Number == ref.Number {
-			continue
-		}
+	for _, other := range others {
 		g.seen.outdate(other.Ref)
 		if err := g.Store.Evaluate(ctx, other.Ref); err != nil {
 			return err

@@ -165,16 +165,19 @@ func workAtHead(ctx context.Context, tx *transaction, repository policy.Reposito
 		ORDER BY number`, repository.ID, headSHA, headSHA)
 }
 
-// AtHead lists the last decisions about that head on pull requests that were
-// open then.
-func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSHA string) ([]gate.Decided, error) {
+// OthersAtHead lists the last decisions about that head on the repository's other
+// pull requests that were open then.
+func (s *Store) OthersAtHead(ctx context.Context, ref policy.PullRequestRef, headSHA string) ([]gate.Decided, error) {
 	var found []gate.Decided
 	err := s.view(ctx, func(tx *transaction) error {
-		rows, err := workAtHead(ctx, tx, repository, headSHA)
+		rows, err := workAtHead(ctx, tx, ref.Repository, headSHA)
 		if err != nil {
 			return err
 		}
 		for _, row := range rows {
+			if row.ref.Number == ref.Number {
+				continue
+			}
 			last, err := decision(ctx, tx, row.ref)
 			if err != nil {
 				return err
@@ -186,7 +189,7 @@ func (s *Store) AtHead(ctx context.Context, repository policy.Repository, headSH
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the decisions at %s of %s: %w", headSHA, repository, err)
+		return nil, fmt.Errorf("list the decisions beside %s at %s: %w", ref, headSHA, err)
 	}
 	return found, nil
 }

@@ -143,11 +143,21 @@ func TestAtHead(t *testing.T) {
 	if !reflect.DeepEqual(found, []policy.PullRequestRef{pullRequest(7), pullRequest(8), pullRequest(9)}) {
 		t.Errorf("about the head are %v", found)
 	}
-	decisions, err := d.AtHead(t.Context(), pullRequest(7).Repository, "a")
-	must(t, err)
-	want := []gate.Decided{{Ref: pullRequest(7), Decision: decided(time.Time{})}, {Ref: pullRequest(8), Decision: decided(time.Time{})}}
-	if !reflect.DeepEqual(decisions, want) {
-		t.Errorf("at the head are %v", decisions)
+	for ref, want := range map[policy.PullRequestRef][]policy.PullRequestRef{
+		pullRequest(7): {pullRequest(8)}, pullRequest(8): {pullRequest(7)}, pullRequest(9): {pullRequest(7), pullRequest(8)},
+	} {
+		others, err := d.OthersAtHead(t.Context(), ref, "a")
+		must(t, err)
+		var refs []policy.PullRequestRef
+		for _, other := range others {
+			refs = append(refs, other.Ref)
+			if !reflect.DeepEqual(other.Decision, decided(time.Time{})) {
+				t.Errorf("beside %s is decided %+v", ref, other.Decision)
+			}
+		}
+		if !reflect.DeepEqual(refs, want) {
+			t.Errorf("beside %s are %v", ref, refs)
+		}
 	}
 	found, err = d.AboutHead(t.Context(), pullRequest(7).Repository, "")
 	must(t, err)
