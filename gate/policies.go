@@ -42,7 +42,8 @@ var errFloorLost = errors.New("it could be read before, and cannot be any more; 
 // floorLost reports whether the owner had a policy for all repositories that the
 // snapshot does not show, and remembers whether there is one. It is gone for good
 // only if its repository can be read and the file is not there. That it came or
-// went, perhaps nobody tells the other pull requests of the owner.
+// went, perhaps nobody tells the other pull requests of the owner: they are woken
+// before it is remembered, because what is remembered wakes nobody again.
 func (l *look) floorLost(ctx context.Context, s policy.Snapshot) (bool, error) {
 	if l.Store == nil {
 		return false, nil
@@ -56,13 +57,14 @@ func (l *look) floorLost(ctx context.Context, s policy.Snapshot) (bool, error) {
 	if i < 0 {
 		return had, nil
 	}
-	if has := s.Policies[i].Content != nil; has != had {
-		if err := l.Store.PutFloor(ctx, owner, has); err != nil {
-			return false, err
-		}
-		return false, l.Reassess(ctx, Scope{Owner: owner})
+	has := s.Policies[i].Content != nil
+	if has == had {
+		return false, nil
 	}
-	return false, nil
+	if err := l.Reassess(ctx, Scope{Owner: owner}); err != nil {
+		return false, err
+	}
+	return false, l.Store.PutFloor(ctx, owner, has)
 }
 
 // changes reports whether the pull request changes the very file at that place.
