@@ -1,6 +1,10 @@
 package githubapi
 
-import "net/http"
+import (
+	"net"
+	"net/http"
+	"time"
+)
 
 // maxCalls is how many requests are under way at once. GitHub documents a limit
 // of 100, REST and GraphQL together; the rest is for whoever else uses the App.
@@ -14,18 +18,34 @@ type transport struct {
 }
 
 // newTransport keeps as many connections open as there may be calls: Go's own
-// keeps two to a host, and makes the others anew each time.
+// keeps two to a host, and makes the others anew each time. How long a call may
+// take as a whole is the client's to say.
 func newTransport() transport {
-	next := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // so it is documented
-	next.MaxIdleConns, next.MaxIdleConnsPerHost = maxCalls, maxCalls
-	return transport{next: next, slots: make(chan struct{}, maxCalls)}
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+	return transport{
+		next: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           dialer.DialContext,
+			ForceAttemptHTTP2:     true, // a dialer of one's own turns it off
+			TLSHandshakeTimeout:   10 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			MaxIdleConns:          maxCalls,
+			MaxIdleConnsPerHost:   maxCalls,
+			IdleConnTimeout:       90 * time.Second,
+		},
+		slots: make(chan struct{}, maxCalls),
+	}
 }
 
-// RoundTrip counts a call as long as GitHub takes to begin its answer.
+// RoundTrip counts a call as long as GitHub takes to begin its answer. It closes
+// the request's body also if the call is not made.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case t.slots <- struct{}{}:
 	case <-r.Context().Done():
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
 		return nil, r.Context().Err()
 	}
 	defer func() { <-t.slots }()

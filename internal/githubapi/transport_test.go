@@ -3,8 +3,10 @@ package githubapi
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,5 +60,33 @@ func TestNoMoreCallsAtOnceThanGitHubAllows(t *testing.T) {
 	all.Wait()
 	if got := most.Load(); got != maxCalls {
 		t.Errorf("%d calls at once, want %d", got, maxCalls)
+	}
+}
+
+// closing is a body that tells whether it was closed.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Close() error {
+	c.closed = true
+	return nil
+}
+
+// TestACallThatIsNotMadeClosesItsBody gives up on a call that waits for its turn.
+func TestACallThatIsNotMadeClosesItsBody(t *testing.T) {
+	full := transport{slots: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	body := &closing{Reader: strings.NewReader("x")}
+	for _, sent := range []io.ReadCloser{body, nil} {
+		request := (&http.Request{Method: http.MethodPost, Body: sent}).WithContext(ctx)
+		if _, err := full.RoundTrip(request); !errors.Is(err, context.Canceled) {
+			t.Errorf("a call that was given up: %v", err)
+		}
+	}
+	if !body.closed {
+		t.Error("the body was left open")
 	}
 }
