@@ -125,10 +125,10 @@ func FuzzGlobs(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, lines, name string) {
-		if strings.Count(lines, "{") > 6 {
-			t.Skip("doublestar takes time exponential in the braces")
-		}
 		patterns := strings.Split(lines, "\n")
+		if slices.ContainsFunc(patterns, tooManyBraces) {
+			t.Skip("the parser refuses it, and doublestar takes too long for it")
+		}
 		sameAsDoublestar(t, patterns, name)
 		slices.Reverse(patterns)
 		// A name like a glob is where text and marks meet most closely.

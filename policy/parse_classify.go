@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,6 +71,12 @@ func (r *reader) glob(v value, relative string) (string, bool) {
 	return s, true
 }
 
+// maxBraces bounds the choices in a glob: they multiply, and so does the time that
+// it takes to find that none of them matches.
+const maxBraces = 6
+
+func tooManyBraces(glob string) bool { return strings.Count(glob, "{") > maxBraces }
+
 // globFault says why a glob is refused, or returns "". A glob that can never
 // match is a mistake too: what it should guard would go unguarded.
 func globFault(glob, relative string) string {
@@ -87,6 +94,8 @@ func globFault(glob, relative string) string {
 		return "matches nothing, because it ends in a slash; write " + quote(glob+"**")
 	case slices.ContainsFunc(segments, func(s string) bool { return s == "" || s == "." || s == ".." }):
 		return "matches nothing, because no name has an empty part, . or .. in it; remove that part"
+	case tooManyBraces(glob):
+		return fmt.Sprintf("has more than %d {, whose choices multiply; write several globs", maxBraces)
 	case !doublestar.ValidatePattern(glob):
 		return "is not a glob; check its brackets and braces"
 	case !strings.Contains(glob, "{") && slices.ContainsFunc(segments, func(s string) bool { return s != "**" && strings.Contains(s, "**") }):
