@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/go-github/v60/github"
-
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -21,19 +19,20 @@ func (checkRunEvent) Handles() []string { return []string{"check_run"} }
 // the payload's own list is empty for forks.
 func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
 	head, err := parse[heading](payload)
-	if err != nil || !asksAgain(head) {
-		return policy.PullRequestRef{}, false, err
-	}
-	e, err := parse[github.CheckRunEvent](payload)
 	if err != nil {
 		return policy.PullRequestRef{}, false, err
 	}
-	repo, err := repository(e.Repo, e.Installation)
-	if err != nil {
-		return policy.PullRequestRef{}, false, err
+	return askedAbout(head)
+}
+
+// askedAbout is the pull request that is to be looked at again, if one is.
+func askedAbout(head *heading) (policy.PullRequestRef, bool, error) {
+	if !asksAgain(head) {
+		return policy.PullRequestRef{}, false, nil
 	}
-	number := numberOf(e.GetCheckRun().GetExternalID())
-	return policy.PullRequestRef{Repository: repo, Number: number}, number > 0, nil
+	repo, err := head.repository()
+	number := numberOf(head.CheckRun.ExternalID)
+	return policy.PullRequestRef{Repository: repo, Number: number}, number > 0, err
 }
 
 // numberOf reads the pull request's number out of an external id of ours, as
@@ -62,29 +61,20 @@ func asksAgain(head *heading) bool {
 	}
 }
 
-func mergeGroupOf(e *github.CheckRunEvent, repo policy.Repository) gate.MergeGroup {
-	return gate.MergeGroup{
-		Repository: repo, HeadSHA: e.GetCheckRun().GetHeadSHA(),
-		Number: numberOf(e.GetCheckRun().GetExternalID()),
-	}
-}
-
 // take has the check written anew when it is decided next, which follows.
 func (d checkRunEvent) take(ctx context.Context, payload []byte) (Answer, error) {
-	e, err := parse[github.CheckRunEvent](payload)
+	head, err := parse[heading](payload)
 	if err != nil {
 		return nil, err
 	}
-	repo, err := repository(e.Repo, e.Installation)
-	if err != nil {
-		return nil, err
-	}
-	if gate.IsMergeGroupCheck(e.GetCheckRun().GetExternalID()) {
-		return nil, d.config.Gate.ObserveMergeGroup(ctx, mergeGroupOf(e, repo))
-	}
-	ref, ok, err := d.concerns(payload)
+	ref, ok, err := askedAbout(head)
 	if err != nil || !ok {
 		return nil, err
+	}
+	if gate.IsMergeGroupCheck(head.CheckRun.ExternalID) {
+		return nil, d.config.Gate.ObserveMergeGroup(ctx, gate.MergeGroup{
+			Repository: ref.Repository, HeadSHA: head.CheckRun.HeadSHA, Number: ref.Number,
+		})
 	}
 	return nil, d.config.Gate.Reconsider(ctx, ref)
 }

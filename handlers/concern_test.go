@@ -58,6 +58,7 @@ var concerns = []struct{ name, event, body, want string }{
 	{"a button pressed by a person", "check_run", `{"action":"requested_action","check_run":{"external_id":"acme/shop#7"},` + place + ann + `}`, of7},
 	{"a button pressed by a bot", "check_run", `{"action":"requested_action","check_run":{"external_id":"acme/shop#7"},` + place + bot + `}`, none},
 	{"our own run being written", "check_run", `{"action":"completed","check_run":{"external_id":"acme/shop#7"},` + place + bot + `}`, none},
+	{"a re-run of a run without a pull request's number", "check_run", `{"action":"rerequested","check_run":{"external_id":"acme/shop#0"},` + place + ann + `}`, none},
 	{"a re-run in the merge queue", "check_run", `{"action":"rerequested","check_run":{"external_id":"acme/shop#7@merge-group","check_suite":{"head_branch":"gh-readonly-queue/main/pr-7-abc"}},` + place + ann + `}`, of7},
 	{"a re-run on a branch that is named like the queue's", "check_run", `{"action":"rerequested","check_run":{"external_id":"acme/shop#7","check_suite":{"head_branch":"gh-readonly-queue/main/pr-1-abc"}},` + place + ann + `}`, of7},
 	{"a re-run of all checks", "check_suite", `{"action":"rerequested","check_suite":{"head_sha":"abc"},` + place + ann + `}`, own},

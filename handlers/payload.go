@@ -41,6 +41,11 @@ type heading struct {
 	PullRequest struct {
 		Number int `json:"number"`
 	} `json:"pull_request"`
+	CheckRun struct {
+		// ExternalID is what we called the run.
+		ExternalID string `json:"external_id"`
+		HeadSHA    string `json:"head_sha"`
+	} `json:"check_run"`
 	Changes struct {
 		// Base is nil unless the base branch was changed.
 		Base *struct{} `json:"base"`
@@ -48,21 +53,27 @@ type heading struct {
 	Sender *github.User `json:"sender"`
 }
 
+func (h *heading) repository() (policy.Repository, error) {
+	return complete(policy.Repository{
+		Installation: h.Installation.ID, ID: h.Repository.ID,
+		Owner: h.Repository.Owner.Login, Name: h.Repository.Name,
+	})
+}
+
 // pullRequest is what a payload with a pull_request in it is about.
 func (h *heading) pullRequest() (policy.PullRequestRef, error) {
-	repo := &github.Repository{ID: &h.Repository.ID, Name: &h.Repository.Name, Owner: &github.User{Login: &h.Repository.Owner.Login}}
-	return pullRequestRef(repo, &github.Installation{ID: &h.Installation.ID}, h.PullRequest.Number)
+	repo, err := h.repository()
+	if err != nil {
+		return policy.PullRequestRef{}, err
+	}
+	return numbered(repo, h.PullRequest.Number)
 }
 
 func repository(repo *github.Repository, installation *github.Installation) (policy.Repository, error) {
-	r := policy.Repository{
+	return complete(policy.Repository{
 		Installation: installation.GetID(), ID: repo.GetID(),
 		Owner: repo.GetOwner().GetLogin(), Name: repo.GetName(),
-	}
-	if r.Installation == 0 || r.ID == 0 || r.Owner == "" || r.Name == "" {
-		return policy.Repository{}, errIncomplete
-	}
-	return r, nil
+	})
 }
 
 func pullRequestRef(repo *github.Repository, installation *github.Installation, number int) (policy.PullRequestRef, error) {
@@ -70,10 +81,23 @@ func pullRequestRef(repo *github.Repository, installation *github.Installation, 
 	if err != nil {
 		return policy.PullRequestRef{}, err
 	}
+	return numbered(r, number)
+}
+
+// complete refuses a repository of which something is missing: nothing could be
+// asked about it.
+func complete(r policy.Repository) (policy.Repository, error) {
+	if r.Installation == 0 || r.ID == 0 || r.Owner == "" || r.Name == "" {
+		return policy.Repository{}, errIncomplete
+	}
+	return r, nil
+}
+
+func numbered(repo policy.Repository, number int) (policy.PullRequestRef, error) {
 	if number < 1 {
 		return policy.PullRequestRef{}, errIncomplete
 	}
-	return policy.PullRequestRef{Repository: r, Number: number}, nil
+	return policy.PullRequestRef{Repository: repo, Number: number}, nil
 }
 
 func actor(user *github.User) policy.Actor {

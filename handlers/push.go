@@ -73,10 +73,8 @@ func (d pushEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 // pushedRepository reads the repository in the shape that push events have it:
 // the owner has a name beside the login.
 func pushedRepository(e *github.PushEvent) (policy.Repository, error) {
-	r := policy.Repository{Installation: e.GetInstallation().GetID(), ID: e.GetRepo().GetID(), Name: e.GetRepo().GetName()}
-	r.Owner, _, _ = strings.Cut(e.GetRepo().GetFullName(), "/")
-	if r.Installation == 0 || r.ID == 0 || r.Owner == "" || r.Name == "" {
-		return policy.Repository{}, errIncomplete
-	}
-	return r, nil
+	owner, _, _ := strings.Cut(e.GetRepo().GetFullName(), "/")
+	return complete(policy.Repository{
+		Installation: e.GetInstallation().GetID(), ID: e.GetRepo().GetID(), Owner: owner, Name: e.GetRepo().GetName(),
+	})
 }
