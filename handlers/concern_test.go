@@ -40,6 +40,8 @@ const (
 var concerns = []struct{ name, event, body, want string }{
 	{"a label", "pull_request", `{"action":"labeled",` + pull + ann + `}`, of7},
 	{"a push", "pull_request", `{"action":"synchronize",` + pull + ann + `}`, of7},
+	{"it becomes a draft", "pull_request", `{"action":"converted_to_draft",` + pull + ann + `}`, of7},
+	{"it is a draft no more", "pull_request", `{"action":"ready_for_review",` + pull + ann + `}`, of7},
 	{"an edited title", "pull_request", `{"action":"edited","changes":{"title":{"from":"x"}},` + pull + ann + `}`, none},
 	{"another base branch", "pull_request", `{"action":"edited","changes":{"base":{"ref":{"from":"x"}}},` + pull + ann + `}`, of7},
 	{"a person assigns", "pull_request", `{"action":"assigned",` + pull + ann + `}`, none},
@@ -77,6 +79,8 @@ var concerns = []struct{ name, event, body, want string }{
 	{"a repository's birth", "repository", `{"action":"created",` + place + ann + `}`, none},
 	{"the birth of the organization's", "repository", `{"action":"created",` + floor + ann + `}`, own},
 	{"the organization's gets another name", "repository", `{"action":"renamed","changes":{"repository":{"name":{"from":".github"}}},` + place + ann + `}`, own},
+	{"another gets the name of the organization's", "repository", `{"action":"renamed","changes":{"repository":{"name":{"from":"shop"}}},` + floor + ann + `}`, own},
+	{"another gets another name", "repository", `{"action":"renamed","changes":{"repository":{"name":{"from":"stall"}}},` + place + ann + `}`, none},
 	{"a label that is renamed", "label", `{"action":"edited","changes":{"name":{"from":"x"}},"label":{"name":"y"},` + place + ann + `}`, own},
 	{"a label that is gone", "label", `{"action":"deleted","label":{"name":"y"},` + place + ann + `}`, own},
 	{"a new label", "label", `{"action":"created","label":{"name":"y"},` + place + ann + `}`, none},
