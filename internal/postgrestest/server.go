@@ -116,8 +116,9 @@ func (s *Server) Stop() {
 	}
 }
 
-// Kill ends the server and all its backends at once, as if the power had gone:
-// nothing is flushed, no client is told. It does nothing if the server is down.
+// Kill ends the server and all its backends at once: they flush nothing and tell
+// no client. The system's own memory of files survives, as it would not if the
+// power had gone. Kill does nothing if the server is down.
 func (s *Server) Kill() {
 	s.private().Helper()
 	if err := s.end(crash); err != nil {
