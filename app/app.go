@@ -135,7 +135,9 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
 	a.listener = listener
-	a.workers.start()
+	if err := a.workers.start(ctx); err != nil {
+		return err
+	}
 	a.serving.Go(func() {
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error().Err(err).Msg("the server stopped serving")
@@ -175,8 +177,7 @@ func (a *App) Stop(ctx context.Context) error {
 			shutdown = a.server.Shutdown(ctx)
 			a.serving.Wait()
 		}
-		a.workers.stop(ctx)
-		a.stopErr = errors.Join(shutdown, a.store.Close())
+		a.stopErr = errors.Join(shutdown, a.workers.stop(ctx), a.store.Close())
 	})
 	return a.stopErr
 }

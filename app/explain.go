@@ -102,12 +102,9 @@ func (e explanation) decide(ctx context.Context, config Config, client *githubap
 // copyRecorded copies what the server has recorded of the pull request. A database
 // that is not there has recorded nothing.
 func copyRecorded(ctx context.Context, databaseURL string, ref policy.PullRequestRef, to *gate.MemoryApprovalWorkflow) error {
-	if _, err := os.Stat(strings.TrimPrefix(databaseURL, "sqlite:")); err != nil {
-		return nil //nolint:nilerr // then there is nothing to copy
-	}
-	recorded, err := store.Open(ctx, databaseURL, time.Now)
-	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
+	recorded, found, err := store.OpenRecorded(ctx, databaseURL, time.Now)
+	if err != nil || !found {
+		return err
 	}
 	state, err := recorded.State(ctx, ref.Key())
 	if err == nil {

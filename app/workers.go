@@ -16,16 +16,13 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-const (
-	// concurrentWork is how many pull requests are worked on at once. Most of the
-	// time they wait for GitHub, in two calls at a time.
-	concurrentWork = 48
-	// workTimeout bounds one round of work on one pull request.
-	workTimeout = 2 * time.Minute
-	// maxWait is the longest the workers sleep without looking: a wake-up that
-	// was lost costs no more than that.
-	maxWait = 10 * time.Second
-)
+// workTimeout bounds one round of work on one pull request: a worker has given up
+// well before another may claim the same.
+const workTimeout = store.Lease - 10*time.Second
+
+// endTimeout is how long a worker whose work was interrupted may take to give it
+// back.
+const endTimeout = 5 * time.Second
 
 // workers do the work that the store holds: one worker per pull request at a
 // time, so that decisions on it are made one after the other.
@@ -37,10 +34,7 @@ type workers struct {
 	now     func() time.Time
 	backoff func(attempts int) time.Duration
 
-	stopClaiming context.CancelFunc
-	abandon      context.CancelFunc
-	running      sync.WaitGroup
-	slots        chan struct{}
+	queue *store.Queue
 
 	// settled is closed and replaced each time a piece of work ends.
 	mu      sync.Mutex
@@ -50,7 +44,7 @@ type workers struct {
 func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, options Options) *workers {
 	return &workers{
 		store: facts, door: door, gate: keeper, log: options.Log, now: options.Now, backoff: options.Backoff,
-		slots: make(chan struct{}, concurrentWork), settled: make(chan struct{}),
+		settled: make(chan struct{}),
 	}
 }
 
@@ -63,104 +57,44 @@ func backoff(attempts int) time.Duration {
 	return min(longest, time.Second<<attempts)
 }
 
-// start begins to claim work and returns at once.
-func (w *workers) start() {
-	claiming, stopClaiming := context.WithCancel(context.Background())
-	working, abandon := context.WithCancel(w.log.WithContext(context.Background()))
-	w.stopClaiming, w.abandon = stopClaiming, abandon
-	w.running.Go(func() { w.claim(claiming, working) })
+// start begins to do work and returns at once.
+func (w *workers) start(ctx context.Context) (err error) {
+	if w.queue, err = w.store.NewQueue(ctx, w.do, w.log); err != nil {
+		return err
+	}
+	return w.queue.Start(ctx)
 }
 
-// stop claims nothing more and waits for running work. When ctx ends first, the
+// stop takes nothing more up and waits for running work. When ctx ends first, the
 // work is interrupted and given back.
-func (w *workers) stop(ctx context.Context) {
-	if w.stopClaiming == nil {
-		return
+func (w *workers) stop(ctx context.Context) error {
+	if w.queue == nil {
+		return nil
 	}
-	w.stopClaiming()
-	finished := make(chan struct{})
-	go func() { w.running.Wait(); close(finished) }()
-	select {
-	case <-finished:
-	case <-ctx.Done():
-	}
-	w.abandon()
-	<-finished
-}
-
-// claim hands out work as it comes due, until ctx ends.
-func (w *workers) claim(ctx, working context.Context) {
-	for {
-		select {
-		case w.slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		asked := w.now()
-		work, ok, err := w.store.Claim(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.log.Error().Err(err).Msg("work could not be claimed")
-		}
-		if ok {
-			w.running.Go(func() {
-				w.do(working, work)
-				<-w.slots
-				w.signal()
-			})
-			continue
-		}
-		<-w.slots
-		if !w.sleep(ctx, asked) {
-			return
-		}
-	}
-}
-
-// sleep waits until work may be due that was not when it was asked for; false
-// means that ctx ended.
-func (w *workers) sleep(ctx context.Context, asked time.Time) bool {
-	wait := maxWait
-	if due, ok, err := w.store.NextDue(ctx, asked); err == nil && ok {
-		wait = max(0, min(wait, due.Sub(w.now())))
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-w.store.Wake():
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
+	return w.queue.Stop(ctx)
 }
 
 // do does one piece of work and says how it ended: done, to be tried again, or,
 // if the process is stopping, given back.
 func (w *workers) do(ctx context.Context, work store.Work) {
-	taken, err := w.attempt(ctx, work)
+	defer w.signal()
+	taken, err := w.attempt(w.log.WithContext(ctx), work)
+	interrupted := ctx.Err() != nil
+	// That work ended is kept also when the process is stopping.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
 	switch {
 	case err == nil:
-		err = w.store.Done(ctx, work, taken)
-	case ctx.Err() != nil:
-		w.store.Release(work)
-		return
+		err = w.store.Done(ending, work, taken)
+	case interrupted:
+		err = w.store.Release(ending, work)
 	default:
 		at := w.now().Add(w.backoff(work.Attempts))
 		w.log.Warn().Err(err).Str("work", work.Key).Stringer("pr", work.Ref).Int("attempts", work.Attempts+1).Time("next", at).Msg("work failed and will be tried again")
-		err = w.store.Retry(ctx, work, at, err.Error(), taken)
+		err = w.store.Retry(ending, work, at, err.Error(), taken)
 	}
 	if err != nil {
 		w.log.Error().Err(err).Str("work", work.Key).Msg("the end of work could not be recorded; it will be done again")
-		w.pause(ctx)
-	}
-}
-
-// pause keeps a database that cannot be written from being asked all the time.
-func (w *workers) pause(ctx context.Context) {
-	timer := time.NewTimer(w.backoff(1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -23,7 +23,7 @@ type Inbox interface {
 	// Accept keeps a delivery together with the work it asks for. about is the
 	// pull request it concerns; with the zero value the delivery is work of its
 	// own. A delivery id that is known already changes nothing and is no error.
-	Accept(ctx context.Context, id, event string, about policy.PullRequestRef, payload []byte) error
+	Accept(ctx context.Context, id, event string, about policy.PullRequestRef, urgency gate.Urgency, payload []byte) error
 }
 
 // GitHub is how the door answers people.
@@ -216,5 +216,5 @@ func (i inbox) Schedule(ctx context.Context, d githubapp.Dispatch) error {
 	if !ok {
 		return nil
 	}
-	return i.keep.Accept(ctx, d.DeliveryID, d.EventType, ref, d.Payload)
+	return i.keep.Accept(ctx, d.DeliveryID, d.EventType, ref, gate.UrgencyPeople, d.Payload)
 }

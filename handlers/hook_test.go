@@ -17,6 +17,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -30,7 +31,7 @@ type keeper struct {
 	err      error
 }
 
-func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRequestRef, _ []byte) error {
+func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRequestRef, _ gate.Urgency, _ []byte) error {
 	if k.err != nil {
 		return k.err
 	}

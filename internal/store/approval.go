@@ -86,7 +86,7 @@ func (s *Store) Reject(ctx context.Context, id string, vote policy.Vote) error {
 func (s *Store) record(ctx context.Context, id string, vote policy.Vote) error {
 	err := gate.ValidateVote(vote)
 	if err == nil {
-		vote.At = atEarliest(vote.At)
+		vote.At, vote.Reason = atEarliest(vote.At), storableText(vote.Reason)
 		err = s.changeVotes(ctx, id, nil, func(state gate.ApprovalState) []policy.Vote { return state.WithVote(vote) })
 	}
 	if err != nil {

@@ -43,8 +43,11 @@ func (s *Store) appendAudit(ctx context.Context, tx *transaction, entry audit.En
 	if err != nil {
 		return fmt.Errorf("read the end of the audit chain: %w", err)
 	}
-	// What is sealed is what is kept: to the millisecond.
+	// What is sealed is what is kept: to the millisecond, and as text.
 	entry.At = atEarliest(entry.At)
+	for _, text := range []*string{&entry.Actor, &entry.Action, &entry.Subject, &entry.Commit, &entry.Detail} {
+		*text = storableText(*text)
+	}
 	entry = audit.Seal(last, entry)
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO audit_entries (sequence, at, actor, actor_id, action, subject, commit_sha, detail, previous_hash, hash)
@@ -68,24 +71,8 @@ func lastAuditEntry(ctx context.Context, tx *transaction) (audit.Entry, error) {
 }
 
 func auditEntries(ctx context.Context, tx *transaction, after int64, limit int) ([]audit.Entry, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT `+auditColumns+` FROM audit_entries WHERE sequence > ? ORDER BY sequence LIMIT ?`, after, max(0, limit))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []audit.Entry
-	for rows.Next() {
-		entry, err := scanAuditEntry(rows)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, entry)
-	}
-	return found, rows.Err()
+	return list(ctx, tx, scanAuditEntry, `SELECT `+auditColumns+` FROM audit_entries WHERE sequence > ? ORDER BY sequence LIMIT ?`, after, max(0, limit))
 }
-
-// scanner is a row, alone or one of many.
-type scanner interface{ Scan(columns ...any) error }
 
 func scanAuditEntry(row scanner) (audit.Entry, error) {
 	var e audit.Entry

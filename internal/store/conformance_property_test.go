@@ -12,31 +12,30 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/portcullis-app/portcullis/gate"
-	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
 // TestWorkflowsAgree does the same to the workflow in memory and to the store:
 // whatever it is, both answer the same.
 func TestWorkflowsAgree(t *testing.T) {
-	c := newClock()
-	memory := gate.NewMemoryApprovalWorkflow(c.Now)
-	kept, err := store.Open(t.Context(), "sqlite::memory:", c.Now)
-	must(t, err)
-	defer kept.Close()
-	run := 0
-	rapid.Check(t, func(t *rapid.T) {
-		// Each run has requests of its own, because opening a database takes time.
-		run++
-		c.set(start)
-		both := &pair{memory: memory, kept: kept, run: run}
-		t.Repeat(map[string]func(*rapid.T){
-			"request":  both.request,
-			"approve":  both.approve,
-			"reject":   both.reject,
-			"withdraw": both.withdraw,
-			"wait":     func(t *rapid.T) { c.pass(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second) },
-			"":         both.agree,
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		kept := newDatabase(t)
+		c := kept.clock
+		memory := gate.NewMemoryApprovalWorkflow(c.Now)
+		run := 0
+		rapid.Check(t, func(t *rapid.T) {
+			// Each run has requests of its own, because opening a database takes time.
+			run++
+			c.set(start)
+			both := &pair{memory: memory, kept: kept, run: run}
+			t.Repeat(map[string]func(*rapid.T){
+				"request":  both.request,
+				"approve":  both.approve,
+				"reject":   both.reject,
+				"withdraw": both.withdraw,
+				"wait":     func(t *rapid.T) { c.pass(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second) },
+				"":         both.agree,
+			})
 		})
 	})
 }

@@ -63,7 +63,7 @@ func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted
 			return err
 		}
 		for _, other := range sharing {
-			if _, err := wantWork(ctx, tx, pullRequestKey(other), other, s.now()); err != nil {
+			if _, err := wantWork(ctx, tx, pullRequestKey(other), other, gate.UrgencyBackground, s.now()); err != nil {
 				return err
 			}
 		}
@@ -158,7 +158,7 @@ func (s *Store) AboutHead(ctx context.Context, repository policy.Repository, hea
 }
 
 func workAtHead(ctx context.Context, tx *transaction, repository policy.Repository, headSHA string) ([]workRow, error) {
-	return selectWork(ctx, tx, selectFromWork+`
+	return list(ctx, tx, scanWork, selectFromWork+`
 		WHERE repository_id = ? AND work_key IN (
 			SELECT 'pr:' || pull_request FROM decisions WHERE head_sha = ?
 			UNION SELECT 'pr:' || pull_request FROM merge_groups WHERE head_sha = ?)
@@ -215,16 +215,18 @@ func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (
 	var encoded []byte
 	var postedAt int64
 	var reviewAt sql.NullInt64
+	var closed int64
 	err := tx.QueryRowContext(ctx, `
 		SELECT posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &row.posted.Closed, &row.posted.Base)
+		Scan(&row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &closed, &row.posted.Base)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}
 	if err != nil {
 		return decisionRow{}, fmt.Errorf("read the decision: %w", err)
 	}
+	row.posted.Closed = closed != 0
 	if row.posted.Generation == 0 {
 		return row, nil
 	}
@@ -244,7 +246,7 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 	_, err = tx.ExecContext(ctx, `
 		UPDATE decisions SET closed = ?, base_branch = ?, posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
 		WHERE pull_request = ?`,
-		posted.Closed, posted.Base, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
+		asNumber(posted.Closed), posted.Base, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
 		nullMillis(atLatest(posted.ReviewAt)), ref.Key())
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)
@@ -257,4 +259,12 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 		return fmt.Errorf("write the decision: %w", err)
 	}
 	return nil
+}
+
+// asNumber is how a truth is kept: the two databases have no type for it in common.
+func asNumber(truth bool) int {
+	if truth {
+		return 1
+	}
+	return 0
 }

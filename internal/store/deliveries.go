@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -31,7 +32,7 @@ const deliveryPrefix = "delivery:"
 // no error. With the zero Ref the delivery is work of its own; otherwise its
 // work is the pull request's, whose names and installation are then the ref's.
 // If ctx ends first, the delivery may have been kept all the same.
-func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullRequestRef, payload []byte) error {
+func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullRequestRef, urgency gate.Urgency, payload []byte) error {
 	key := deliveryPrefix + id
 	if about != (policy.PullRequestRef{}) {
 		key = pullRequestKey(about)
@@ -46,7 +47,7 @@ func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullR
 		if err != nil || known {
 			return err
 		}
-		want, err := wantWork(ctx, tx, key, about, now)
+		want, err := wantWork(ctx, tx, key, about, urgency, now)
 		if err != nil {
 			return err
 		}
@@ -83,28 +84,24 @@ func (s *Store) Deliveries(ctx context.Context, key string) ([]Delivery, error) 
 }
 
 func undoneDeliveries(ctx context.Context, tx *transaction, key string) ([]Delivery, error) {
-	rows, err := tx.QueryContext(ctx, `
+	return list(ctx, tx, scanDelivery, `
 		SELECT id, event, payload, received_at, attempts FROM deliveries
 		WHERE work_key = ? AND done_at IS NULL ORDER BY want`, key)
-	if err != nil {
-		return nil, err
+}
+
+func scanDelivery(row scanner) (Delivery, error) {
+	var d Delivery
+	var packed []byte
+	var receivedAt int64
+	if err := row.Scan(&d.ID, &d.Event, &packed, &receivedAt, &d.Attempts); err != nil {
+		return d, err
 	}
-	defer rows.Close()
-	var found []Delivery
-	for rows.Next() {
-		var d Delivery
-		var packed []byte
-		var receivedAt int64
-		if err := rows.Scan(&d.ID, &d.Event, &packed, &receivedAt, &d.Attempts); err != nil {
-			return nil, err
-		}
-		d.ReceivedAt = fromMillis(receivedAt)
-		if d.Payload, err = decompress(packed); err != nil {
-			return nil, fmt.Errorf("unpack the delivery %s: %w", d.ID, err)
-		}
-		found = append(found, d)
+	d.ReceivedAt = fromMillis(receivedAt)
+	var err error
+	if d.Payload, err = decompress(packed); err != nil {
+		return d, fmt.Errorf("unpack the delivery %s: %w", d.ID, err)
 	}
-	return found, rows.Err()
+	return d, nil
 }
 
 // DeliveryDone keeps that the delivery was worked off, so that it is not

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -26,188 +27,173 @@ func (d *database) ids(t *testing.T, key string) []string {
 }
 
 func TestDeliveriesInOrderOfArrival(t *testing.T) {
-	d, ref := newDatabase(t), pullRequest(7)
-	for _, id := range []string{"c", "a", "b"} {
-		must(t, d.Accept(t.Context(), id, "pull_request", ref, []byte(`{"id":"`+id+`"}`)))
-	}
-	must(t, d.Accept(t.Context(), "other", "pull_request", pullRequest(8), nil))
-	work := d.claim(t)
-	if got := fmt.Sprint(d.ids(t, work.Key)); got != "[c a b]" || work.Ref != ref {
-		t.Errorf("the deliveries of %+v are %s", work, got)
-	}
-	must(t, d.DeliveryDone(t.Context(), "a"))
-	must(t, d.DeliveryDone(t.Context(), "a"))
-	if got := fmt.Sprint(d.ids(t, work.Key)); got != "[c b]" {
-		t.Errorf("after one was done they are %s", got)
-	}
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		for _, id := range []string{"c", "a", "b"} {
+			must(t, d.Accept(t.Context(), id, "pull_request", ref, gate.UrgencyPeople, []byte(`{"id":"`+id+`"}`)))
+		}
+		must(t, d.Accept(t.Context(), "other", "pull_request", pullRequest(8), gate.UrgencyPeople, nil))
+		work := d.claim(t)
+		if got := fmt.Sprint(d.ids(t, work.Key)); got != "[c a b]" || work.Ref != ref {
+			t.Errorf("the deliveries of %+v are %s", work, got)
+		}
+		must(t, d.DeliveryDone(t.Context(), "a"))
+		must(t, d.DeliveryDone(t.Context(), "a"))
+		if got := fmt.Sprint(d.ids(t, work.Key)); got != "[c b]" {
+			t.Errorf("after one was done they are %s", got)
+		}
+	})
 }
 
 func TestDeliveryAboutNoPullRequest(t *testing.T) {
-	d := newDatabase(t)
-	d.clock.pass(1500 * time.Millisecond)
-	must(t, d.Accept(t.Context(), "d1", "installation", policy.PullRequestRef{}, []byte(`{"action":"created"}`)))
-	work := d.claim(t)
-	if work.Key != "delivery:d1" || work.Ref != (policy.PullRequestRef{}) {
-		t.Errorf("claimed %+v", work)
-	}
-	deliveries, err := d.Deliveries(t.Context(), work.Key)
-	must(t, err)
-	if len(deliveries) != 1 || deliveries[0].Event != "installation" || string(deliveries[0].Payload) != `{"action":"created"}` ||
-		!deliveries[0].ReceivedAt.Equal(d.clock.Now()) {
-		t.Errorf("the deliveries are %+v", deliveries)
-	}
-	must(t, d.Retry(t.Context(), work, d.clock.Now(), "no", nil))
-	stuck, err := d.Stuck(t.Context())
-	must(t, err)
-	if len(stuck) != 1 || stuck[0].Subject != "delivery d1" {
-		t.Errorf("stuck %+v", stuck)
-	}
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		d.clock.pass(1500 * time.Millisecond)
+		must(t, d.Accept(t.Context(), "d1", "installation", policy.PullRequestRef{}, gate.UrgencyPeople, []byte(`{"action":"created"}`)))
+		work := d.claim(t)
+		if work.Key != "delivery:d1" || work.Ref != (policy.PullRequestRef{}) {
+			t.Errorf("claimed %+v", work)
+		}
+		deliveries, err := d.Deliveries(t.Context(), work.Key)
+		must(t, err)
+		if len(deliveries) != 1 || deliveries[0].Event != "installation" || string(deliveries[0].Payload) != `{"action":"created"}` ||
+			!deliveries[0].ReceivedAt.Equal(d.clock.Now()) {
+			t.Errorf("the deliveries are %+v", deliveries)
+		}
+		must(t, d.Retry(t.Context(), work, d.clock.Now(), "no", nil))
+		stuck, err := d.Stuck(t.Context())
+		must(t, err)
+		if len(stuck) != 1 || stuck[0].Subject != "delivery d1" {
+			t.Errorf("stuck %+v", stuck)
+		}
+	})
 }
 
 func TestRepeatedDeliveryChangesNothing(t *testing.T) {
-	d, ref := newDatabase(t), pullRequest(7)
-	must(t, d.Accept(t.Context(), "d1", "pull_request", ref, []byte("one")))
-	work := d.claim(t)
-	must(t, d.Accept(t.Context(), "d1", "pull_request", ref, []byte("two")))
-	deliveries, err := d.Deliveries(t.Context(), work.Key)
-	must(t, err)
-	if len(deliveries) != 1 || string(deliveries[0].Payload) != "one" {
-		t.Errorf("the deliveries are %+v", deliveries)
-	}
-	must(t, d.DeliveryDone(t.Context(), "d1"))
-	must(t, d.Done(t.Context(), work, nil))
-	must(t, d.Accept(t.Context(), "d1", "pull_request", ref, []byte("three")))
-	d.noWork(t, "the delivery was done before")
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		must(t, d.Accept(t.Context(), "d1", "pull_request", ref, gate.UrgencyPeople, []byte("one")))
+		work := d.claim(t)
+		must(t, d.Accept(t.Context(), "d1", "pull_request", ref, gate.UrgencyPeople, []byte("two")))
+		deliveries, err := d.Deliveries(t.Context(), work.Key)
+		must(t, err)
+		if len(deliveries) != 1 || string(deliveries[0].Payload) != "one" {
+			t.Errorf("the deliveries are %+v", deliveries)
+		}
+		must(t, d.DeliveryDone(t.Context(), "d1"))
+		must(t, d.Done(t.Context(), work, nil))
+		must(t, d.Accept(t.Context(), "d1", "pull_request", ref, gate.UrgencyPeople, []byte("three")))
+		d.noWork(t, "the delivery was done before")
+	})
 }
 
 // The end of the work and of the deliveries that were worked off is one fact; the
 // others stay.
 func TestWorkEndsWithItsDeliveries(t *testing.T) {
-	d, ref := newDatabase(t), pullRequest(7)
-	for _, id := range []string{"d1", "d2", "d3"} {
-		must(t, d.Accept(t.Context(), id, "pull_request", ref, []byte(id)))
-	}
-	for _, step := range []struct {
-		end  func(work store.Work) error
-		left []string
-	}{
-		{func(work store.Work) error { return d.Retry(t.Context(), work, d.clock.Now(), "no", []string{"d2"}) }, []string{"d1", "d3"}},
-		{func(work store.Work) error { return d.Done(t.Context(), work, []string{"d1"}) }, []string{"d3"}},
-	} {
-		work := d.claim(t)
-		must(t, step.end(work))
-		deliveries, err := d.Deliveries(t.Context(), work.Key)
-		must(t, err)
-		var left []string
-		for _, delivery := range deliveries {
-			left = append(left, delivery.ID)
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		for _, id := range []string{"d1", "d2", "d3"} {
+			must(t, d.Accept(t.Context(), id, "pull_request", ref, gate.UrgencyPeople, []byte(id)))
 		}
-		if !slices.Equal(left, step.left) {
-			t.Errorf("the deliveries %q are left, want %q", left, step.left)
+		for _, step := range []struct {
+			end  func(work store.Work) error
+			left []string
+		}{
+			{func(work store.Work) error { return d.Retry(t.Context(), work, d.clock.Now(), "no", []string{"d2"}) }, []string{"d1", "d3"}},
+			{func(work store.Work) error { return d.Done(t.Context(), work, []string{"d1"}) }, []string{"d3"}},
+		} {
+			work := d.claim(t)
+			must(t, step.end(work))
+			deliveries, err := d.Deliveries(t.Context(), work.Key)
+			must(t, err)
+			var left []string
+			for _, delivery := range deliveries {
+				left = append(left, delivery.ID)
+			}
+			if !slices.Equal(left, step.left) {
+				t.Errorf("the deliveries %q are left, want %q", left, step.left)
+			}
 		}
-	}
+	})
 }
 
 func TestDeliveriesThatComeAtTheSameTime(t *testing.T) {
-	d := newDatabase(t)
-	const crowd, each = 16, 10
-	var all sync.WaitGroup
-	for i := range crowd {
-		all.Go(func() {
-			for j := range each {
-				// Every other one is sent twice.
-				id := fmt.Sprintf("d%d", (i*each+j)/2)
-				if err := d.Accept(t.Context(), id, "pull_request", pullRequest(1+i%4), []byte(id)); err != nil {
-					t.Error(err)
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		const crowd, each = 16, 10
+		var all sync.WaitGroup
+		for i := range crowd {
+			all.Go(func() {
+				for j := range each {
+					// Every other one is sent twice.
+					id := fmt.Sprintf("d%d", (i*each+j)/2)
+					if err := d.Accept(t.Context(), id, "pull_request", pullRequest(1+i%4), gate.UrgencyPeople, []byte(id)); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-		})
-	}
-	all.Wait()
-	seen := map[string]bool{}
-	for range 4 {
-		work := d.claim(t)
-		deliveries, err := d.Deliveries(t.Context(), work.Key)
-		must(t, err)
-		for _, delivery := range deliveries {
-			if seen[delivery.ID] || string(delivery.Payload) != delivery.ID {
-				t.Errorf("delivery %s: %q, seen before: %v", delivery.ID, delivery.Payload, seen[delivery.ID])
-			}
-			seen[delivery.ID] = true
+			})
 		}
-	}
-	if len(seen) != crowd*each/2 {
-		t.Errorf("%d deliveries, want %d", len(seen), crowd*each/2)
-	}
+		all.Wait()
+		seen := map[string]bool{}
+		for range 4 {
+			work := d.claim(t)
+			deliveries, err := d.Deliveries(t.Context(), work.Key)
+			must(t, err)
+			for _, delivery := range deliveries {
+				if seen[delivery.ID] || string(delivery.Payload) != delivery.ID {
+					t.Errorf("delivery %s: %q, seen before: %v", delivery.ID, delivery.Payload, seen[delivery.ID])
+				}
+				seen[delivery.ID] = true
+			}
+		}
+		if len(seen) != crowd*each/2 {
+			t.Errorf("%d deliveries, want %d", len(seen), crowd*each/2)
+		}
+	})
 }
 
 // One delivery that cannot be kept does not keep its neighbours from being kept.
 func TestDeliveryThatSpoilsItsGroup(t *testing.T) {
-	d := newDatabase(t)
-	d.tamper(t, `CREATE TRIGGER refuse BEFORE INSERT ON deliveries WHEN NEW.id LIKE 'bad%' BEGIN SELECT RAISE(ABORT, 'bad'); END`)
-	var all sync.WaitGroup
-	for i := range 40 {
-		all.Go(func() {
-			good := i%4 != 0
-			id := fmt.Sprintf("bad%d", i)
-			if good {
-				id = fmt.Sprintf("good%d", i)
-			}
-			if err := d.Accept(t.Context(), id, "push", pullRequest(7), nil); (err == nil) != good {
-				t.Errorf("%s: %v", id, err)
-			}
-		})
-	}
-	all.Wait()
-	work := d.claim(t)
-	if kept := d.ids(t, work.Key); len(kept) != 30 || work.Want != 30 {
-		t.Errorf("%d deliveries kept and %d wanted, want 30", len(kept), work.Want)
-	}
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		d.edit(t, `CREATE UNIQUE INDEX no_bad ON deliveries (event) WHERE event = 'bad'`)
+		must(t, d.Accept(t.Context(), "the first", "bad", pullRequest(8), gate.UrgencyPeople, nil))
+		must(t, d.Done(t.Context(), d.claim(t), nil))
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				event := "good"
+				if i%4 == 0 {
+					event = "bad"
+				}
+				if err := d.Accept(t.Context(), fmt.Sprint(i), event, pullRequest(7), gate.UrgencyPeople, nil); (err == nil) != (event == "good") {
+					t.Errorf("%s: %v", event, err)
+				}
+			})
+		}
+		all.Wait()
+		work := d.claim(t)
+		if kept := d.ids(t, work.Key); len(kept) != 30 || work.Want != 30 {
+			t.Errorf("%d deliveries kept and %d wanted, want 30", len(kept), work.Want)
+		}
+	})
 }
 
 func TestPayloadsSurvive(t *testing.T) {
-	d := newDatabase(t)
-	random := make([]byte, 1<<20)
-	for i := range random {
-		random[i] = byte(rand.Uint32())
-	}
-	for i, payload := range [][]byte{nil, {0}, bytes.Repeat([]byte("portcullis "), 1<<16), random} {
-		must(t, d.Accept(t.Context(), fmt.Sprint("d", i), "push", pullRequest(7), payload))
-	}
-	deliveries, err := d.Deliveries(t.Context(), "pr:11#7")
-	must(t, err)
-	if len(deliveries) != 4 || len(deliveries[0].Payload) != 0 || !bytes.Equal(deliveries[3].Payload, random) ||
-		len(deliveries[2].Payload) != 11<<16 {
-		t.Errorf("the payloads have changed")
-	}
-}
-
-// BenchmarkAccept measures acknowledgements: each is on the disk.
-func BenchmarkAccept(b *testing.B) {
-	payload := bytes.Repeat([]byte(`{"action":"synchronize","number":7},`), 230)
-	for _, senders := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("%d senders", senders), func(b *testing.B) {
-			s, err := store.Open(b.Context(), "sqlite:"+b.TempDir()+"/portcullis.db", time.Now)
-			must(b, err)
-			defer s.Close()
-			ids := make(chan int)
-			var all sync.WaitGroup
-			for range senders {
-				all.Go(func() {
-					for i := range ids {
-						if err := s.Accept(b.Context(), fmt.Sprint("d", i), "pull_request", pullRequest(i%50+1), payload); err != nil {
-							b.Error(err)
-						}
-					}
-				})
-			}
-			b.ResetTimer()
-			for i := range b.N {
-				ids <- i
-			}
-			close(ids)
-			all.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepts/s")
-		})
-	}
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		random := make([]byte, 1<<20)
+		for i := range random {
+			random[i] = byte(rand.Uint32())
+		}
+		for i, payload := range [][]byte{nil, {0}, bytes.Repeat([]byte("portcullis "), 1<<16), random} {
+			must(t, d.Accept(t.Context(), fmt.Sprint("d", i), "push", pullRequest(7), gate.UrgencyPeople, payload))
+		}
+		deliveries, err := d.Deliveries(t.Context(), "pr:11#7")
+		must(t, err)
+		if len(deliveries) != 4 || len(deliveries[0].Payload) != 0 || !bytes.Equal(deliveries[3].Payload, random) ||
+			len(deliveries[2].Payload) != 11<<16 {
+			t.Errorf("the payloads have changed")
+		}
+	})
 }

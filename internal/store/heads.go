@@ -9,25 +9,21 @@ import (
 
 // heads returns the request's heads in the order of their arrival.
 func heads(ctx context.Context, tx *transaction, requestID string) ([]policy.Head, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT sha, since, pusher_id, pusher_login, pusher_kind, replaced FROM approval_heads WHERE request_id = ? ORDER BY position`, requestID)
+	found, err := list(ctx, tx, scanHead, `
+		SELECT sha, since, pusher_id, pusher_login, pusher_kind, replaced
+		FROM approval_heads WHERE request_id = ? ORDER BY position`, requestID)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads: %w", err)
 	}
-	defer rows.Close()
-	var found []policy.Head
-	for rows.Next() {
-		var head policy.Head
-		var since int64
-		if err := rows.Scan(&head.SHA, &since, &head.By.ID, &head.By.Login, &head.By.Kind, &head.Replaced); err != nil {
-			return nil, fmt.Errorf("read the heads: %w", err)
-		}
-		head.Since = fromMillis(since)
-		found = append(found, head)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the heads: %w", err)
-	}
 	return found, nil
+}
+
+func scanHead(row scanner) (policy.Head, error) {
+	var head policy.Head
+	var since int64
+	err := row.Scan(&head.SHA, &since, &head.By.ID, &head.By.Login, &head.By.Kind, &head.Replaced)
+	head.Since = fromMillis(since)
+	return head, err
 }
 
 // putHead inserts the head, or completes what is known of it.

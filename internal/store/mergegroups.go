@@ -30,28 +30,23 @@ func (s *Store) PutMergeGroup(ctx context.Context, ref policy.PullRequestRef, gr
 // MergeGroups lists the pull request's entries in merge queues.
 func (s *Store) MergeGroups(ctx context.Context, ref policy.PullRequestRef) ([]gate.MergeGroup, error) {
 	var groups []gate.MergeGroup
-	err := s.read(ctx, func(tx *transaction) error {
-		rows, err := tx.QueryContext(ctx, `
+	err := s.read(ctx, func(tx *transaction) (err error) {
+		groups, err = list(ctx, tx, scanMergeGroup, `
 			SELECT head_sha, head_ref, installation, repository_id, owner, name, number, check_run_id, digest
 			FROM merge_groups WHERE pull_request = ? ORDER BY head_sha`, ref.Key())
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var g gate.MergeGroup
-			if err := rows.Scan(&g.HeadSHA, &g.HeadRef, &g.Repository.Installation, &g.Repository.ID, &g.Repository.Owner,
-				&g.Repository.Name, &g.Number, &g.CheckRunID, &g.Digest); err != nil {
-				return err
-			}
-			groups = append(groups, g)
-		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the merge groups of %s: %w", ref, err)
 	}
 	return groups, nil
+}
+
+func scanMergeGroup(row scanner) (gate.MergeGroup, error) {
+	var g gate.MergeGroup
+	err := row.Scan(&g.HeadSHA, &g.HeadRef, &g.Repository.Installation, &g.Repository.ID, &g.Repository.Owner,
+		&g.Repository.Name, &g.Number, &g.CheckRunID, &g.Digest)
+	return g, err
 }
 
 // DropMergeGroup forgets the pull request's entry with that head.

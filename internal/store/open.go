@@ -4,162 +4,110 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"github.com/gofrs/flock"
+	"github.com/jackc/pgx/v5"
 )
 
 // Store is the database. [Open] makes one.
 type Store struct {
 	now func() time.Time
-	// writer has one connection, on which every transaction is immediate. reader
-	// is a pool for reading; it is the writer where the database is in memory.
+	// writer is one connection, because only one transaction can write at a time.
+	// reader is a pool for reading; it is the writer where the database is in
+	// memory.
 	writer, reader *database
+	// lock keeps other processes off the file; nil where there is none to keep.
+	lock *flock.Flock
+	// server is how to connect to PostgreSQL; nil for SQLite.
+	server *pgx.ConnConfig
 
-	group  group
-	claims claims
-	wake   chan struct{}
+	group group
+	wake  chan struct{}
 }
 
 // readers is how many connections read side by side.
 const readers = 4
 
-// busyTimeout is how long a transaction waits for another process, a command
-// line beside the server, to finish its own.
-const busyTimeout = 5 * time.Second
-
-// inMemory is the path of a database that is gone when it is closed.
-const inMemory = ":memory:"
-
-// Open opens the database at the URL, creates it if there is none, and brings
-// its schema up to date. The URL is sqlite:PATH, or sqlite::memory: for a
-// private one in memory. The file is created with mode 0600, and given it if it
-// has another. Time is told by now. The error is an [*OpenError], one line that
-// says what to do, or ctx's.
+// Open opens the database at the URL, creates its tables if there are none, and
+// brings its schema up to date. The URL is sqlite:PATH, or sqlite::memory: for a
+// private one in memory, or that of a PostgreSQL database, which several
+// processes may serve. A file is created with mode 0600, and given it if it has
+// another; it is refused while another process has it open. Time is told by now.
+// The error is an [*OpenError], one line that says what to do, or ctx's.
 func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store, error) {
-	path, err := pathOf(databaseURL)
+	s := &Store{now: now, wake: make(chan struct{}, 1), group: newGroup()}
+	err := s.open(ctx, databaseURL)
+	go s.writeGroups()
+	if err == nil {
+		err = s.migrate(ctx)
+	}
+	if err == nil {
+		err = s.forgetClaims(ctx)
+	}
 	if err != nil {
-		return nil, err
-	}
-	if path != inMemory {
-		if path, err = prepareFile(path); err != nil {
-			return nil, err
-		}
-	}
-	s := &Store{now: now, wake: make(chan struct{}, 1)}
-	s.group.turn = make(chan struct{}, 1)
-	s.claims.held = map[string]int64{}
-	if err := s.connect(ctx, path); err != nil {
-		return nil, errors.Join(explain(path, err), s.Close())
+		return nil, errors.Join(explain(place(databaseURL), err), s.Close())
 	}
 	return s, nil
 }
 
-// pathOf takes the URL apart. What is not understood is not repeated: it may
-// hold a password.
-func pathOf(databaseURL string) (string, error) {
+func (s *Store) open(ctx context.Context, databaseURL string) error {
 	scheme, path, found := strings.Cut(databaseURL, ":")
-	const remedy = "write sqlite:PATH, for example sqlite:/var/lib/portcullis/portcullis.db"
 	switch {
 	case !found:
-		return "", &OpenError{Problem: "the database url has no scheme", Remedy: remedy}
-	case scheme != "sqlite":
-		return "", &OpenError{Problem: fmt.Sprintf("the database url's scheme %q is not supported", scheme), Remedy: remedy}
-	case path == "":
-		return "", &OpenError{Problem: "the database url names no file", Remedy: remedy}
+		return &OpenError{Problem: "the database url has no scheme", Remedy: whichURL}
+	case scheme == "sqlite":
+		return s.openFile(ctx, path)
+	case scheme == "postgres", scheme == "postgresql":
+		return s.openServer(ctx, databaseURL)
 	default:
-		return path, nil
+		return &OpenError{Problem: fmt.Sprintf("the database url's scheme %q is not supported", scheme), Remedy: whichURL}
 	}
 }
 
-// prepareFile sees to it that there is a file that can be written, and that
-// nobody else can read it. It returns the absolute path.
-func prepareFile(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", explain(path, err)
+// OpenRecorded opens a database that a server may be serving, for reading
+// alone. It neither creates nor changes anything, and what would write fails.
+// Where there is no file, nothing was recorded, and found is false.
+func OpenRecorded(ctx context.Context, databaseURL string, now func() time.Time) (s *Store, found bool, err error) {
+	s = &Store{now: now, wake: make(chan struct{}, 1), group: newGroup()}
+	close(s.group.ended)
+	close(s.group.closing)
+	scheme, path, _ := strings.Cut(databaseURL, ":")
+	if scheme == "sqlite" {
+		found, err = s.openFileToRead(ctx, path)
+	} else {
+		found, err = true, s.open(ctx, databaseURL)
 	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return path, createFile(path)
-	case err != nil:
-		return "", explain(path, err)
-	case !info.Mode().IsRegular():
-		return "", &OpenError{Path: path, Problem: "it is not a file", Remedy: "name a file inside a folder"}
-	case info.Mode().Perm()&0o200 == 0:
-		return "", explain(path, fs.ErrPermission)
+	if err == nil && found {
+		err = s.checkSchema(ctx)
 	}
-	if info.Mode().Perm() != fileMode {
-		if err := os.Chmod(path, fileMode); err != nil {
-			return "", explain(path, err)
-		}
+	if err != nil || !found {
+		return nil, false, errors.Join(explain(place(databaseURL), err), s.closeConnections())
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the operator names the file
-	if err != nil {
-		return "", explain(path, err)
-	}
-	return path, file.Close()
+	return s, true, nil
 }
 
-// fileMode lets the process and nobody else read what people said and did.
-// SQLite gives the files beside the database the same mode.
-const fileMode fs.FileMode = 0o600
+// whichURL does not repeat what is wrong: it may hold a password.
+const whichURL = "write sqlite:PATH, for example sqlite:/var/lib/portcullis/portcullis.db, or postgres://HOST/DATABASE"
 
-func createFile(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode) //nolint:gosec // the operator names the file
-	if errors.Is(err, fs.ErrNotExist) {
-		return &OpenError{Path: path, Problem: "the folder " + filepath.Dir(path) + " does not exist", Remedy: "create it or name another file", Err: err}
+// place names the database for people; empty if the URL names none.
+func place(databaseURL string) string {
+	scheme, path, _ := strings.Cut(databaseURL, ":")
+	switch scheme {
+	case "sqlite":
+		return path
+	case "postgres", "postgresql":
+		return serverPlace(databaseURL)
+	default:
+		return ""
 	}
-	if err != nil {
-		return explain(path, err)
-	}
-	return file.Close()
-}
-
-// connect opens the connections. The first ping is what makes SQLite look at
-// the file.
-func (s *Store) connect(ctx context.Context, path string) error {
-	var err error
-	if s.writer, err = openDatabase(dataSource(path, "immediate")); err != nil {
-		return err
-	}
-	s.writer.SetMaxOpenConns(1)
-	s.reader = s.writer
-	if path != inMemory {
-		if s.reader, err = openDatabase(dataSource(path, "deferred")); err != nil {
-			return err
-		}
-		s.reader.SetMaxOpenConns(readers)
-		s.reader.SetMaxIdleConns(readers)
-	}
-	if err := s.writer.PingContext(ctx); err != nil {
-		return err
-	}
-	return s.migrate(ctx)
-}
-
-func dataSource(path, lock string) string {
-	query := url.Values{"_txlock": {lock}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)",
-	}}
-	if path == inMemory {
-		return "file:" + inMemory + "?" + query.Encode()
-	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
 // OpenError says in one line why there is no database and what to do about it.
 type OpenError struct {
-	// Path is the file; empty if it did not come to one.
+	// Path is the file, or the server and its database; empty if it did not come
+	// to one.
 	Path            string
 	Problem, Remedy string
 	// Err is what it came from; may be nil.
@@ -181,45 +129,52 @@ func (e *OpenError) Error() string {
 // Unwrap returns what the error came from.
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// explain makes an [*OpenError] of what the file system, SQLite or a migration
-// said.
+// explain makes an [*OpenError] of what the system, the database or a migration
+// said; of nil, nil.
 func explain(path string, err error) error {
-	explained := &OpenError{Path: path, Problem: err.Error(), Err: err}
+	if err == nil {
+		return nil
+	}
+	if already, ok := errors.AsType[*OpenError](err); ok {
+		if already.Path == "" {
+			already.Path = path
+		}
+		return already
+	}
+	explained := &OpenError{Path: path, Problem: oneLine(err), Err: err}
 	var newer *NewerSchemaError
-	var fault *sqlite.Error
 	switch {
-	case errors.As(err, &newer), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		explained.Problem, explained.Remedy = "it cannot be written", "give the process's user write access to the file and its folder"
-	case errors.As(err, &fault):
-		explained.explainCode(fault.Code() & 0xff)
+	case errors.As(err, &newer), errors.Is(err, context.Canceled):
+	case explained.explainFile(err), explained.explainServer(err):
 	}
 	return explained
 }
 
-// explainCode puts SQLite's primary result code into words.
-func (e *OpenError) explainCode(code int) {
-	switch code {
-	case sqlite3.SQLITE_NOTADB:
-		e.Problem, e.Remedy = "it is not an SQLite database", "name another file, or move this one away"
-	case sqlite3.SQLITE_CORRUPT:
-		e.Problem, e.Remedy = "it is damaged", "restore it from a backup"
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
-		e.Problem, e.Remedy = "it cannot be written", "give the process's user write access to the file and its folder"
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		e.Problem, e.Remedy = "another process holds it", "stop that process first"
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// Close waits for what is being written and ends all connections. Work that this
+// process has claimed in a file is given back by the next [Open]; in PostgreSQL,
+// once its lease ends. It may be called twice.
+func (s *Store) Close() error {
+	select {
+	case <-s.group.closing:
+	default:
+		close(s.group.closing)
 	}
+	<-s.group.ended
+	return s.closeConnections()
 }
 
-// Close ends all connections. Work that is claimed is given back by being
-// forgotten. It may be called twice.
-func (s *Store) Close() error {
+func (s *Store) closeConnections() error {
 	var errs []error
 	if s.reader != nil && s.reader != s.writer {
 		errs = append(errs, s.reader.Close())
 	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Unlock())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the database: %w", err)

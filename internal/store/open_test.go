@@ -2,13 +2,13 @@ package store_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/internal/store"
 )
 
@@ -34,7 +34,7 @@ func TestOpenFaults(t *testing.T) {
 			must(t, os.WriteFile(folder+"/p.db", []byte(strings.Repeat("this is a letter\n", 100)), 0o600))
 			return "sqlite:" + folder + "/p.db"
 		}, []string{"not an SQLite database", "name another file"}},
-		"newer schema": {newerSchema, []string{"version 1000 and this binary knows 3", "run the newer Portcullis"}},
+		"newer schema": {newerSchema, []string{"version 1000 and this binary knows 4", "run the newer Portcullis"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opened, err := store.Open(t.Context(), test.url(t, t.TempDir()), newClock().Now)
@@ -58,30 +58,20 @@ func TestOpenFaults(t *testing.T) {
 }
 
 func newerSchema(t *testing.T, folder string) string {
-	d := newDatabase(t)
-	d.close(t)
+	d := newFile(t)
+	d.edit(t, `UPDATE schema_compatibility SET oldest = 1000`)
 	d.edit(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1)`)
+	d.close(t)
 	content, err := os.ReadFile(d.path)
 	must(t, err)
 	must(t, os.WriteFile(folder+"/p.db", content, 0o600))
 	return "sqlite:" + folder + "/p.db"
 }
 
-// edit does to the closed database's file what somebody with a shell can.
+// edit does to the database what somebody with a shell can.
 func (d *database) edit(t *testing.T, statement string) {
 	t.Helper()
-	direct, err := sql.Open("sqlite", d.path)
-	must(t, err)
-	_, err = direct.ExecContext(t.Context(), statement)
-	must(t, errors.Join(err, direct.Close()))
-}
-
-// tamper is edit while the process is stopped.
-func (d *database) tamper(t *testing.T, statement string) {
-	t.Helper()
-	d.close(t)
-	d.edit(t, statement)
-	d.open(t)
+	must(t, d.Exec(t.Context(), statement))
 }
 
 func TestNewerSchemaErrorIsTyped(t *testing.T) {
@@ -93,7 +83,7 @@ func TestNewerSchemaErrorIsTyped(t *testing.T) {
 }
 
 func TestFileModeIs0600(t *testing.T) {
-	d := newDatabase(t)
+	d := newFile(t)
 	must(t, d.Ping(t.Context()))
 	files, err := filepath.Glob(d.path + "*")
 	must(t, err)
@@ -133,7 +123,7 @@ func TestInMemoryDatabasesArePrivate(t *testing.T) {
 	must(t, err)
 	defer other.Close()
 	must(t, one.Evaluate(t.Context(), pullRequest(7)))
-	if _, found, err := other.Claim(t.Context()); found || err != nil {
+	if _, found, err := other.Claim(t.Context(), "pr:11#7"); found || err != nil {
 		t.Errorf("the other has the work: %v, %v", found, err)
 	}
 	if _, err := os.Stat(":memory:"); err == nil {
@@ -142,20 +132,22 @@ func TestInMemoryDatabasesArePrivate(t *testing.T) {
 }
 
 func TestPing(t *testing.T) {
-	d := newDatabase(t)
-	must(t, d.Ping(t.Context()))
-	must(t, d.Ping(t.Context()))
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := d.Ping(ended); !errors.Is(err, context.Canceled) {
-		t.Errorf("with an ended context: %v", err)
-	}
-	if err := d.Accept(ended, "d1", "push", pullRequest(7), nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("accepted with an ended context: %v", err)
-	}
-	must(t, d.Ping(t.Context()))
-	must(t, d.Close())
-	if err := d.Ping(t.Context()); err == nil {
-		t.Error("a closed database can be written")
-	}
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		must(t, d.Ping(t.Context()))
+		must(t, d.Ping(t.Context()))
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := d.Ping(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("with an ended context: %v", err)
+		}
+		if err := d.Accept(ended, "d1", "push", pullRequest(7), gate.UrgencyPeople, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("accepted with an ended context: %v", err)
+		}
+		must(t, d.Ping(t.Context()))
+		must(t, d.Close())
+		if err := d.Ping(t.Context()); err == nil {
+			t.Error("a closed database can be written")
+		}
+	})
 }

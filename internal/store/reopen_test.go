@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -31,68 +30,71 @@ func (d *database) live(t *testing.T, ref policy.PullRequestRef) gate.Posted {
 	must(t, d.Withdraw(ctx, ref.Key(), "comment:1:0", lee))
 	must(t, d.Withdraw(ctx, ref.Key(), "comment:2:0", lee))
 	must(t, d.Audit(ctx, audit.Entry{Actor: "bob", ActorID: 2, Action: "command.refused", Subject: ref.String(), Detail: "/approve: bob is the author"}))
-	must(t, d.Accept(ctx, "done", "pull_request", ref, []byte("1")))
-	must(t, d.Accept(ctx, "undone", "pull_request", ref, []byte("2")))
+	must(t, d.Accept(ctx, "done", "pull_request", ref, gate.UrgencyPeople, []byte("1")))
+	must(t, d.Accept(ctx, "undone", "pull_request", ref, gate.UrgencyPeople, []byte("2")))
 	must(t, d.DeliveryDone(ctx, "done"))
 	return d.post(t, ref, seconds(7200))
 }
 
 func TestSurvivesReopen(t *testing.T) {
-	d, ref := newDatabase(t), pullRequest(7)
-	put := d.live(t, ref)
-	before, err := d.State(t.Context(), ref.Key())
-	must(t, err)
-	work := d.claim(t)
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		put := d.live(t, ref)
+		before, err := d.State(t.Context(), ref.Key())
+		must(t, err)
+		work := d.claim(t)
 
-	d.reopen(t)
-	after, err := d.State(t.Context(), ref.Key())
-	must(t, err)
-	if !reflect.DeepEqual(before, after) || len(after.Votes) != 3 {
-		t.Errorf("before %+v\nafter  %+v", before, after)
-	}
-	last, err := d.LastPosted(t.Context(), ref)
-	must(t, err)
-	if !reflect.DeepEqual(last, put) {
-		t.Errorf("last posted is %+v", last)
-	}
-	again := d.claim(t)
-	if again.Key != work.Key || again.Ref != ref || again.Want != work.Want {
-		t.Errorf("claimed %+v, before %+v", again, work)
-	}
-	deliveries, err := d.Deliveries(t.Context(), again.Key)
-	must(t, err)
-	if len(deliveries) != 1 || deliveries[0].ID != "undone" || string(deliveries[0].Payload) != "2" {
-		t.Errorf("the deliveries are %+v", deliveries)
-	}
-	must(t, d.Retry(t.Context(), again, seconds(60), "no", nil))
+		d.takeOver(t)
+		after, err := d.State(t.Context(), ref.Key())
+		must(t, err)
+		if !reflect.DeepEqual(before, after) || len(after.Votes) != 3 {
+			t.Errorf("before %+v\nafter  %+v", before, after)
+		}
+		last, err := d.LastPosted(t.Context(), ref)
+		must(t, err)
+		if !reflect.DeepEqual(last, put) {
+			t.Errorf("last posted is %+v", last)
+		}
+		again := d.claim(t)
+		if again.Key != work.Key || again.Ref != ref || again.Want != work.Want {
+			t.Errorf("claimed %+v, before %+v", again, work)
+		}
+		deliveries, err := d.Deliveries(t.Context(), again.Key)
+		must(t, err)
+		if len(deliveries) != 1 || deliveries[0].ID != "undone" || string(deliveries[0].Payload) != "2" {
+			t.Errorf("the deliveries are %+v", deliveries)
+		}
+		must(t, d.Retry(t.Context(), again, d.clock.Now().Add(time.Minute), "no", nil))
 
-	d.reopen(t)
-	d.noWork(t, "the back-off is kept")
-	stuck, err := d.Stuck(t.Context())
-	must(t, err)
-	if len(stuck) != 1 || stuck[0].Reason != "no" {
-		t.Errorf("stuck %+v", stuck)
-	}
-	next, err := d.NextGeneration(t.Context(), ref)
-	must(t, err)
-	if next != put.Generation+1 {
-		t.Errorf("generation %d follows %d", next, put.Generation)
-	}
-	d.clock.pass(time.Minute)
-	must(t, d.Done(t.Context(), d.claim(t), nil))
-	due, ok, err := d.NextDue(t.Context(), d.clock.Now())
-	must(t, err)
-	if !ok || !due.Equal(seconds(7200)) {
-		t.Errorf("the timer is at %v, %v", due, ok)
-	}
+		d.reopen(t)
+		d.noWork(t, "the back-off is kept")
+		stuck, err := d.Stuck(t.Context())
+		must(t, err)
+		if len(stuck) != 1 || stuck[0].Reason != "no" {
+			t.Errorf("stuck %+v", stuck)
+		}
+		next, err := d.NextGeneration(t.Context(), ref)
+		must(t, err)
+		if next != put.Generation+1 {
+			t.Errorf("generation %d follows %d", next, put.Generation)
+		}
+		d.clock.pass(time.Minute)
+		must(t, d.Done(t.Context(), d.claim(t), nil))
+		due, ok, err := d.NextDue(t.Context(), d.clock.Now())
+		must(t, err)
+		if !ok || !due.Equal(seconds(7200)) {
+			t.Errorf("the timer is at %v, %v", due, ok)
+		}
+	})
 }
 
 // What was acknowledged is in the files before the process has any chance to
 // close them.
 func TestSurvivesTheDeathOfTheProcess(t *testing.T) {
-	d, ref := newDatabase(t), pullRequest(7)
+	d, ref := newFile(t), pullRequest(7)
 	put := d.live(t, ref)
-	dead := &database{clock: d.clock, path: filepath.Join(t.TempDir(), "portcullis.db")}
+	dead := engines["sqlite"](t)
+	dead.clock = d.clock
 	for _, suffix := range []string{"", "-wal"} {
 		content, err := os.ReadFile(d.path + suffix)
 		must(t, err)
@@ -115,14 +117,16 @@ func TestSurvivesTheDeathOfTheProcess(t *testing.T) {
 // A head is kept as later rather than earlier, and telling it again is nothing
 // new.
 func TestHeadSinceFractionOfAMillisecond(t *testing.T) {
-	d, ref := newDatabase(t), pullRequest(7)
-	request := gate.ApprovalRequest{ID: ref.Key(), Commit: "a", Since: start.Add(time.Nanosecond), Tier: policy.TierAuto}
-	for range 2 {
-		must(t, d.Request(t.Context(), request))
-	}
-	state, err := d.State(t.Context(), ref.Key())
-	must(t, err)
-	if len(state.Heads) != 1 || !state.Heads[0].Since.Equal(start.Add(time.Millisecond)) {
-		t.Errorf("the heads are %+v", state.Heads)
-	}
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		request := gate.ApprovalRequest{ID: ref.Key(), Commit: "a", Since: start.Add(time.Nanosecond), Tier: policy.TierAuto}
+		for range 2 {
+			must(t, d.Request(t.Context(), request))
+		}
+		state, err := d.State(t.Context(), ref.Key())
+		must(t, err)
+		if len(state.Heads) != 1 || !state.Heads[0].Since.Equal(start.Add(time.Millisecond)) {
+			t.Errorf("the heads are %+v", state.Heads)
+		}
+	})
 }

@@ -27,17 +27,12 @@ func (s *Store) PutClosed(ctx context.Context, ref policy.PullRequestRef) error 
 // EvaluateOpen asks for the open pull requests in scope to be evaluated.
 func (s *Store) EvaluateOpen(ctx context.Context, scope gate.Scope) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		rows, err := selectWork(ctx, tx, selectFromWork+`
-			WHERE owner = ? COLLATE NOCASE AND number > 0 AND (? = 0 OR repository_id = ?)
-			AND work_key NOT IN (SELECT 'pr:' || pull_request FROM decisions WHERE closed = 1)
-			AND (? = '' OR work_key NOT IN (SELECT 'pr:' || pull_request FROM decisions WHERE base_branch NOT IN ('', ?)))
-			AND (? = 0 OR work_key IN (SELECT 'pr:' || request_id FROM approval_votes WHERE voter_id = ? OR lifter_id = ?))`,
-			scope.Owner, scope.RepositoryID, scope.RepositoryID, scope.Base, scope.Base, scope.Voter, scope.Voter, scope.Voter)
+		rows, err := openWork(ctx, tx, scope)
 		if err != nil {
 			return err
 		}
 		for _, row := range rows {
-			if _, err := wantWork(ctx, tx, row.key, row.ref, s.now()); err != nil {
+			if _, err := wantWork(ctx, tx, row.key, row.ref, gate.UrgencyBackground, s.now()); err != nil {
 				return err
 			}
 		}
@@ -48,4 +43,25 @@ func (s *Store) EvaluateOpen(ctx context.Context, scope gate.Scope) error {
 	}
 	s.signal()
 	return nil
+}
+
+// openWork selects the work of the open pull requests in scope.
+func openWork(ctx context.Context, tx *transaction, scope gate.Scope) ([]workRow, error) {
+	query := selectFromWork + `
+		WHERE lower(owner) = lower(?) AND number > 0
+		AND work_key NOT IN (SELECT 'pr:' || pull_request FROM decisions WHERE closed = 1)`
+	args := []any{scope.Owner}
+	if scope.RepositoryID != 0 {
+		query += ` AND repository_id = ?`
+		args = append(args, scope.RepositoryID)
+	}
+	if scope.Base != "" {
+		query += ` AND work_key NOT IN (SELECT 'pr:' || pull_request FROM decisions WHERE base_branch NOT IN ('', ?))`
+		args = append(args, scope.Base)
+	}
+	if scope.Voter != 0 {
+		query += ` AND work_key IN (SELECT 'pr:' || request_id FROM approval_votes WHERE voter_id = ? OR lifter_id = ?)`
+		args = append(args, scope.Voter, scope.Voter)
+	}
+	return list(ctx, tx, scanWork, query, args...)
 }

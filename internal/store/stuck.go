@@ -25,7 +25,7 @@ type StuckWork struct {
 func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
 	var rows []workRow
 	err := s.read(ctx, func(tx *transaction) (err error) {
-		rows, err = selectWork(ctx, tx, selectFromWork+`WHERE attempts > 0 ORDER BY work_key`)
+		rows, err = list(ctx, tx, scanWork, selectFromWork+`WHERE attempts > 0 ORDER BY work_key`)
 		return err
 	})
 	if err != nil {

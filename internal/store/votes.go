@@ -9,28 +9,22 @@ import (
 
 // votes returns the request's votes in the order of their first recording.
 func votes(ctx context.Context, tx *transaction, requestID string) ([]policy.Vote, error) {
-	rows, err := tx.QueryContext(ctx, `
+	found, err := list(ctx, tx, scanVote, `
 		SELECT source, voter_id, voter_login, voter_kind, verdict, commit_sha, given_at, reason, lifter_id, lifter_login, lifter_kind
 		FROM approval_votes WHERE request_id = ? ORDER BY position`, requestID)
 	if err != nil {
 		return nil, fmt.Errorf("read the votes: %w", err)
 	}
-	defer rows.Close()
-	var found []policy.Vote
-	for rows.Next() {
-		var v policy.Vote
-		var at int64
-		if err := rows.Scan(&v.Source, &v.By.ID, &v.By.Login, &v.By.Kind, &v.Verdict, &v.Commit, &at, &v.Reason,
-			&v.LiftedBy.ID, &v.LiftedBy.Login, &v.LiftedBy.Kind); err != nil {
-			return nil, fmt.Errorf("read the votes: %w", err)
-		}
-		v.At = fromMillis(at)
-		found = append(found, v)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the votes: %w", err)
-	}
 	return found, nil
+}
+
+func scanVote(row scanner) (policy.Vote, error) {
+	var v policy.Vote
+	var at int64
+	err := row.Scan(&v.Source, &v.By.ID, &v.By.Login, &v.By.Kind, &v.Verdict, &v.Commit, &at, &v.Reason,
+		&v.LiftedBy.ID, &v.LiftedBy.Login, &v.LiftedBy.Kind)
+	v.At = fromMillis(at)
+	return v, err
 }
 
 // putVote inserts the vote, or replaces the one that the source has.

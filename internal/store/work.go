@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -15,7 +16,7 @@ import (
 // on.
 func (s *Store) Evaluate(ctx context.Context, ref policy.PullRequestRef) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, s.now())
+		_, err := wantWork(ctx, tx, pullRequestKey(ref), ref, gate.UrgencyBackground, s.now())
 		return err
 	})
 	if err != nil {
@@ -37,6 +38,12 @@ type workRow struct {
 	wantedAt, runAt, notBefore time.Time
 	attempts                   int
 	reason                     string
+	// claim is the number of the newest claim, claimedUntil zero if nobody holds it,
+	// rungAt when a worker was last called, zero if none was since the last claim.
+	claim                int64
+	claimedUntil, rungAt time.Time
+	// urgency is that of the most urgent wish since the work was last done.
+	urgency gate.Urgency
 }
 
 // dueAt is when there is something to do; zero: never.
@@ -49,21 +56,25 @@ func (w workRow) dueAt() time.Time {
 }
 
 // ask counts one more wish.
-func (w *workRow) ask(since time.Time) {
+func (w *workRow) ask(since time.Time, urgency gate.Urgency) {
 	if w.want == w.done {
-		w.wantedAt = since
+		w.wantedAt, w.urgency = since, urgency
+	}
+	if urgency < w.urgency {
+		// Whoever was called for it may be far back in a slower queue.
+		w.urgency, w.rungAt = urgency, time.Time{}
 	}
 	w.want++
 }
 
 // wantWork counts a wake-up and ends the back-off. It returns which wish it was.
-func wantWork(ctx context.Context, tx *transaction, key string, ref policy.PullRequestRef, now time.Time) (int64, error) {
+func wantWork(ctx context.Context, tx *transaction, key string, ref policy.PullRequestRef, urgency gate.Urgency, now time.Time) (int64, error) {
 	row, err := loadWork(ctx, tx, key)
 	if err != nil && !errors.Is(err, errNoWork) {
 		return 0, err
 	}
 	row.key, row.ref, row.notBefore = key, ref, time.Time{}
-	row.ask(now)
+	row.ask(now, urgency)
 	return row.want, saveWork(ctx, tx, row)
 }
 
@@ -75,7 +86,7 @@ func setTimer(ctx context.Context, tx *transaction, ref policy.PullRequestRef, a
 	}
 	row, err := loadWork(ctx, tx, pullRequestKey(ref))
 	if errors.Is(err, errNoWork) {
-		row, err = workRow{key: pullRequestKey(ref), ref: ref}, nil
+		row, err = workRow{key: pullRequestKey(ref), ref: ref, urgency: gate.UrgencyBackground}, nil
 	}
 	if err != nil {
 		return err
@@ -87,26 +98,24 @@ func setTimer(ctx context.Context, tx *transaction, ref policy.PullRequestRef, a
 // ringTimer turns a timer that has come into a wish, so that it is done, failed
 // or wished for again like any other. The last decision may need looking at
 // later than that: its time becomes the timer.
-func ringTimer(ctx context.Context, tx *transaction, key string, now time.Time) (workRow, error) {
-	row, err := loadWork(ctx, tx, key)
-	if err != nil || !row.timerHasCome(now) {
-		return row, err
+func ringTimer(ctx context.Context, tx *transaction, row *workRow, now time.Time) error {
+	if row.runAt.IsZero() || row.runAt.After(now) {
+		return nil
 	}
 	last, err := decision(ctx, tx, row.ref)
 	if err != nil {
-		return row, err
+		return err
 	}
-	row.ask(row.runAt)
+	row.ask(row.runAt, gate.UrgencyBackground)
 	row.runAt = time.Time{}
 	if last.reviewAt.After(now) {
 		row.runAt = last.reviewAt
 	}
-	return row, saveWork(ctx, tx, row)
+	return nil
 }
 
-func (w workRow) timerHasCome(now time.Time) bool { return !w.runAt.IsZero() && !w.runAt.After(now) }
-
-const workColumns = `work_key, installation, repository_id, owner, name, number, want, done, wanted_at, run_at, not_before, attempts, reason`
+const workColumns = `work_key, installation, repository_id, owner, name, number, want, done, wanted_at, run_at, not_before, attempts, reason,
+	claim, claimed_until, rung_at, urgency`
 
 var errNoWork = errors.New("there is no such work")
 
@@ -123,22 +132,25 @@ func loadWork(ctx context.Context, tx *transaction, key string) (workRow, error)
 
 func scanWork(row scanner) (workRow, error) {
 	var w workRow
-	var wantedAt, runAt, notBefore sql.NullInt64
+	var wantedAt, runAt, notBefore, claimedUntil, rungAt sql.NullInt64
 	err := row.Scan(&w.key, &w.ref.Repository.Installation, &w.ref.Repository.ID, &w.ref.Repository.Owner, &w.ref.Repository.Name, &w.ref.Number,
-		&w.want, &w.done, &wantedAt, &runAt, &notBefore, &w.attempts, &w.reason)
+		&w.want, &w.done, &wantedAt, &runAt, &notBefore, &w.attempts, &w.reason, &w.claim, &claimedUntil, &rungAt, &w.urgency)
 	w.wantedAt, w.runAt, w.notBefore = fromNullMillis(wantedAt), fromNullMillis(runAt), fromNullMillis(notBefore)
+	w.claimedUntil, w.rungAt = fromNullMillis(claimedUntil), fromNullMillis(rungAt)
 	return w, err
 }
 
 func saveWork(ctx context.Context, tx *transaction, w workRow) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO work (`+workColumns+`, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO work (`+workColumns+`, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (work_key) DO UPDATE SET installation = excluded.installation, repository_id = excluded.repository_id,
 			owner = excluded.owner, name = excluded.name, number = excluded.number, want = excluded.want, done = excluded.done,
 			wanted_at = excluded.wanted_at, run_at = excluded.run_at, not_before = excluded.not_before,
-			attempts = excluded.attempts, reason = excluded.reason, due_at = excluded.due_at`,
+			attempts = excluded.attempts, reason = excluded.reason, claim = excluded.claim, claimed_until = excluded.claimed_until,
+			rung_at = excluded.rung_at, urgency = excluded.urgency, due_at = excluded.due_at`,
 		w.key, w.ref.Repository.Installation, w.ref.Repository.ID, w.ref.Repository.Owner, w.ref.Repository.Name, w.ref.Number,
-		w.want, w.done, nullMillis(w.wantedAt), nullMillis(w.runAt), nullMillis(w.notBefore), w.attempts, w.reason, nullMillis(w.dueAt()))
+		w.want, w.done, nullMillis(w.wantedAt), nullMillis(w.runAt), nullMillis(w.notBefore), w.attempts, w.reason,
+		w.claim, nullMillis(w.claimedUntil), nullMillis(w.rungAt), int(w.urgency), nullMillis(w.dueAt()))
 	if err != nil {
 		return fmt.Errorf("write the work %s: %w", w.key, err)
 	}
@@ -147,51 +159,19 @@ func saveWork(ctx context.Context, tx *transaction, w workRow) error {
 
 const selectFromWork = `SELECT ` + workColumns + ` FROM work `
 
-// selectWork returns the rows that the query selects, which begins with
-// selectFromWork.
-func selectWork(ctx context.Context, tx *transaction, query string, args ...any) ([]workRow, error) {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []workRow
-	for rows.Next() {
-		row, err := scanWork(rows)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, row)
-	}
-	return found, rows.Err()
-}
-
-// dueWork returns the keys of at most limit rows that are due, the one that is due
-// longest first.
-func dueWork(ctx context.Context, tx *transaction, now time.Time, limit int) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT work_key FROM work WHERE due_at <= ? ORDER BY due_at, work_key LIMIT ?`, now.UnixMilli(), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var keys []string
-	for rows.Next() {
-		var key string
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
-}
-
 // NextDue tells when the earliest work comes due that is not due at that time,
-// and false if there is none. Asked with the time at which [Store.Claim] found
-// nothing, it misses nothing that has come due since.
+// and false if there is none. Asked with the time at which nothing was due, it
+// misses nothing that has come due since.
 func (s *Store) NextDue(ctx context.Context, after time.Time) (time.Time, bool, error) {
 	var due sql.NullInt64
 	err := s.read(ctx, func(tx *transaction) error {
-		return tx.QueryRowContext(ctx, `SELECT MIN(due_at) FROM work WHERE due_at > ?`, after.UnixMilli()).Scan(&due)
+		at := after.UnixMilli()
+		// The index begins with the urgency.
+		return tx.QueryRowContext(ctx, `
+			SELECT MIN(due_at) FROM (
+				SELECT MIN(due_at) AS due_at FROM work WHERE urgency = 1 AND due_at > ?
+				UNION ALL SELECT MIN(due_at) FROM work WHERE urgency = 2 AND due_at > ?
+				UNION ALL SELECT MIN(due_at) FROM work WHERE urgency = 3 AND due_at > ?) AS each`, at, at, at).Scan(&due)
 	})
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("read when work comes due: %w", err)

@@ -1,0 +1,22 @@
+-- +goose Up
+
+-- The number of the newest claim, and until when it holds; NULL: nobody holds it.
+ALTER TABLE work ADD COLUMN claim BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE work ADD COLUMN claimed_until BIGINT;
+-- When a worker was last called for it; NULL: none was since its last claim.
+ALTER TABLE work ADD COLUMN rung_at BIGINT;
+-- 1: a kill switch, 2: people, 3: everything else.
+ALTER TABLE work ADD COLUMN urgency BIGINT NOT NULL DEFAULT 3;
+
+DROP INDEX work_due;
+CREATE INDEX work_due ON work (urgency, due_at, work_key) WHERE due_at IS NOT NULL;
+
+-- What was done long ago is deleted.
+CREATE INDEX deliveries_done ON deliveries (done_at) WHERE done_at IS NOT NULL;
+
+-- One row: the oldest schema whose binaries may work beside this one's.
+CREATE TABLE schema_compatibility (
+    id     BIGINT NOT NULL PRIMARY KEY,
+    oldest BIGINT NOT NULL
+);
+INSERT INTO schema_compatibility (id, oldest) VALUES (1, 4);

@@ -1,0 +1,155 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/internal/store"
+)
+
+// queued is a queue whose workers note what they are called for.
+type queued struct {
+	*store.Queue
+	mu   sync.Mutex
+	done map[string]int
+	news chan struct{}
+}
+
+// startQueue starts a queue, whose workers do the work. now is the system's
+// clock.
+func startQueue(t *testing.T, d *database, do func(ctx context.Context, w store.Work)) *queued {
+	t.Helper()
+	q := &queued{done: map[string]int{}, news: make(chan struct{}, 1000)}
+	queue, err := d.NewQueue(t.Context(), func(ctx context.Context, w store.Work) {
+		if do != nil {
+			do(ctx, w)
+		}
+		if err := d.Done(context.WithoutCancel(ctx), w, nil); err != nil {
+			t.Error(err)
+		}
+		q.mu.Lock()
+		q.done[w.Key]++
+		q.mu.Unlock()
+		q.news <- struct{}{}
+	}, zerolog.Nop())
+	must(t, err)
+	q.Queue = queue
+	must(t, q.Start(t.Context()))
+	return q
+}
+
+func (q *queued) stop(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	must(t, q.Stop(ctx))
+}
+
+// wait waits until n pieces of work were done.
+func (q *queued) wait(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		select {
+		case <-q.news:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the work was not done")
+		}
+	}
+}
+
+// withSystemClock lets the time of the database pass by itself.
+func withSystemClock(d *database) *database {
+	d.clock.follow = true
+	return d
+}
+
+func TestWorkersAreCalled(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := withSystemClock(newDatabase(t))
+		must(t, d.Evaluate(t.Context(), pullRequest(1))) // before it starts
+		q := startQueue(t, d, nil)
+		defer q.stop(t)
+		q.wait(t, 1)
+		for number := 2; number <= 50; number++ {
+			must(t, d.Evaluate(t.Context(), pullRequest(number)))
+		}
+		q.wait(t, 49)
+		// A timer, and a back-off.
+		d.post(t, pullRequest(1), d.clock.Now().Add(300*time.Millisecond))
+		q.wait(t, 1)
+		if backlog, err := d.Backlog(t.Context()); err != nil || backlog != 0 {
+			t.Errorf("%d pieces of work are left: %v", backlog, err)
+		}
+	})
+}
+
+// A wake-up that comes while the same work is done is the one that River's unique
+// jobs lose.
+func TestWakeUpsDuringTheWorkAreNotLost(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := withSystemClock(newDatabase(t))
+		const times = 30
+		woken := 0
+		q := startQueue(t, d, func(ctx context.Context, w store.Work) {
+			if woken++; woken < times {
+				if err := d.Evaluate(ctx, w.Ref); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		defer q.stop(t)
+		must(t, d.Evaluate(t.Context(), pullRequest(7)))
+		q.wait(t, times)
+	})
+}
+
+// The switch has slots of its own: it waits for nobody, whatever else is due.
+func TestTheSwitchWaitsForNobody(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := withSystemClock(newDatabase(t))
+		hang := make(chan struct{})
+		q := startQueue(t, d, func(_ context.Context, w store.Work) {
+			if w.Ref.Number != 1 {
+				<-hang
+			}
+		})
+		defer q.stop(t)
+		defer close(hang)
+		for number := 2; number <= 300; number++ {
+			must(t, d.Accept(t.Context(), fmt.Sprint("d", number), "push", pullRequest(number), gate.UrgencyPeople, nil))
+		}
+		time.Sleep(100 * time.Millisecond)
+		must(t, d.Accept(t.Context(), "switch", "issues", pullRequest(1), gate.UrgencySwitch, nil))
+		q.wait(t, 1)
+		if q.done["pr:11#1"] != 1 {
+			t.Errorf("done: %v", q.done)
+		}
+	})
+}
+
+// A queue that is stopped in the middle lets its workers give their work back.
+func TestStopInterruptsWork(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := withSystemClock(newDatabase(t))
+		began := make(chan struct{})
+		queue, err := d.NewQueue(t.Context(), func(ctx context.Context, w store.Work) {
+			close(began)
+			<-ctx.Done()
+			must(t, d.Release(context.WithoutCancel(ctx), w))
+		}, zerolog.Nop())
+		must(t, err)
+		must(t, queue.Start(t.Context()))
+		must(t, d.Evaluate(t.Context(), pullRequest(7)))
+		<-began
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		must(t, queue.Stop(ctx))
+		d.claim(t)
+	})
+}
