@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palantir/go-githubapp/githubapp"
@@ -59,6 +60,8 @@ type App struct {
 
 	listener net.Listener
 	serving  sync.WaitGroup
+	// stopping is true once Stop was called.
+	stopping atomic.Bool
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -85,7 +88,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
 	})
 	door, err := handlers.New(handlers.Config{
-		Secret: config.GitHub.App.WebhookSecret, Inbox: facts, Gate: keeper, GitHub: client, Log: options.Log,
+		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, GitHub: client, Log: options.Log,
 		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
 	})
 	if err != nil {
@@ -116,9 +119,13 @@ func (a *App) routes(door *handlers.Door) http.Handler {
 	return routes
 }
 
-// ready says whether webhooks can be kept. GitHub's own health does not count:
-// taking the server out of rotation would not mend it.
+// ready says whether webhooks can be kept, and will be for a while. GitHub's own
+// health does not count: taking the server out of rotation would not mend it.
 func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	if a.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
 	if err := a.store.Ping(r.Context()); err != nil {
 		a.log.Error().Err(err).Msg("the database cannot be written")
 		http.Error(w, "the database cannot be written", http.StatusServiceUnavailable)
@@ -167,17 +174,25 @@ func (a *App) webhookURL() string {
 // has failed and waits for its next attempt.
 func (a *App) Settle(ctx context.Context) error { return a.workers.settle(ctx) }
 
-// Stop takes no more webhooks, lets running work finish until ctx ends, gives
-// back what did not, and closes the database. What was accepted and not done is
-// done after the next start. It may be called twice.
+// Stop lets /readyz fail, takes up no more work and lets what is running finish
+// until ctx ends; what did not is given back. Webhooks are kept meanwhile, and
+// for as long as the configuration says, for the next start or another replica.
+// Then it closes the database. It may be called twice.
 func (a *App) Stop(ctx context.Context) error {
 	a.stopOnce.Do(func() {
-		var shutdown error
+		a.stopping.Store(true)
+		drained := time.NewTimer(a.config.Server.Drain)
+		defer drained.Stop()
+		errs := []error{a.workers.stop(ctx)}
 		if a.listener != nil {
-			shutdown = a.server.Shutdown(ctx)
+			select {
+			case <-drained.C:
+			case <-ctx.Done():
+			}
+			errs = append(errs, a.server.Shutdown(ctx))
 			a.serving.Wait()
 		}
-		a.stopErr = errors.Join(shutdown, a.workers.stop(ctx), a.store.Close())
+		a.stopErr = errors.Join(append(errs, a.store.Close())...)
 	})
 	return a.stopErr
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
@@ -45,6 +46,12 @@ type ServerConfig struct {
 	// PublicURL is how GitHub reaches the server, for the line in the log that says
 	// which webhook URL to enter. Empty: the address it listens on.
 	PublicURL string `yaml:"public_url" env:"PUBLIC_URL"`
+	// PreviousWebhookSecret is accepted beside github.app.webhook_secret while that is
+	// being changed. Empty: only the one is.
+	PreviousWebhookSecret string `yaml:"previous_webhook_secret" env:"PREVIOUS_WEBHOOK_SECRET"`
+	// Drain is how long webhooks are still taken after a signal to stop, while
+	// /readyz already fails: as long as a load balancer needs to notice.
+	Drain time.Duration `yaml:"drain" env:"DRAIN"`
 }
 
 // LogConfig says what is logged, to standard error.
@@ -57,8 +64,12 @@ type LogConfig struct {
 
 // DatabaseConfig says where facts are kept.
 type DatabaseConfig struct {
-	// URL is sqlite:PATH; the default is sqlite:portcullis.db in the working folder.
+	// URL is sqlite:PATH, for one process, or postgres://…, for any number; the
+	// default is sqlite:portcullis.db in the working folder.
 	URL string `yaml:"url" env:"URL"`
+	// KeepDeliveries is how long webhooks are kept after they were worked off. GitHub
+	// may be asked for those of the last three days again, which must be known.
+	KeepDeliveries time.Duration `yaml:"keep_deliveries" env:"KEEP_DELIVERIES"`
 }
 
 // PolicyConfig says where policies are.
@@ -76,13 +87,18 @@ type CheckConfig struct {
 	Name string `yaml:"name" env:"NAME"`
 }
 
-const defaultPort = 8080
+const (
+	defaultPort = 8080
+	maxDrain    = time.Minute
+	// minKeepDeliveries is the three days for which GitHub delivers again, and one.
+	minKeepDeliveries = 4 * 24 * time.Hour
+)
 
 func defaultConfig() Config {
 	c := Config{
 		Server:   ServerConfig{Port: defaultPort},
 		Log:      LogConfig{Level: "info", Format: "json"},
-		Database: DatabaseConfig{URL: "sqlite:portcullis.db"},
+		Database: DatabaseConfig{URL: "sqlite:portcullis.db", KeepDeliveries: 7 * 24 * time.Hour},
 		Policy:   PolicyConfig{Path: policy.DefaultPath, OrganizationRepository: ".github"},
 		Check:    CheckConfig{Name: "portcullis"},
 	}
@@ -165,6 +181,12 @@ func (c Config) validate() error {
 	}
 	if c.Server.Port < 0 || c.Server.Port > 65535 {
 		fault("server.port", "is not between 0 and 65535")
+	}
+	if c.Server.Drain < 0 || c.Server.Drain > maxDrain {
+		fault("server.drain", "is not between 0s and "+maxDrain.String())
+	}
+	if c.Database.KeepDeliveries < minKeepDeliveries {
+		fault("database.keep_deliveries", "is shorter than "+minKeepDeliveries.String()+", so that what GitHub delivers again might be done again")
 	}
 	if _, err := zerolog.ParseLevel(c.Log.Level); err != nil || c.Log.Level == "" {
 		fault("log.level", "is not one of trace, debug, info, warn, error")

@@ -37,7 +37,7 @@ func serve(ctx context.Context, stdio Stdio, path string) error {
 		<-ctx.Done()
 		a.log.Info().Msg("stopping")
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout+config.Server.Drain)
 	defer cancel()
 	return errors.Join(err, a.Stop(stopping))
 }

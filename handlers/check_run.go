@@ -17,22 +17,22 @@ func (checkRunEvent) Handles() []string { return []string{"check_run"} }
 
 // concerns takes the pull request from the run's external id, which we wrote:
 // the payload's own list is empty for forks.
-func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (checkRunEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	head, err := parse[heading](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	return askedAbout(head)
 }
 
 // askedAbout is the pull request that is to be looked at again, if one is.
-func askedAbout(head *heading) (policy.PullRequestRef, bool, error) {
+func askedAbout(head *heading) (policy.PullRequestRef, gate.Urgency, error) {
 	if !asksAgain(head) {
-		return policy.PullRequestRef{}, false, nil
+		return policy.PullRequestRef{}, ignored, nil
 	}
 	repo, err := head.repository()
 	number := numberOf(head.CheckRun.ExternalID)
-	return policy.PullRequestRef{Repository: repo, Number: number}, number > 0, err
+	return policy.PullRequestRef{Repository: repo, Number: number}, onlyIf(number > 0), err
 }
 
 // numberOf reads the pull request's number out of an external id of ours, as
@@ -67,8 +67,8 @@ func (d checkRunEvent) take(ctx context.Context, payload []byte) (Answer, error)
 	if err != nil {
 		return nil, err
 	}
-	ref, ok, err := askedAbout(head)
-	if err != nil || !ok {
+	ref, urgency, err := askedAbout(head)
+	if err != nil || urgency == ignored {
 		return nil, err
 	}
 	if gate.IsMergeGroupCheck(head.CheckRun.ExternalID) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-github/v60/github"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -15,13 +16,13 @@ type checkSuiteEvent struct{ *Door }
 
 func (checkSuiteEvent) Handles() []string { return []string{"check_suite"} }
 
-func (checkSuiteEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (checkSuiteEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.CheckSuiteEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = repository(e.Repo, e.Installation)
-	return policy.PullRequestRef{}, e.GetAction() == "rerequested", err
+	return policy.PullRequestRef{}, onlyIf(e.GetAction() == "rerequested"), err
 }
 
 // take asks for every check on the commit to be decided and written anew.

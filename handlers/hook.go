@@ -1,13 +1,16 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/google/go-github/v60/github"
 	"github.com/palantir/go-githubapp/githubapp"
 	"github.com/rs/zerolog"
 
@@ -35,14 +38,18 @@ type GitHub interface {
 	Reply(ctx context.Context, ref policy.PullRequestRef, key string, since time.Time, body string) error
 }
 
-// Config is what a door is made of. Every field is required.
+// Config is what a door is made of. Every field but the previous secret is
+// required.
 type Config struct {
 	// Secret is the webhook secret.
 	Secret string
-	Inbox  Inbox
-	Gate   *gate.Gate
-	GitHub GitHub
-	Log    zerolog.Logger
+	// PreviousSecret is valid as well, while the secret is being changed; usually
+	// empty, and then nothing fits it.
+	PreviousSecret string
+	Inbox          Inbox
+	Gate           *gate.Gate
+	GitHub         GitHub
+	Log            zerolog.Logger
 	// PolicyPath is where repositories keep their policy file, and
 	// OrganizationRepository the name of the one with the organization's.
 	PolicyPath             string
@@ -55,19 +62,32 @@ var ErrNoSecret = errors.New("github.app.webhook_secret is empty; set it to the 
 
 // Door receives GitHub's webhooks. It may be used by several goroutines.
 type Door struct {
-	config     Config
-	events     map[string]event
-	dispatcher http.Handler
+	config Config
+	events map[string]event
+	// dispatcher checks the secret's signature, previous that of the secret before it.
+	dispatcher, previous http.Handler
 }
 
 // event is a kind of webhook that means something here.
 type event interface {
 	Handles() []string
-	// concerns says whose work the payload is; ok is false if there is nothing to
-	// do about it. The zero reference means that it is work of its own.
-	concerns(payload []byte) (ref policy.PullRequestRef, ok bool, err error)
+	// concerns says whose work the payload is, and what it overtakes; ignored means
+	// that there is nothing to do about it. The zero reference means that it is work
+	// of its own.
+	concerns(payload []byte) (ref policy.PullRequestRef, urgency gate.Urgency, err error)
 	// take makes facts of the payload.
 	take(ctx context.Context, payload []byte) (Answer, error)
+}
+
+// ignored is the urgency of what changes nothing.
+const ignored gate.Urgency = 0
+
+// onlyIf is the urgency of what people do, if it can change anything.
+func onlyIf(matters bool) gate.Urgency {
+	if !matters {
+		return ignored
+	}
+	return gate.UrgencyPeople
 }
 
 // Answer tells people what came of their words, once the pull request has been
@@ -101,24 +121,52 @@ func New(config Config) (*Door, error) {
 			d.events[name] = e
 		}
 	}
-	d.dispatcher = githubapp.NewEventDispatcher(registered, config.Secret,
-		githubapp.WithScheduler(inbox{config.Inbox}),
-		githubapp.WithErrorCallback(refuse),
-		githubapp.WithResponseCallback(accepted),
-	)
+	dispatcher := func(secret string) http.Handler {
+		return githubapp.NewEventDispatcher(registered, secret,
+			githubapp.WithScheduler(inbox{config.Inbox}),
+			githubapp.WithErrorCallback(refuse),
+			githubapp.WithResponseCallback(accepted),
+		)
+	}
+	d.dispatcher, d.previous = dispatcher(config.Secret), dispatcher(config.PreviousSecret)
 	return d, nil
 }
 
 // ServeHTTP receives one webhook. What can be refused by its headers is refused
 // before the body is read.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = r.WithContext(d.config.Log.WithContext(r.Context()))
+	ctx, cancel := context.WithTimeoutCause(d.config.Log.WithContext(r.Context()), answerTimeout, errTooSlow)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if refusal := inspect(r); refusal != nil {
 		refuse(w, r, refusal)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, MaxPayload)
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxPayload))
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(payload))
+	if d.fitsPrevious(r, payload) {
+		zerolog.Ctx(ctx).Info().Str("event", "webhook.previous_secret").Msg("a webhook was signed with the previous secret; remove it once there are no more of these")
+		d.previous.ServeHTTP(w, r)
+		return
+	}
 	d.dispatcher.ServeHTTP(w, r)
+}
+
+// answerTimeout is how long a delivery may take to be kept. GitHub waits for ten
+// seconds, and a refusal that it hears is one that it shows.
+const answerTimeout = 9 * time.Second
+
+var errTooSlow = fmt.Errorf("it was not kept within %s", answerTimeout)
+
+// fitsPrevious only chooses: whichever dispatcher gets the delivery checks its
+// signature.
+func (d *Door) fitsPrevious(r *http.Request, payload []byte) bool {
+	return d.config.PreviousSecret != "" &&
+		github.ValidateSignature(r.Header.Get(github.SHA256SignatureHeader), payload, []byte(d.config.PreviousSecret)) == nil
 }
 
 // Take makes facts of a kept delivery. Deliveries that concern one pull request
@@ -185,9 +233,6 @@ func asRefusal(err error) *Refusal {
 	case errors.As(err, &tooLarge):
 		return &Refusal{http.StatusRequestEntityTooLarge, "the payload is larger than 25 MB"}
 	case errors.As(err, &invalid):
-		if errors.As(invalid.Cause, &tooLarge) {
-			return &Refusal{http.StatusRequestEntityTooLarge, "the payload is larger than 25 MB"}
-		}
 		return &Refusal{http.StatusUnauthorized, "the signature does not fit the webhook secret"}
 	default:
 		return &Refusal{http.StatusServiceUnavailable, "the delivery could not be kept; ask GitHub to deliver it again"}
@@ -209,12 +254,12 @@ func (i inbox) Schedule(ctx context.Context, d githubapp.Dispatch) error {
 	if !ok {
 		return fmt.Errorf("no handler for the event %s", d.EventType)
 	}
-	ref, ok, err := e.concerns(d.Payload)
+	ref, urgency, err := e.concerns(d.Payload)
 	if err != nil {
 		return &Refusal{http.StatusBadRequest, fmt.Sprintf("the payload of %s cannot be read: %v", d.EventType, err)}
 	}
-	if !ok {
+	if urgency == ignored {
 		return nil
 	}
-	return i.keep.Accept(ctx, d.DeliveryID, d.EventType, ref, gate.UrgencyPeople, d.Payload)
+	return i.keep.Accept(ctx, d.DeliveryID, d.EventType, ref, urgency, d.Payload)
 }

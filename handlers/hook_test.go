@@ -26,17 +26,19 @@ const secret = "the webhook's secret"
 
 // keeper is an inbox that remembers what it accepted.
 type keeper struct {
-	accepted []string
-	refs     []policy.PullRequestRef
-	err      error
+	urgencies []gate.Urgency
+	accepted  []string
+	refs      []policy.PullRequestRef
+	err       error
 }
 
-func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRequestRef, _ gate.Urgency, _ []byte) error {
+func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRequestRef, urgency gate.Urgency, _ []byte) error {
 	if k.err != nil {
 		return k.err
 	}
 	k.accepted = append(k.accepted, event+" "+id)
 	k.refs = append(k.refs, about)
+	k.urgencies = append(k.urgencies, urgency)
 	return nil
 }
 

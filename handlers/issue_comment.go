@@ -17,22 +17,26 @@ func (issueCommentEvent) Handles() []string { return []string{"issue_comment"} }
 
 // concerns keeps new comments that hold a command or call somebody, which may be
 // an agent, and every edit and deletion: what they take back may have been one.
-func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.IssueCommentEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetIssue().GetNumber())
 	if err != nil || !e.GetIssue().IsPullRequest() {
-		return ref, false, err
+		return ref, ignored, err
 	}
 	switch e.GetAction() {
 	case "created":
-		return ref, holdsCommands(e.GetComment().GetBody()) || strings.Contains(e.GetComment().GetBody(), "@"), nil
+		body := e.GetComment().GetBody()
+		if strings.Contains(strings.ToLower(body), "/killswitch") {
+			return ref, gate.UrgencySwitch, nil
+		}
+		return ref, onlyIf(holdsCommands(body) || strings.Contains(body, "@")), nil
 	case "edited", "deleted":
-		return ref, true, nil
+		return ref, gate.UrgencyPeople, nil
 	default:
-		return ref, false, nil
+		return ref, ignored, nil
 	}
 }
 

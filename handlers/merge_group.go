@@ -14,19 +14,19 @@ type mergeGroupEvent struct{ *Door }
 
 func (mergeGroupEvent) Handles() []string { return []string{"merge_group"} }
 
-func (mergeGroupEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (mergeGroupEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.MergeGroupEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	repo, err := repository(e.Repo, e.Installation)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	// The pull request's own work, so that an entry is decided in its turn. A
 	// branch that names none is work of its own.
 	ref, _ := mergeGroup(e, repo).PullRequest()
-	return ref, e.GetAction() == "checks_requested" || e.GetAction() == "destroyed", nil
+	return ref, onlyIf(e.GetAction() == "checks_requested" || e.GetAction() == "destroyed"), nil
 }
 
 // take remembers the entry, for which the pull request is decided anew, until

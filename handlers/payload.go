@@ -46,6 +46,10 @@ type heading struct {
 		ExternalID string `json:"external_id"`
 		HeadSHA    string `json:"head_sha"`
 	} `json:"check_run"`
+	// Label is the one that was put on or taken off.
+	Label struct {
+		Name string `json:"name"`
+	} `json:"label"`
 	Changes struct {
 		// Base is nil unless the base branch was changed.
 		Base *struct{} `json:"base"`

@@ -18,10 +18,10 @@ type membershipEvent struct{ *Door }
 
 func (membershipEvent) Handles() []string { return []string{"membership"} }
 
-func (membershipEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (membershipEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.MembershipEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	return ofOwner(e.Org, e.Installation)
 }
@@ -39,13 +39,13 @@ type organizationEvent struct{ *Door }
 
 func (organizationEvent) Handles() []string { return []string{"organization"} }
 
-func (organizationEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (organizationEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.OrganizationEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	ref, _, err := ofOwner(e.Organization, e.Installation)
-	return ref, slices.Contains([]string{"member_added", "member_removed"}, e.GetAction()), err
+	return ref, onlyIf(slices.Contains([]string{"member_added", "member_removed"}, e.GetAction())), err
 }
 
 func (d organizationEvent) take(ctx context.Context, payload []byte) (Answer, error) {
@@ -61,13 +61,13 @@ type memberEvent struct{ *Door }
 
 func (memberEvent) Handles() []string { return []string{"member"} }
 
-func (memberEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (memberEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.MemberEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = repository(e.Repo, e.Installation)
-	return policy.PullRequestRef{}, true, err
+	return policy.PullRequestRef{}, gate.UrgencyPeople, err
 }
 
 func (d memberEvent) take(ctx context.Context, payload []byte) (Answer, error) {
@@ -86,10 +86,10 @@ type teamEvent struct{ *Door }
 
 func (teamEvent) Handles() []string { return []string{"team"} }
 
-func (teamEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (teamEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.TeamEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	return ofOwner(e.Org, e.Installation)
 }
@@ -103,9 +103,9 @@ func (d teamEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 }
 
 // ofOwner is the work of an event that names an organization.
-func ofOwner(organization *github.Organization, installation *github.Installation) (policy.PullRequestRef, bool, error) {
+func ofOwner(organization *github.Organization, installation *github.Installation) (policy.PullRequestRef, gate.Urgency, error) {
 	if organization.GetLogin() == "" || installation.GetID() == 0 {
-		return policy.PullRequestRef{}, false, errIncomplete
+		return policy.PullRequestRef{}, ignored, errIncomplete
 	}
-	return policy.PullRequestRef{}, true, nil
+	return policy.PullRequestRef{}, gate.UrgencyPeople, nil
 }

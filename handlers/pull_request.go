@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/google/go-github/v60/github"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -21,14 +23,21 @@ var pullRequestActions = []string{
 
 func (pullRequestEvent) Handles() []string { return []string{"pull_request"} }
 
-func (pullRequestEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (pullRequestEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	head, err := parse[heading](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	ref, err := head.pullRequest()
-	return ref, slices.Contains(pullRequestActions, head.Action) && matters(head), err
+	if strings.HasPrefix(head.Label.Name, switchLabel) {
+		return ref, gate.UrgencySwitch, err
+	}
+	return ref, onlyIf(slices.Contains(pullRequestActions, head.Action) && matters(head)), err
 }
+
+// switchLabel begins the names of the labels that stop everything, unless a
+// policy calls them something else; those are only as urgent as people.
+const switchLabel = "killswitch"
 
 // matters is false of an edit that leaves the base branch as it is, since no rule
 // reads titles or descriptions, and of an assignment by a person: only an

@@ -19,13 +19,13 @@ var reviewActions = []string{"submitted", "edited", "dismissed"}
 
 func (pullRequestReviewEvent) Handles() []string { return []string{"pull_request_review"} }
 
-func (pullRequestReviewEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (pullRequestReviewEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	head, err := parse[heading](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	ref, err := head.pullRequest()
-	return ref, slices.Contains(reviewActions, head.Action), err
+	return ref, onlyIf(slices.Contains(reviewActions, head.Action)), err
 }
 
 // take records the review's verdict, bound to the commit that the delivery

@@ -17,14 +17,14 @@ type pushEvent struct{ *Door }
 
 func (pushEvent) Handles() []string { return []string{"push"} }
 
-func (d pushEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (d pushEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.PushEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = pushedRepository(e)
 	branch := strings.HasPrefix(e.GetRef(), "refs/heads/")
-	return policy.PullRequestRef{}, branch && !e.GetDeleted() && d.touches(e), err
+	return policy.PullRequestRef{}, onlyIf(branch && !e.GetDeleted() && d.touches(e)), err
 }
 
 // maxListedPush is how many commits a push lists at most.

@@ -17,13 +17,13 @@ type repositoryEvent struct{ *Door }
 
 func (repositoryEvent) Handles() []string { return []string{"repository"} }
 
-func (d repositoryEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (d repositoryEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.RepositoryEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = repository(e.Repo, e.Installation)
-	return policy.PullRequestRef{}, e.GetAction() == "edited" || d.governedOwner(e), err
+	return policy.PullRequestRef{}, onlyIf(e.GetAction() == "edited" || d.governedOwner(e)), err
 }
 
 // governsOwner reports whether the repository of that name has the policy of all
@@ -56,14 +56,14 @@ type labelEvent struct{ *Door }
 
 func (labelEvent) Handles() []string { return []string{"label"} }
 
-func (labelEvent) concerns(payload []byte) (policy.PullRequestRef, bool, error) {
+func (labelEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	e, err := parse[github.LabelEvent](payload)
 	if err != nil {
-		return policy.PullRequestRef{}, false, err
+		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = repository(e.Repo, e.Installation)
 	renamed := e.GetAction() == "edited" && e.GetChanges().GetTitle() == nil
-	return policy.PullRequestRef{}, renamed || e.GetAction() == "deleted", err
+	return policy.PullRequestRef{}, onlyIf(renamed || e.GetAction() == "deleted"), err
 }
 
 func (d labelEvent) take(ctx context.Context, payload []byte) (Answer, error) {
