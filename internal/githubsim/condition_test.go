@@ -1,7 +1,9 @@
 package githubsim_test
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
 
@@ -150,4 +152,44 @@ func TestMutations(t *testing.T) {
 		}()
 		newWorld(t).sim.SetMutation("lazy")
 	})
+}
+
+// The tag is the formula's, and another formula can take its place; a 304 does not say what other pages there are.
+func TestETagFormula(t *testing.T) {
+	w := newWorld(t)
+	p := w.pull("topic")
+	for i := range 3 {
+		_, err := p.Comment(w.bob, fmt.Sprint(i))
+		must(t, err)
+	}
+	const path = "/repos/acme/castle/issues/1/comments?per_page=2"
+	ask := func(headers ...string) (*http.Response, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.sim.URL()+"/api/v3"+path, nil)
+		must(t, err)
+		request.Header.Set("User-Agent", "test")
+		request.Header.Set("Accept", "application/json")
+		request.Header.Set("Authorization", w.bearer(w.bob))
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+		response, err := http.DefaultClient.Do(request)
+		must(t, err)
+		body, err := io.ReadAll(response.Body)
+		must(t, err)
+		must(t, response.Body.Close())
+		return response, string(body)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	response, body := ask()
+	tag := response.Header.Get("ETag")
+	equal(t, "tag", tag, fmt.Sprintf(`W/"%x"`, sha256.Sum256([]byte("application/json:"+w.bearer(w.bob)+":"+body))))
+	equal(t, "links", response.Header.Get("Link") != "", true)
+	response, _ = ask("If-None-Match", tag)
+	equal(t, "unchanged", fmt.Sprint(response.StatusCode, response.Header.Get("Link")), "304")
+	w.sim.SetETag(func(_ http.Header, body []byte) string { return fmt.Sprint(len(body)) })
+	response, body = ask("If-None-Match", tag)
+	equal(t, "another formula", fmt.Sprint(response.StatusCode, response.Header.Get("ETag")), fmt.Sprintf(`200W/"%d"`, len(body)))
+	w.sim.SetETag(nil)
+	response, _ = ask("If-None-Match", tag)
+	equal(t, "GitHub's again", response.StatusCode, 304)
 }

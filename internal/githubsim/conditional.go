@@ -1,9 +1,42 @@
 package githubsim
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"time"
 )
+
+// SetETag replaces the formula of the ETags, which GitHub does not document and may change; nil is GitHub's own again.
+func (s *Sim) SetETag(formula func(request http.Header, body []byte) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.formula = formula
+}
+
+// etag is weak, and differs from token to token as GitHub's do: the address and the links to other pages are not part of it.
+func (c *call) etag() string {
+	c.sim.mu.Lock()
+	formula := c.sim.formula
+	c.sim.mu.Unlock()
+	if formula == nil {
+		formula = hashOfAnswer
+	}
+	return `W/"` + formula(c.req.Header, c.raw) + `"`
+}
+
+// hashOfAnswer is the formula that people measured: the values of the headers in Vary as far as they were sent, each followed
+// by a colon, and the body.
+func hashOfAnswer(request http.Header, body []byte) string {
+	h := sha256.New()
+	for _, name := range []string{"Accept", "Authorization", "Cookie"} {
+		for _, value := range request.Values(name) {
+			h.Write([]byte(value + ":"))
+		}
+	}
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 // replySHA answers the bare name of a commit, which is its ETag as well: GitHub documents that a client may ask with the
 // name it knows, whatever token it has.

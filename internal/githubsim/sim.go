@@ -44,7 +44,8 @@ type Sim struct {
 	web       post
 	pages     http.HandlerFunc // what people see in a browser, or nil
 	mutation  Mutation
-	impostor  *App // whose runs they are under WrongAppOnRun
+	formula   func(http.Header, []byte) string // of ETags; nil is GitHub's
+	impostor  *App                             // whose runs they are under WrongAppOnRun
 
 	stop   context.CancelFunc // ends deliveries in flight
 	ctx    context.Context    // lives until Close; deliveries run under it
