@@ -18,9 +18,10 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                       {"app"},
-	"app":                     {"audit", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/store", "policy"},
+	"app":                     {"audit", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "policy"},
 	"handlers":                {"gate", "policy"},
-	"internal/store":          {"audit", "gate", "policy"},
+	"internal/store":          {"audit", "gate", "internal/recovery", "policy"},
+	"internal/recovery":       {"policy"},
 	"internal/githubapi":      {"policy"},
 	"gate":                    {"audit", "policy"},
 	"policy":                  {},

@@ -18,6 +18,7 @@ import (
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
 )
 
@@ -26,6 +27,7 @@ var (
 	_ gate.GitHub     = (*githubapi.Client)(nil)
 	_ handlers.GitHub = (*githubapi.Client)(nil)
 	_ handlers.Inbox  = (*store.Store)(nil)
+	_ recovery.GitHub = (*githubapi.Client)(nil)
 )
 
 const (
@@ -46,6 +48,9 @@ type Options struct {
 	// grows from a second to an hour.
 	Backoff func(attempts int) time.Duration
 
+	// quiet keeps a server from looking for what no webhook told: tests count calls,
+	// unless they are sweeping.
+	quiet, sweeping bool
 	// around goes around a world's simulated GitHub: tests judge what it is asked.
 	around func(http.Handler) http.Handler
 }
@@ -87,8 +92,12 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		GitHub: client, Workflow: facts, Store: facts, Now: options.Now,
 		CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
 	})
+	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
 		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, GitHub: client, Log: options.Log,
+		Resync: func(ctx context.Context, installation int64) error {
+			return facts.Want(ctx, recovery.KeyResync(installation))
+		},
 		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
 	})
 	if err != nil {
@@ -96,7 +105,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, options),
+		workers: newWorkers(facts, door, keeper, sweeper, options),
 	}
 	a.server = &http.Server{
 		Handler: a.routes(door), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // testKey is one RSA key for all tests: making one takes a while.
@@ -113,7 +114,8 @@ func TestEnvironmentWins(t *testing.T) {
 		"GITHUB_APP_INTEGRATION_ID": "42", "GITHUB_V3_API_URL": "https://ghe.example.com/api/v3/",
 		"PORTCULLIS_SERVER_PORT": "9000", "PORTCULLIS_SERVER_ADDRESS": "127.0.0.1", "PORTCULLIS_SERVER_PUBLIC_URL": "https://p.example.com",
 		"PORTCULLIS_LOG_LEVEL": "warn", "PORTCULLIS_LOG_FORMAT": "console",
-		"PORTCULLIS_DATABASE_URL": "sqlite:x.db", "PORTCULLIS_POLICY_PATH": "gate.yml", "PORTCULLIS_POLICY_ORGANIZATION_REPOSITORY": "policies", "PORTCULLIS_CHECK_NAME": "gate",
+		"PORTCULLIS_SERVER_PREVIOUS_WEBHOOK_SECRET": "hush", "PORTCULLIS_SERVER_DRAIN": "5s",
+		"PORTCULLIS_DATABASE_URL": "sqlite:x.db", "PORTCULLIS_DATABASE_KEEP_DELIVERIES": "100h", "PORTCULLIS_POLICY_PATH": "gate.yml", "PORTCULLIS_POLICY_ORGANIZATION_REPOSITORY": "policies", "PORTCULLIS_CHECK_NAME": "gate",
 	} {
 		t.Setenv(name, value)
 	}
@@ -123,8 +125,10 @@ func TestEnvironmentWins(t *testing.T) {
 	}
 	want := c
 	want.GitHub.App.IntegrationID, want.GitHub.V3APIURL = 42, "https://ghe.example.com/api/v3/"
-	want.Server = ServerConfig{Address: "127.0.0.1", Port: 9000, PublicURL: "https://p.example.com"}
-	want.Log, want.Database = LogConfig{Level: "warn", Format: "console"}, DatabaseConfig{URL: "sqlite:x.db"}
+	want.Server = ServerConfig{
+		Address: "127.0.0.1", Port: 9000, PublicURL: "https://p.example.com", PreviousWebhookSecret: "hush", Drain: 5 * time.Second,
+	}
+	want.Log, want.Database = LogConfig{Level: "warn", Format: "console"}, DatabaseConfig{URL: "sqlite:x.db", KeepDeliveries: 100 * time.Hour}
 	want.Policy, want.Check = PolicyConfig{Path: "gate.yml", OrganizationRepository: "policies"}, CheckConfig{Name: "gate"}
 	if c != want {
 		t.Errorf("got %+v", c)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -30,6 +31,8 @@ type workers struct {
 	store   *store.Store
 	door    *handlers.Door
 	gate    *gate.Gate
+	sweeper *recovery.Sweeper
+	quiet   bool
 	log     zerolog.Logger
 	now     func() time.Time
 	backoff func(attempts int) time.Duration
@@ -41,9 +44,9 @@ type workers struct {
 	settled chan struct{}
 }
 
-func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, options Options) *workers {
+func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, sweeper *recovery.Sweeper, options Options) *workers {
 	return &workers{
-		store: facts, door: door, gate: keeper, log: options.Log, now: options.Now, backoff: options.Backoff,
+		store: facts, door: door, gate: keeper, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
 		settled: make(chan struct{}),
 	}
 }
@@ -62,6 +65,11 @@ func (w *workers) start(ctx context.Context) (err error) {
 	if w.queue, err = w.store.NewQueue(ctx, w.do, w.log); err != nil {
 		return err
 	}
+	if !w.quiet {
+		if err := w.sweeper.Begin(ctx); err != nil {
+			return err
+		}
+	}
 	return w.queue.Start(ctx)
 }
 
@@ -78,14 +86,14 @@ func (w *workers) stop(ctx context.Context) error {
 // if the process is stopping, given back.
 func (w *workers) do(ctx context.Context, work store.Work) {
 	defer w.signal()
-	taken, err := w.attempt(w.log.WithContext(ctx), work)
+	taken, again, err := w.attempt(w.log.WithContext(ctx), work)
 	interrupted := ctx.Err() != nil
 	// That work ended is kept also when the process is stopping.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	switch {
 	case err == nil:
-		err = w.store.Done(ending, work, taken)
+		err = w.store.DoneUntil(ending, work, again, taken)
 	case interrupted:
 		err = w.store.Release(ending, work)
 	default:
@@ -98,15 +106,27 @@ func (w *workers) do(ctx context.Context, work store.Work) {
 	}
 }
 
-// attempt takes the deliveries in the order in which they came, decides the
+// attempt does the work: a step of a sweep, or what was delivered. It returns the
+// ids of the deliveries that are worked off, and when to go on; zero: when it is
+// asked for.
+func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, again time.Time, _ error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
+	defer cancel()
+	if recovery.Owns(work.Key) {
+		again, err := w.sweeper.Sweep(ctx, work.Key)
+		return nil, again, err
+	}
+	done, err := w.decide(ctx, work)
+	return done, time.Time{}, err
+}
+
+// decide takes the deliveries in the order in which they came, decides the
 // pull request they were about, and answers who spoke. One delivery that fails
 // does not keep the others, nor the decision, from being done. If nothing was
 // delivered and nothing went wrong, GitHub is only asked what has changed. It
 // returns the ids of the deliveries that are worked off, but for those that were
 // answered, whose end is on record already.
-func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, _ error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
-	defer cancel()
+func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _ error) {
 	deliveries, err := w.store.Deliveries(ctx, work.Key)
 	if err != nil {
 		return nil, err

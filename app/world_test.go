@@ -52,6 +52,7 @@ func newTestWorldWith(t *testing.T, options Options) *testWorld {
 	tw := &testWorld{t: t, report: t, log: &bytes.Buffer{}}
 	witness := newWitness(t)
 	options.around = witness.around
+	options.quiet = !options.sweeping
 	options.Log = zerolog.New(zerolog.SyncWriter(tw.log)).Level(zerolog.WarnLevel)
 	w, err := newWorld(t.Context(), "sqlite:"+t.TempDir()+"/portcullis.db", options)
 	if err != nil {

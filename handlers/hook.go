@@ -49,7 +49,9 @@ type Config struct {
 	Inbox          Inbox
 	Gate           *gate.Gate
 	GitHub         GitHub
-	Log            zerolog.Logger
+	// Resync has the open pull requests of an installation looked at.
+	Resync func(ctx context.Context, installation int64) error
+	Log    zerolog.Logger
 	// PolicyPath is where repositories keep their policy file, and
 	// OrganizationRepository the name of the one with the organization's.
 	PolicyPath             string
@@ -114,7 +116,7 @@ func New(config Config) (*Door, error) {
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
 		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d},
 		pushEvent{d}, repositoryEvent{d}, labelEvent{d},
-		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d},
+		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d},
 	} {
 		registered = append(registered, kept{e})
 		for _, name := range e.Handles() {

@@ -75,6 +75,12 @@ func (w workRow) free(now time.Time) bool {
 // and that the deliveries with those ids were worked off, as [Store.DeliveryDone]
 // does. A wake-up that came since, or a timer, stays due. The claim ends.
 func (s *Store) Done(ctx context.Context, w Work, deliveries []string) error {
+	return s.DoneUntil(ctx, w, time.Time{}, deliveries)
+}
+
+// DoneUntil is Done for work that is to be done again at that time; zero: not
+// before it is asked for.
+func (s *Store) DoneUntil(ctx context.Context, w Work, again time.Time, deliveries []string) error {
 	err := s.endClaim(ctx, w, func(ctx context.Context, tx *transaction, row *workRow) error {
 		row.done = max(row.done, w.Want)
 		row.attempts, row.reason, row.notBefore = 0, "", time.Time{}
@@ -83,6 +89,7 @@ func (s *Store) Done(ctx context.Context, w Work, deliveries []string) error {
 			// Whoever waits longer goes first.
 			row.wantedAt = s.now()
 		}
+		row.runAt = earlier(row.runAt, atLatest(again))
 		return s.closeDeliveries(ctx, tx, deliveries)
 	})
 	if err != nil {

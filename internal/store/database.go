@@ -25,6 +25,9 @@ type dialect struct {
 	lockWrites string
 	// view is how a transaction begins that must see one moment.
 	view *sql.TxOptions
+	// lost reports whether an error means that the connection is gone; nil where
+	// there is none.
+	lost func(error) bool
 }
 
 // database is connections to one of the two.
@@ -45,19 +48,29 @@ func newDatabase(db *sql.DB, d dialect) *database {
 }
 
 // view runs do, which asks several things, on one unchanging view of the
-// database.
+// database. Like read, it may run do twice.
 func (s *Store) view(ctx context.Context, do func(*transaction) error) error {
-	return transact(ctx, s.reader, s.reader.dialect.view, do)
+	return twice(ctx, s.reader, func() error { return transact(ctx, s.reader, s.reader.dialect.view, "", do) })
 }
 
 // read runs do, which asks one thing: that needs no transaction around it.
 func (s *Store) read(ctx context.Context, do func(*transaction) error) error {
 	tx := &transaction{db: s.reader}
-	if err := do(tx); err != nil {
+	if err := twice(ctx, s.reader, func() error { return do(tx) }); err != nil {
 		return err
 	}
 	s.reader.prepare(ctx, tx.unprepared)
 	return nil
+}
+
+// twice does what changes nothing a second time if the connection was lost: those
+// that wait in a pool are not seen to be dead before they are used.
+func twice(ctx context.Context, db *database, do func() error) error {
+	err := do()
+	if err != nil && db.dialect.lost != nil && db.dialect.lost(err) && ctx.Err() == nil {
+		err = do()
+	}
+	return err
 }
 
 // spoiltError is what do failed with, on a transaction that could be undone: the
@@ -66,10 +79,22 @@ type spoiltError struct{ error }
 
 func (e *spoiltError) Unwrap() error { return e.error }
 
-func transact(ctx context.Context, db *database, options *sql.TxOptions, do func(*transaction) error) error {
+// unbegunError is why there is no transaction: nothing was done in it.
+type unbegunError struct{ error }
+
+func (e *unbegunError) Unwrap() error { return e.error }
+
+// transact runs do in a transaction that begins with the statement first, if
+// there is one.
+func transact(ctx context.Context, db *database, options *sql.TxOptions, first string, do func(*transaction) error) error {
 	begun, err := db.BeginTx(ctx, options)
 	if err != nil {
-		return err
+		return &unbegunError{err}
+	}
+	if first != "" {
+		if _, err := begun.ExecContext(ctx, first); err != nil {
+			return &unbegunError{errors.Join(err, begun.Rollback())}
+		}
 	}
 	tx := &transaction{begun: begun, db: db}
 	if err := do(tx); err != nil {

@@ -123,17 +123,19 @@ func (s *Store) commitTogether(ctx context.Context, members []*member) error {
 	if len(members) == 0 {
 		return nil
 	}
-	return transact(ctx, s.writer, nil, func(tx *transaction) error {
-		if lock := s.writer.dialect.lockWrites; lock != "" {
-			if _, err := tx.ExecContext(ctx, lock); err != nil {
-				return err
-			}
-		}
+	do := func(tx *transaction) error {
 		for _, m := range members {
 			if err := m.do(ctx, tx); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}
+	err := transact(ctx, s.writer, nil, s.writer.dialect.lockWrites, do)
+	var unbegun *unbegunError
+	if errors.As(err, &unbegun) && ctx.Err() == nil {
+		// The connection was dead already: the next one is new.
+		err = transact(ctx, s.writer, nil, s.writer.dialect.lockWrites, do)
+	}
+	return err
 }

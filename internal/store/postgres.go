@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -33,6 +35,26 @@ var postgresDialect = dialect{
 	name: "postgres", goose: goose.DialectPostgres, numbered: true, remembers: true,
 	lockWrites: fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", writeLock),
 	view:       &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+	lost:       connectionLost,
+}
+
+// connectionLost is true of an error that is not the server's answer, and of the
+// server's last words.
+func connectionLost(err error) bool {
+	var answer *pgconn.PgError
+	switch {
+	case errors.As(err, &answer):
+		return strings.HasPrefix(answer.Code, "57P") || strings.HasPrefix(answer.Code, "08") // operator intervention, connection exception
+	case errors.Is(err, sql.ErrNoRows), errors.Is(err, errNoWork):
+		return false
+	default:
+		return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || isNetworkError(err)
+	}
+}
+
+func isNetworkError(err error) bool {
+	_, ok := errors.AsType[net.Error](err)
+	return ok
 }
 
 // sessionSettings hold for each connection: a process that is stopped, or whose

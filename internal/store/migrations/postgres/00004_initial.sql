@@ -115,7 +115,7 @@ CREATE TABLE work (
 
 CREATE INDEX work_due ON work (urgency, due_at, work_key) WHERE due_at IS NOT NULL;
 CREATE INDEX work_stuck ON work (work_key) WHERE attempts > 0;
-CREATE INDEX work_owner ON work (lower(owner));
+CREATE INDEX work_repository ON work (repository_id);
 
 CREATE TABLE deliveries (
     id          TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -159,3 +159,26 @@ CREATE TABLE schema_compatibility (
     oldest BIGINT NOT NULL
 );
 INSERT INTO schema_compatibility (id, oldest) VALUES (1, 4);
+
+-- What open pull requests looked like when they were last listed.
+CREATE TABLE listings (
+    repository_id BIGINT NOT NULL,
+    number        BIGINT NOT NULL,
+    looks         TEXT   NOT NULL,
+    PRIMARY KEY (repository_id, number)
+);
+
+-- Deliveries that GitHub was asked to send again.
+CREATE TABLE redeliveries (
+    id       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    asked_at BIGINT NOT NULL,
+    times    BIGINT NOT NULL
+);
+
+-- How far sweeps came.
+CREATE TABLE sweeps (
+    sweep      TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    through_at BIGINT,          -- up to when an earlier one has seen everything; NULL: there was none
+    began_at   BIGINT,          -- of the one that is under way; NULL: none is
+    cursor_at  TEXT   NOT NULL  -- where that goes on
+);

@@ -11,6 +11,8 @@ ALTER TABLE work ADD COLUMN urgency BIGINT NOT NULL DEFAULT 3;
 DROP INDEX work_due;
 CREATE INDEX work_due ON work (urgency, due_at, work_key) WHERE due_at IS NOT NULL;
 
+CREATE INDEX work_repository ON work (repository_id);
+
 -- What was done long ago is deleted.
 CREATE INDEX deliveries_done ON deliveries (done_at) WHERE done_at IS NOT NULL;
 
@@ -20,3 +22,26 @@ CREATE TABLE schema_compatibility (
     oldest BIGINT NOT NULL
 );
 INSERT INTO schema_compatibility (id, oldest) VALUES (1, 4);
+
+-- What open pull requests looked like when they were last listed.
+CREATE TABLE listings (
+    repository_id BIGINT NOT NULL,
+    number        BIGINT NOT NULL,
+    looks         TEXT   NOT NULL,
+    PRIMARY KEY (repository_id, number)
+);
+
+-- Deliveries that GitHub was asked to send again.
+CREATE TABLE redeliveries (
+    id       TEXT   NOT NULL PRIMARY KEY,
+    asked_at BIGINT NOT NULL,
+    times    BIGINT NOT NULL
+);
+
+-- How far sweeps came.
+CREATE TABLE sweeps (
+    sweep      TEXT   NOT NULL PRIMARY KEY,
+    through_at BIGINT,          -- up to when an earlier one has seen everything; NULL: there was none
+    began_at   BIGINT,          -- of the one that is under way; NULL: none is
+    cursor_at  TEXT   NOT NULL  -- where that goes on
+);

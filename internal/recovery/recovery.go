@@ -1,0 +1,159 @@
+// Package recovery finds what no webhook told. It asks GitHub for the deliveries
+// that could not be handed over, and compares what is open with what was seen
+// last; what is found becomes work like any other. It decides nothing.
+//
+// A sweep is a piece of work with a key, which any replica may do. It is done in
+// steps of some seconds, and how far it came is kept, so that a process that dies
+// loses one step.
+package recovery
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// The keys of the sweeps.
+const (
+	// KeyDeliveries asks for deliveries that failed.
+	KeyDeliveries = "sweep:deliveries"
+	// KeyInstallations asks for a resync of every installation.
+	KeyInstallations = "sweep:installations"
+	// prefixResync and an installation's id compare that installation.
+	prefixResync = "resync:"
+	// KeyPrune deletes what was kept long enough.
+	KeyPrune = "sweep:prune"
+)
+
+// KeyResync is the key of an installation's resync.
+func KeyResync(installation int64) string {
+	return prefixResync + strconv.FormatInt(installation, 10)
+}
+
+const (
+	// betweenDeliveries is how often failed deliveries are asked for.
+	betweenDeliveries = 5 * time.Minute
+	// rememberedByGitHub is for how long GitHub knows deliveries.
+	rememberedByGitHub = 3 * 24 * time.Hour
+	// overlap is how far a sweep looks back into the last one: a delivery is listed
+	// once it was tried, up to ten seconds after it began.
+	overlap = 10 * time.Minute
+	// betweenResyncs, and up to as much again by chance, is how often all open pull
+	// requests are compared.
+	betweenResyncs = 30 * time.Minute
+	// betweenPrunes is how often old deliveries are deleted.
+	betweenPrunes = time.Hour
+	// repositoriesPerStep is how many repositories are compared before it is kept how
+	// far a resync came.
+	repositoriesPerStep = 50
+)
+
+// GitHub is what recovery asks. githubapi.Client fits.
+type GitHub interface {
+	FailedDeliveries(ctx context.Context, since time.Time, cursor string) (failed map[string]int64, reached time.Time, next string, err error)
+	Redeliver(ctx context.Context, attempt int64) error
+	Installations(ctx context.Context) ([]int64, error)
+	Repositories(ctx context.Context, installation int64) ([]policy.Repository, error)
+	OpenPullRequests(ctx context.Context, repositories []policy.Repository) (map[int64]map[int]string, error)
+}
+
+// Book is what recovery remembers. Each method is one transaction.
+type Book interface {
+	// Want asks for a sweep, at once.
+	Want(ctx context.Context, key string) error
+	// Progress is how far the sweep came; zero if it was never begun.
+	Progress(ctx context.Context, key string) (Progress, error)
+	PutProgress(ctx context.Context, key string, progress Progress) error
+	// AskAgain returns those of the deliveries that are neither known nor were asked
+	// for again just now, and keeps that they are.
+	AskAgain(ctx context.Context, ids []string) ([]string, error)
+	// PutListing compares the repository's open pull requests with the last time and
+	// asks for those to be evaluated that look different, are new or are gone. It
+	// returns how many.
+	PutListing(ctx context.Context, repository policy.Repository, listed map[int]string) (int, error)
+	// Prune deletes what was done before that time, and reports whether there is more.
+	Prune(ctx context.Context, before time.Time) (more bool, err error)
+}
+
+// Progress is how far a sweep came.
+type Progress struct {
+	// Through is up to when everything was seen by an earlier sweep.
+	Through time.Time
+	// Began is when the one that is under way began; zero: none is.
+	Began time.Time
+	// Cursor is where it goes on.
+	Cursor string
+}
+
+// Sweeper does sweeps. Its fields are required and do not change.
+type Sweeper struct {
+	GitHub GitHub
+	Book   Book
+	Now    func() time.Time
+	// KeepDeliveries is how long deliveries are kept once they were worked off.
+	KeepDeliveries time.Duration
+}
+
+// Begin asks for the sweeps that a process makes when it starts.
+func (s *Sweeper) Begin(ctx context.Context) error {
+	for _, key := range []string{KeyDeliveries, KeyInstallations, KeyPrune} {
+		if err := s.Book.Want(ctx, key); err != nil {
+			return fmt.Errorf("ask for the sweep %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// Owns reports whether the key is one of a sweep.
+func Owns(key string) bool {
+	return strings.HasPrefix(key, "sweep:") || strings.HasPrefix(key, prefixResync)
+}
+
+// Sweep does one step of the sweep with the key, and returns when to go on; zero:
+// not before it is asked for.
+func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
+	switch {
+	case key == KeyDeliveries:
+		return s.deliveries(ctx)
+	case key == KeyInstallations:
+		return s.installations(ctx)
+	case key == KeyPrune:
+		return s.prune(ctx)
+	case strings.HasPrefix(key, prefixResync):
+		installation, err := strconv.ParseInt(strings.TrimPrefix(key, prefixResync), 10, 64)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("there is no sweep %s", key)
+		}
+		return s.resync(ctx, installation)
+	default:
+		return time.Time{}, fmt.Errorf("there is no sweep %s", key)
+	}
+}
+
+// installations asks for a resync of each, so that one that cannot be read does
+// not keep the others waiting.
+func (s *Sweeper) installations(ctx context.Context) (time.Time, error) {
+	all, err := s.GitHub.Installations(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, installation := range all {
+		if err := s.Book.Want(ctx, KeyResync(installation)); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return s.Now().Add(betweenResyncs + rand.N(betweenResyncs)), nil //nolint:gosec // to spread load takes no secrecy
+}
+
+func (s *Sweeper) prune(ctx context.Context) (time.Time, error) {
+	more, err := s.Book.Prune(ctx, s.Now().Add(-s.KeepDeliveries))
+	if err != nil || more {
+		return s.Now(), err
+	}
+	return s.Now().Add(betweenPrunes), nil
+}

@@ -1,0 +1,156 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/internal/recovery"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// numbers are the pull requests that wait to be evaluated, whose work is then
+// done.
+func (d *database) numbers(t *testing.T) []int {
+	t.Helper()
+	var found []int
+	for {
+		work, ok, err := d.claimNext(t.Context())
+		must(t, err)
+		if !ok {
+			slices.Sort(found)
+			return found
+		}
+		found = append(found, work.Ref.Number)
+		must(t, d.Done(t.Context(), work, nil))
+	}
+}
+
+func TestAListingFindsWhatNoWebhookTold(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		shop := pullRequest(1).Repository
+		list := func(listed map[int]string) []int {
+			t.Helper()
+			changed, err := d.PutListing(t.Context(), shop, listed)
+			must(t, err)
+			woken := d.numbers(t)
+			if changed != len(woken) {
+				t.Errorf("%d changed and %v were woken", changed, woken)
+			}
+			return woken
+		}
+		for _, step := range []struct {
+			why    string
+			listed map[int]string
+			woken  []int
+		}{
+			{"all are new", map[int]string{1: "a", 2: "b"}, []int{1, 2}},
+			{"nothing happened", map[int]string{1: "a", 2: "b"}, nil},
+			{"one was updated", map[int]string{1: "a", 2: "c"}, []int{2}},
+			{"one is gone, one is new", map[int]string{2: "c", 3: "d"}, []int{1, 3}},
+			{"it came back", map[int]string{1: "a", 2: "c", 3: "d"}, []int{1}},
+		} {
+			if woken := list(step.listed); !slices.Equal(woken, step.woken) {
+				t.Errorf("%s: woken %v, want %v", step.why, woken, step.woken)
+			}
+			for _, number := range []int{1, 3} {
+				if _, open := step.listed[number]; !open {
+					d.post(t, pullRequest(number), time.Time{})
+					must(t, d.PutClosed(t.Context(), pullRequest(number)))
+				}
+			}
+		}
+		// Open by what is recorded, and never listed: its closing was not heard of.
+		must(t, d.Evaluate(t.Context(), pullRequest(9)))
+		d.numbers(t)
+		if woken := list(map[int]string{1: "a", 2: "c", 3: "d"}); !slices.Equal(woken, []int{9}) {
+			t.Errorf("woken %v, want 9", woken)
+		}
+		other := shop
+		other.ID, other.Name = 12, "other"
+		if changed, err := d.PutListing(t.Context(), other, map[int]string{2: "c"}); err != nil || changed != 1 {
+			t.Errorf("another repository's: %d, %v", changed, err)
+		}
+	})
+}
+
+func TestADeliveryIsAskedForAgainAtGrowingDistances(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		must(t, d.Accept(t.Context(), "known", "push", pullRequest(7), gate.UrgencyPeople, nil))
+		var asked []time.Duration
+		for range 10 * 24 * 60 / 5 {
+			again, err := d.AskAgain(t.Context(), []string{"known", "lost"})
+			must(t, err)
+			if slices.Contains(again, "known") {
+				t.Fatal("a delivery that came is asked for")
+			}
+			if len(again) == 1 {
+				asked = append(asked, d.clock.Now().Sub(start))
+			}
+			d.clock.pass(5 * time.Minute)
+		}
+		if len(asked) != 10 || asked[0] != 0 || asked[1] != 5*time.Minute || asked[2] > 20*time.Minute {
+			t.Errorf("asked after %v", asked)
+		}
+	})
+}
+
+func TestProgressIsKept(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		for _, want := range []recovery.Progress{{}, {Began: start, Cursor: "x"}, {Through: start}} {
+			if want != (recovery.Progress{}) {
+				must(t, d.PutProgress(t.Context(), "sweep:x", want))
+			}
+			if got, err := d.Progress(t.Context(), "sweep:x"); err != nil || got != want {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
+			}
+		}
+		must(t, d.Want(t.Context(), "sweep:x"))
+		must(t, d.DoneUntil(t.Context(), d.claim(t), seconds(300), nil))
+		d.noWork(t, "it is not time")
+		d.clock.pass(5 * time.Minute)
+		if work := d.claim(t); work.Key != "sweep:x" {
+			t.Errorf("claimed %+v", work)
+		}
+	})
+}
+
+func TestPrune(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		const old = 600
+		for i := range old {
+			must(t, d.Accept(t.Context(), fmt.Sprint("old", i), "push", pullRequest(7), gate.UrgencyPeople, nil))
+			must(t, d.DeliveryDone(t.Context(), fmt.Sprint("old", i)))
+		}
+		must(t, d.Accept(t.Context(), "alone", "installation", policy.PullRequestRef{}, gate.UrgencyPeople, nil))
+		must(t, d.Accept(t.Context(), "undone", "push", pullRequest(8), gate.UrgencyPeople, nil))
+		for _, key := range []string{"delivery:alone", "pr:11#7"} {
+			work, _, err := d.Claim(t.Context(), key)
+			must(t, err)
+			must(t, d.Done(t.Context(), work, []string{"alone"}))
+		}
+		d.clock.pass(time.Hour)
+		must(t, d.Accept(t.Context(), "new", "push", pullRequest(9), gate.UrgencyPeople, nil))
+		must(t, d.DeliveryDone(t.Context(), "new"))
+		for _, more := range []bool{true, false} {
+			if got, err := d.Prune(t.Context(), start.Add(time.Minute)); err != nil || got != more {
+				t.Errorf("there is more: %v, %v", got, err)
+			}
+		}
+		// What was deleted is not known any more; the rest is.
+		again, err := d.AskAgain(t.Context(), []string{"old0", "alone", "undone", "new"})
+		must(t, err)
+		if !slices.Equal(again, []string{"old0", "alone"}) {
+			t.Errorf("unknown are %v", again)
+		}
+		if work, ok, err := d.Claim(t.Context(), "pr:11#8"); !ok || err != nil || len(d.ids(t, work.Key)) != 1 {
+			t.Errorf("the undone one is gone: %v, %v", ok, err)
+		}
+	})
+}
