@@ -113,9 +113,10 @@ func TestWakeUpsDuringTheWorkAreNotLost(t *testing.T) {
 func TestTheSwitchWaitsForNobody(t *testing.T) {
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
 		d := withSystemClock(newDatabase(t))
-		hang := make(chan struct{})
+		hang, entered := make(chan struct{}), make(chan struct{}, 1000)
 		q := startQueue(t, d, func(_ context.Context, w store.Work) {
 			if w.Ref.Number != 1 {
+				entered <- struct{}{}
 				<-hang
 			}
 		})
@@ -124,7 +125,9 @@ func TestTheSwitchWaitsForNobody(t *testing.T) {
 		for number := 2; number <= 300; number++ {
 			must(t, d.Accept(t.Context(), fmt.Sprint("d", number), "push", pullRequest(number), gate.UrgencyPeople, nil))
 		}
-		time.Sleep(100 * time.Millisecond)
+		for range store.Slots[gate.UrgencyPeople] {
+			<-entered
+		}
 		must(t, d.Accept(t.Context(), "switch", "issues", pullRequest(1), gate.UrgencySwitch, nil))
 		q.wait(t, 1)
 		if q.done["pr:11#1"] != 1 {
