@@ -47,6 +47,9 @@ const (
 	// look is how often the rows are read although nothing woke the queue: another
 	// replica's work may have come due, or its lease may have ended.
 	look = 2 * time.Second
+	// breath is how long the queue waits after it called somebody: what comes in the
+	// meantime is read and called for together.
+	breath = 4 * time.Millisecond
 	// alarmTimeout bounds a worker's answer to one alarm.
 	alarmTimeout = 2 * Lease
 )
@@ -66,7 +69,7 @@ func (s *Store) NewQueue(ctx context.Context, do func(ctx context.Context, w Wor
 	}
 	config := &river.Config{
 		Queues: queues, Workers: workers, Logger: slog.New(zerolog.NewSlogHandler(log.Level(zerolog.WarnLevel))),
-		FetchCooldown: time.Millisecond, FetchPollInterval: time.Second, FetchOnlyKnownKinds: true,
+		FetchCooldown: breath, FetchPollInterval: time.Second, FetchOnlyKnownKinds: true,
 		JobTimeout: alarmTimeout, RescueStuckJobsAfter: 2 * alarmTimeout, MaxAttempts: 1,
 		CompletedJobRetentionPeriod: time.Minute, CancelledJobRetentionPeriod: time.Minute, DiscardedJobRetentionPeriod: time.Minute,
 	}
@@ -111,26 +114,30 @@ func (q *Queue) Stop(ctx context.Context) error {
 func (q *Queue) ring(ctx context.Context) {
 	for ctx.Err() == nil {
 		asked := q.store.now()
-		if err := q.ringOnce(ctx); err != nil && ctx.Err() == nil {
+		called, err := q.ringOnce(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			q.log.Error().Err(err).Msg("workers could not be called for what is due; it is tried again")
+		case called > 0:
+			q.sleep(ctx, breath, nil)
 		}
-		q.sleep(ctx, asked)
+		q.sleep(ctx, q.untilDue(ctx, asked), q.store.Wake())
 	}
 }
 
 // ringOnce calls workers first and then keeps that it did: if the process dies in
 // between, they are called twice.
-func (q *Queue) ringOnce(ctx context.Context) error {
+func (q *Queue) ringOnce(ctx context.Context) (called int, _ error) {
 	var due []alarm
 	for _, urgency := range []gate.Urgency{gate.UrgencySwitch, gate.UrgencyPeople, gate.UrgencyBackground} {
 		more, err := q.store.alarms(ctx, urgency)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		due = append(due, more...)
 	}
 	if len(due) == 0 {
-		return nil
+		return 0, nil
 	}
 	params := make([]river.InsertManyParams, len(due))
 	for i, a := range due {
@@ -142,21 +149,25 @@ func (q *Queue) ringOnce(ctx context.Context) error {
 		params[i] = river.InsertManyParams{Args: alarmArgs{Key: a.key}, InsertOpts: options}
 	}
 	if _, err := q.client.InsertMany(ctx, params); err != nil {
-		return fmt.Errorf("call %d workers: %w", len(due), err)
+		return 0, fmt.Errorf("call %d workers: %w", len(due), err)
 	}
-	return q.store.rung(ctx, due)
+	return len(due), q.store.rung(ctx, due)
 }
 
-// sleep waits until something may be due that was not when it was asked for.
-func (q *Queue) sleep(ctx context.Context, asked time.Time) {
-	wait := look
+// untilDue is how long nothing will be due that was not when it was asked for,
+// unless somebody says so.
+func (q *Queue) untilDue(ctx context.Context, asked time.Time) time.Duration {
 	if due, ok, err := q.store.NextDue(ctx, asked); err == nil && ok {
-		wait = max(0, min(wait, due.Sub(q.store.now())))
+		return max(0, min(look, due.Sub(q.store.now())))
 	}
+	return look
+}
+
+func (q *Queue) sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
-	case <-q.store.Wake():
+	case <-wake:
 	case <-timer.C:
 	case <-ctx.Done():
 	}

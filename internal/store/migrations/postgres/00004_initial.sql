@@ -182,3 +182,11 @@ CREATE TABLE sweeps (
     began_at   BIGINT,          -- of the one that is under way; NULL: none is
     cursor_at  TEXT   NOT NULL  -- where that goes on
 );
+
+-- What replicas tell each other, as GitHub's limits.
+CREATE TABLE notes (
+    topic   TEXT COLLATE "C" NOT NULL,
+    name    TEXT COLLATE "C" NOT NULL,
+    content TEXT   NOT NULL,
+    PRIMARY KEY (topic, name)
+);
