@@ -117,13 +117,27 @@ func serverPlace(databaseURL string) string {
 	return config.Database + " on " + host
 }
 
+// maxSkew is how far this machine's clock and the server's may be apart. Leases
+// end by the clock of whoever looks: two replicas that are further apart than a
+// worker gives up before its lease ends would work on the same.
+const maxSkew = 5 * time.Second
+
 func (s *Store) checkServer(ctx context.Context) error {
 	var version int
 	var standby bool
-	err := s.reader.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, pg_is_in_recovery()`).Scan(&version, &standby)
+	var serverClock float64
+	asked := time.Now()
+	err := s.reader.QueryRowContext(ctx, `
+		SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), extract(epoch FROM clock_timestamp())::float8`).
+		Scan(&version, &standby, &serverClock)
+	skew := asked.Sub(time.UnixMilli(int64(serverClock * 1000))).Abs()
 	switch {
 	case err != nil:
 		return err
+	case skew > maxSkew+time.Since(asked):
+		return &OpenError{
+			Problem: fmt.Sprintf("this machine's clock and the server's are %s apart", skew.Round(time.Second)), Remedy: "let both follow a time server",
+		}
 	case version < oldestServer:
 		return &OpenError{Problem: fmt.Sprintf("its PostgreSQL is version %d", version/10000), Remedy: "use version 14 or newer"}
 	case standby:
