@@ -71,11 +71,28 @@ func (r *reader) glob(v value, relative string) (string, bool) {
 	return s, true
 }
 
-// maxBraces bounds the choices in a glob: they multiply, and so does the time that
-// it takes to find that none of them matches.
-const maxBraces = 6
+// maxChoices bounds what the braces of a glob stand for: their choices multiply,
+// and so does the time that it takes to find that none of them matches.
+const maxChoices = 100
 
-func tooManyBraces(glob string) bool { return strings.Count(glob, "{") > maxBraces }
+func tooManyChoices(glob string) bool {
+	product, open := 1, []int{}
+	for _, character := range glob {
+		switch last := len(open) - 1; {
+		case character == '{':
+			open = append(open, 1)
+		case character == ',' && last >= 0:
+			open[last]++
+		case character == '}' && last >= 0:
+			product *= open[last]
+			open = open[:last]
+		}
+		if product > maxChoices || len(open) > maxChoices {
+			return true
+		}
+	}
+	return slices.ContainsFunc(open, func(choices int) bool { return choices > maxChoices })
+}
 
 // globFault says why a glob is refused, or returns "". A glob that can never
 // match is a mistake too: what it should guard would go unguarded.
@@ -94,8 +111,8 @@ func globFault(glob, relative string) string {
 		return "matches nothing, because it ends in a slash; write " + quote(glob+"**")
 	case slices.ContainsFunc(segments, func(s string) bool { return s == "" || s == "." || s == ".." }):
 		return "matches nothing, because no name has an empty part, . or .. in it; remove that part"
-	case tooManyBraces(glob):
-		return fmt.Sprintf("has more than %d {, whose choices multiply; write several globs", maxBraces)
+	case tooManyChoices(glob):
+		return fmt.Sprintf("stands for more than %d names by its braces, whose choices multiply; write several globs", maxChoices)
 	case !doublestar.ValidatePattern(glob):
 		return "is not a glob; check its brackets and braces"
 	case !strings.Contains(glob, "{") && slices.ContainsFunc(segments, func(s string) bool { return s != "**" && strings.Contains(s, "**") }):
