@@ -16,7 +16,7 @@ type Fault struct {
 	After  bool              // the effect happens, then the failure is reported; else nothing happens
 	Status int               // 0 cuts the connection
 	Header map[string]string // added to the answer
-	Body   string            // by default what GitHub says with this status
+	Body   string            // by default what GitHub says with this status; a 429 is a limit that is over at once
 	Times  int               // how often; 0 until removed
 	Skip   int               // let the first so many matching requests through
 
@@ -135,7 +135,7 @@ func (s *Sim) delay(req *http.Request) bool {
 
 var faultMessages = map[int]string{
 	http.StatusUnauthorized: "Bad credentials", http.StatusForbidden: "Resource not accessible by integration", http.StatusNotFound: "Not Found",
-	http.StatusTooManyRequests:     "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+	http.StatusTooManyRequests:     "API rate limit exceeded.",
 	http.StatusInternalServerError: "Server Error", http.StatusBadGateway: "Server Error", http.StatusServiceUnavailable: "Service unavailable",
 }
 
@@ -154,6 +154,9 @@ func (c *call) fail(f *fault) {
 	c.encode()
 	if f.Body != "" {
 		c.raw = []byte(f.Body)
+	}
+	if f.Status == http.StatusTooManyRequests {
+		c.header.Set("Retry-After", "0") // how long a limit lasts is the fault's to say
 	}
 	for name, value := range f.Header {
 		c.header.Set(name, value)
