@@ -1,20 +1,15 @@
 package githubapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
-	"slices"
 	"time"
 
 	"github.com/google/go-github/v60/github"
 	"github.com/gregjones/httpcache"
-	lru "github.com/hashicorp/golang-lru"
 	"github.com/palantir/go-githubapp/githubapp"
-	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -31,15 +26,16 @@ const (
 
 // Client calls GitHub as one App. It may be used by several goroutines.
 type Client struct {
-	creator githubapp.ClientCreator
-	appID   int64
-	options Options
-	teams   knownTeams
+	creator  *clients
+	governor *governor
+	appID    int64
+	options  Options
+	teams    knownTeams
 	// graphqlURL is absolute.
 	graphqlURL string
 }
 
-// Options say how a client asks, and for what. All fields are required.
+// Options say how a client asks, and for what. All fields but Budgets are required.
 type Options struct {
 	UserAgent string
 	// PolicyPath is the policy file's path in every repository, and
@@ -49,77 +45,29 @@ type Options struct {
 	// CheckName is the name of the check that branches require.
 	CheckName string
 	Now       func() time.Time
+	// Budgets is where replicas tell each other of GitHub's limits; nil keeps them in
+	// this process alone. See [Client.ShareBudgets].
+	Budgets Budgets
 }
 
 // New returns a client for the App in the configuration. It makes no call. A
 // private key that cannot be read is an error here, before anything is served.
 func New(config githubapp.Config, options Options) (*Client, error) {
-	creator := githubapp.NewClientCreator(
-		config.V3APIURL, config.V4APIURL, config.App.IntegrationID, []byte(config.App.PrivateKey),
-		githubapp.WithClientUserAgent(options.UserAgent),
-		githubapp.WithClientTimeout(callTimeout),
-		githubapp.WithTransport(newTransport()),
-		// Always ask GitHub whether a cached answer still holds: go-githubapp's other
-		// setting shows a pull request as it was up to a minute ago.
-		githubapp.WithClientCaching(true, newCache),
-		githubapp.WithClientMiddleware(githubapp.ClientLogging(zerolog.DebugLevel)),
-	)
-	caching, err := githubapp.NewCachingClientCreator(creator, clientCapacity)
+	governor := newGovernor(options.Now, options.Budgets)
+	creator, err := newClients(config, options, governor)
 	if err != nil {
-		return nil, fmt.Errorf("create GitHub clients: %w", err)
+		return nil, err
 	}
-	if _, err := caching.NewAppClient(); err != nil {
+	if _, err := creator.NewAppClient(); err != nil {
 		return nil, fmt.Errorf("read github.app.private_key: %w", err)
 	}
-	return &Client{creator: caching, appID: config.App.IntegrationID, options: options, graphqlURL: config.V4APIURL}, nil
+	return &Client{creator: creator, governor: governor, appID: config.App.IntegrationID, options: options, graphqlURL: config.V4APIURL}, nil
 }
 
-// cache bounds an httpcache by number of answers: its own memory cache grows for
-// ever. Entries hold the request's token, so they stay in memory.
-type cache struct{ entries *lru.Cache }
-
-func newCache() httpcache.Cache {
-	entries, err := lru.New(cachedResponses)
-	if err != nil {
-		// Only a capacity that is not positive is refused.
-		return httpcache.NewMemoryCache()
-	}
-	return cache{entries}
-}
-
-func (c cache) Get(key string) ([]byte, bool) {
-	value, ok := c.entries.Get(key)
-	if !ok {
-		return nil, false
-	}
-	response, ok := value.([]byte)
-	return response, ok
-}
-
-// Set keeps a good answer. httpcache would keep a bad one as well, and serve it
-// again when GitHub answers that nothing has changed.
-func (c cache) Set(key string, response []byte) {
-	head, body, _ := bytes.Cut(response, endOfHead)
-	if goodAnswer.Match(head) && !askedByVersion.MatchString(key) {
-		c.entries.Add(key, slices.Concat(answeredAt.ReplaceAll(head, longAgo), endOfHead, body))
-	}
-}
-
-var (
-	// answeredAt is made to say long ago: where GitHub's clock is ahead of ours,
-	// httpcache takes an answer for fresh until ours has caught up, and does not ask
-	// whether it still holds.
-	answeredAt = regexp.MustCompile(`(?m)^Date: [^\r\n]*`)
-	longAgo    = []byte("Date: Thu, 01 Jan 1970 00:00:00 GMT")
-	endOfHead  = []byte("\r\n\r\n")
-	goodAnswer = regexp.MustCompile(`^HTTP/[0-9.]+ 200 `)
-	// askedByVersion are the addresses that are asked with a version of our own, the
-	// time of the last update or the tip that is known: httpcache would ask with
-	// that of an older answer instead.
-	askedByVersion = regexp.MustCompile(`/pulls/\d+$|/commits/heads/`)
-)
-
-func (c cache) Delete(key string) { c.entries.Remove(key) }
+// ReadInVain counts the reads that GitHub billed although nothing had changed. It
+// grows by more than what was kept when a token was replaced once GitHub makes its
+// ETags in a way that is not known here.
+func (c *Client) ReadInVain() int64 { return c.creator.vain.Load() }
 
 // Error says which call to GitHub failed. It never holds a token.
 type Error struct {
@@ -131,6 +79,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if limit, ok := errors.AsType[*LimitError](e.cause); ok {
+		return e.Operation + ": " + limit.Error()
+	}
 	if e.Status == 0 {
 		return e.Operation + ": GitHub could not be reached"
 	}
@@ -151,15 +102,11 @@ func failed(err error, format string, args ...any) error {
 func statusOf(err error) int {
 	var ours *Error
 	var response *github.ErrorResponse
-	var limit *github.RateLimitError
-	var abuse *github.AbuseRateLimitError
 	switch {
 	case errors.As(err, &ours):
 		return ours.Status
 	case errors.As(err, &response) && response.Response != nil:
 		return response.Response.StatusCode
-	case errors.As(err, &limit), errors.As(err, &abuse):
-		return http.StatusForbidden
 	default:
 		return 0
 	}
@@ -219,9 +166,11 @@ func pages[T any](ctx context.Context, fetch func(context.Context, *github.ListO
 			return nil, err
 		}
 		all = append(all, page...)
-		if response.NextPage == 0 {
+		// A kept answer names the pages that there were, and a full page is the same
+		// when others follow it.
+		if response.NextPage == 0 && (len(page) < pageSize || response.Header.Get(httpcache.XFromCache) == "") {
 			return all, nil
 		}
-		options.Page = response.NextPage
+		options.Page = max(options.Page, 1) + 1
 	}
 }

@@ -20,13 +20,16 @@ type fixture struct {
 	acme         *githubsim.Organization
 	repo         *githubsim.Repository
 	installation *githubsim.Installation
+	config       githubapp.Config
 	client       *githubapi.Client
 	at           policy.Repository
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T) *fixture { return newFixtureOn(t, githubsim.Options{}) }
+
+func newFixtureOn(t *testing.T, options githubsim.Options) *fixture {
 	t.Helper()
-	sim, err := githubsim.Start(githubsim.Options{})
+	sim, err := githubsim.Start(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,15 +41,23 @@ func newFixture(t *testing.T) *fixture {
 	}})
 	f.installation = hook.Install(f.acme)
 	f.at = policy.Repository{Installation: f.installation.ID(), ID: f.repo.ID(), Owner: "acme", Name: "shop"}
-	var app githubapp.Config
-	app.V3APIURL, app.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
-	app.App.IntegrationID, app.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
-	if f.client, err = githubapi.New(app, githubapi.Options{
-		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", CheckName: "portcullis", Now: time.Now,
-	}); err != nil {
+	f.config.V3APIURL, f.config.V4APIURL = sim.APIURL(), sim.URL()+"/api/graphql"
+	f.config.App.IntegrationID, f.config.App.PrivateKey = hook.ID(), hook.PrivateKeyPEM()
+	f.client = f.replica(t, time.Now, nil)
+	return f
+}
+
+// replica is one more client of the App.
+func (f *fixture) replica(t *testing.T, now func() time.Time, budgets githubapi.Budgets) *githubapi.Client {
+	t.Helper()
+	client, err := githubapi.New(f.config, githubapi.Options{
+		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", CheckName: "portcullis",
+		Now: now, Budgets: budgets,
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return f
+	return client
 }
 
 func (f *fixture) person(login, role string) policy.Actor {

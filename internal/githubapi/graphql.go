@@ -39,6 +39,9 @@ func (c *Client) graphql(ctx context.Context, client *github.Client, query strin
 	if err != nil {
 		return time.Time{}, nil, fmt.Errorf("make a query: %w", err)
 	}
+	if !strings.HasPrefix(strings.TrimSpace(query), "mutation") {
+		ctx = asRead(ctx)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.graphqlURL, bytes.NewReader(body))
 	if err != nil {
 		return time.Time{}, nil, fmt.Errorf("make a query: %w", err)

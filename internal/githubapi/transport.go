@@ -1,6 +1,7 @@
 package githubapi
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"time"
@@ -15,6 +16,8 @@ type transport struct {
 	next http.RoundTripper
 	// slots has room for maxCalls.
 	slots chan struct{}
+	// allowed says whether there is any use in waiting; nil is yes.
+	allowed func(*http.Request) error
 }
 
 // newTransport keeps as many connections open as there may be calls: Go's own
@@ -40,14 +43,34 @@ func newTransport() transport {
 // RoundTrip counts a call as long as GitHub takes to begin its answer. It closes
 // the request's body also if the call is not made.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.allowed != nil {
+		if err := t.allowed(r); err != nil {
+			return nil, notSent(r, err)
+		}
+	}
 	select {
 	case t.slots <- struct{}{}:
 	case <-r.Context().Done():
-		if r.Body != nil {
-			_ = r.Body.Close()
-		}
-		return nil, r.Context().Err()
+		return nil, notSent(r, r.Context().Err())
 	}
 	defer func() { <-t.slots }()
+	return t.next.RoundTrip(r)
+}
+
+// timely lets no write go whose time is over. A process that stood still finds its
+// deadlines past before their timers have fired, and whoever claimed the work since
+// must not be written over.
+type timely struct{ next http.RoundTripper }
+
+// RoundTrip sends a write if there is time for it.
+func (t timely) RoundTrip(r *http.Request) (*http.Response, error) {
+	if changes(r) {
+		if err := r.Context().Err(); err != nil {
+			return nil, notSent(r, err)
+		}
+		if deadline, ok := r.Context().Deadline(); ok && time.Until(deadline) <= 0 {
+			return nil, notSent(r, context.DeadlineExceeded)
+		}
+	}
 	return t.next.RoundTrip(r)
 }

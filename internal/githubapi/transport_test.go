@@ -90,3 +90,43 @@ func TestACallThatIsNotMadeClosesItsBody(t *testing.T) {
 		t.Error("the body was left open")
 	}
 }
+
+// late is a context whose deadline is past and whose timer has not fired, as in a
+// process that stood still.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+// TestWhoeverRanOutOfTimeWritesNothing sends writes and reads too late.
+func TestWhoeverRanOutOfTimeWritesNothing(t *testing.T) {
+	given, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, c := range []struct {
+		name, method string
+		ctx          context.Context
+		want         error
+	}{
+		{"in time", http.MethodPost, soon, nil},
+		{"without a deadline", http.MethodPatch, t.Context(), nil},
+		{"given up", http.MethodPost, given, context.Canceled},
+		{"late, the timer has not fired", http.MethodPost, late{t.Context()}, context.DeadlineExceeded},
+		{"late, to delete", http.MethodDelete, late{t.Context()}, context.DeadlineExceeded},
+		{"late, to read", http.MethodGet, late{t.Context()}, nil},
+		{"late, to query", http.MethodPost, asRead(late{t.Context()}), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sent := false
+			send := timely{roundTripper(func(*http.Request) (*http.Response, error) {
+				sent = true
+				return &http.Response{}, nil
+			})}
+			body := &closing{Reader: strings.NewReader("x")}
+			_, err := send.RoundTrip((&http.Request{Method: c.method, Body: body}).WithContext(c.ctx))
+			if !errors.Is(err, c.want) || sent != (c.want == nil) || body.closed != (c.want != nil) {
+				t.Errorf("got %v, sent is %t, the body's being closed is %t", err, sent, body.closed)
+			}
+		})
+	}
+}
