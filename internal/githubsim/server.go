@@ -78,6 +78,7 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, `{"message":"Problems reading the request"}`, http.StatusBadRequest)
 		return
 	}
+	defer s.begin(req)()
 	if !s.delay(req) {
 		return
 	}
@@ -137,6 +138,9 @@ func (c *call) handle() error {
 		return err
 	}
 	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := c.checkSecondary(); err != nil {
 		return err
 	}
 	if c.graph {

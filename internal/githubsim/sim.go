@@ -37,6 +37,8 @@ type Sim struct {
 	installs  map[int64]*Installation
 	tokens    map[string]*token
 	buckets   map[string]*bucket
+	secondary SecondaryLimits
+	spent     map[int64]*spending // by installation
 	requests  []Request
 	faults    []*fault
 	befores   []*before
@@ -65,7 +67,7 @@ func New(opts Options) *Sim {
 		users: map[string]*User{}, orgs: map[string]*Organization{},
 		repos: map[string]*Repository{}, reposByID: map[int64]*Repository{},
 		apps: map[int64]*App{}, installs: map[int64]*Installation{},
-		tokens: map[string]*token{}, buckets: map[string]*bucket{},
+		tokens: map[string]*token{}, buckets: map[string]*bucket{}, spent: map[int64]*spending{},
 		ctx: ctx, stop: stop,
 		client: &http.Client{
 			Timeout:       10 * time.Second,
