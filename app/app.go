@@ -80,13 +80,15 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if options.Backoff == nil {
 		options.Backoff = backoff
 	}
-	client, err := githubapi.New(config.GitHub, clientOptions(config, options.Now))
-	if err != nil {
-		return nil, err
-	}
 	facts, err := store.Open(ctx, config.Database.URL, options.Now)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	asked := clientOptions(config, options.Now)
+	asked.Budgets = budgets{facts}
+	client, err := githubapi.New(config.GitHub, asked)
+	if err != nil {
+		return nil, errors.Join(err, facts.Close())
 	}
 	keeper := gate.New(gate.Config{
 		GitHub: client, Workflow: facts, Store: facts, Now: options.Now,
@@ -105,7 +107,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, sweeper, options),
+		workers: newWorkers(facts, door, keeper, client, sweeper, options),
 	}
 	a.server = &http.Server{
 		Handler: a.routes(door), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

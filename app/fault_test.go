@@ -50,10 +50,13 @@ func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
 		for _, status := range []int{0, 403, 429, 500} {
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/after=%t", name, status, after), func(t *testing.T) {
-					tw := newTestWorld(t)
+					var clock movedClock
+					tw := newTestWorldWith(t, Options{Now: clock.now, Backoff: func(int) time.Duration { return -time.Second }})
 					if call.byREST {
 						tw.withoutGraphQL()
 					}
+					// A limit holds for a second at least, and is told in whole ones.
+					overcome := func() { clock.pass(2500 * time.Millisecond); tw.settled() }
 					fail := func() {
 						tw.github.Inject(githubsim.Fault{
 							Method: call.method, Path: regexp.MustCompile(call.path), Status: status, After: after, Times: 1,
@@ -61,13 +64,16 @@ func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
 					}
 					fail()
 					pr := tw.opened("ann", "search", searchFiles())
+					overcome()
 					tw.wantCheck(pr, waitingForPeer)
 					tw.wantMerge(pr, false)
 					fail()
 					tw.comment(pr, "bob", "/approve")
+					overcome()
 					tw.wantMerge(pr, true)
 					fail()
 					tw.push("search", map[string]string{"catalogue/x.go": "package catalogue\n"})
+					overcome()
 					tw.wantCheck(pr, waitingForPeer)
 					tw.wantMerge(pr, false)
 					if runs := tw.shop.CheckRuns(pr.HeadSHA()); len(runs) != 1 {

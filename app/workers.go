@@ -12,6 +12,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
@@ -31,6 +32,7 @@ type workers struct {
 	store   *store.Store
 	door    *handlers.Door
 	gate    *gate.Gate
+	github  *githubapi.Client
 	sweeper *recovery.Sweeper
 	quiet   bool
 	log     zerolog.Logger
@@ -38,15 +40,18 @@ type workers struct {
 	backoff func(attempts int) time.Duration
 
 	queue *store.Queue
+	// sharing tells other replicas of GitHub's limits, until stopSharing is called.
+	sharing     sync.WaitGroup
+	stopSharing context.CancelFunc
 
 	// settled is closed and replaced each time a piece of work ends.
 	mu      sync.Mutex
 	settled chan struct{}
 }
 
-func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, sweeper *recovery.Sweeper, options Options) *workers {
+func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, options Options) *workers {
 	return &workers{
-		store: facts, door: door, gate: keeper, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
+		store: facts, door: door, gate: keeper, github: client, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
 		settled: make(chan struct{}),
 	}
 }
@@ -70,6 +75,9 @@ func (w *workers) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	sharing, stop := context.WithCancel(w.log.WithContext(context.WithoutCancel(ctx)))
+	w.stopSharing = stop
+	w.sharing.Go(func() { w.github.ShareBudgets(sharing) })
 	return w.queue.Start(ctx)
 }
 
@@ -79,11 +87,16 @@ func (w *workers) stop(ctx context.Context) error {
 	if w.queue == nil {
 		return nil
 	}
-	return w.queue.Stop(ctx)
+	err := w.queue.Stop(ctx)
+	if w.stopSharing != nil {
+		w.stopSharing()
+	}
+	w.sharing.Wait()
+	return err
 }
 
-// do does one piece of work and says how it ended: done, to be tried again, or,
-// if the process is stopping, given back.
+// do does one piece of work and says how it ended: done, to be tried again, put
+// off until GitHub's limits allow it, or, if the process is stopping, given back.
 func (w *workers) do(ctx context.Context, work store.Work) {
 	defer w.signal()
 	taken, again, err := w.attempt(w.log.WithContext(ctx), work)
@@ -91,11 +104,15 @@ func (w *workers) do(ctx context.Context, work store.Work) {
 	// That work ended is kept also when the process is stopping.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
+	var limit *githubapi.LimitError
 	switch {
 	case err == nil:
 		err = w.store.DoneUntil(ending, work, again, taken)
 	case interrupted:
 		err = w.store.Release(ending, work)
+	case errors.As(err, &limit):
+		w.log.Info().Err(err).Str("event", "work.deferred").Str("work", work.Key).Stringer("pr", work.Ref).Time("next", limit.RetryAt).Msg("work waits for GitHub's limits")
+		err = w.store.Defer(ending, work, limit.RetryAt, err.Error(), taken)
 	default:
 		at := w.now().Add(w.backoff(work.Attempts))
 		w.log.Warn().Err(err).Str("work", work.Key).Stringer("pr", work.Ref).Int("attempts", work.Attempts+1).Time("next", at).Msg("work failed and will be tried again")
@@ -113,7 +130,7 @@ func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, 
 	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
 	defer cancel()
 	if recovery.Owns(work.Key) {
-		again, err := w.sweeper.Sweep(ctx, work.Key)
+		again, err := w.sweeper.Sweep(githubapi.Background(ctx), work.Key)
 		return nil, again, err
 	}
 	done, err := w.decide(ctx, work)
@@ -129,6 +146,9 @@ func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, 
 func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _ error) {
 	deliveries, err := w.store.Deliveries(ctx, work.Key)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.allowed(ctx, work); err != nil {
 		return nil, err
 	}
 	var failed []error
@@ -158,6 +178,20 @@ func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _
 		failed = append(failed, w.answer(ctx, u, decision, undecided))
 	}
 	return done, errors.Join(failed...)
+}
+
+// allowed returns an error if GitHub's limits do not allow to begin: work that
+// nobody waits for is not begun on the last of the budget. Once it is begun it is
+// ended, because half of it closes the gate.
+func (w *workers) allowed(ctx context.Context, work store.Work) error {
+	installation := work.Ref.Repository.Installation
+	if installation == 0 {
+		return nil
+	}
+	if work.Urgency == gate.UrgencyBackground {
+		ctx = githubapi.Background(ctx)
+	}
+	return w.github.Allowed(ctx, installation)
 }
 
 // unanswered is a delivery that was taken, and is to be answered.

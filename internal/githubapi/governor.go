@@ -111,6 +111,17 @@ func (g *governor) check(ctx context.Context, at place) error {
 	return nil
 }
 
+// Allowed returns a [*LimitError] if GitHub's limits do not allow work in the
+// installation to be begun: it could not write what it finds. A query that is not
+// allowed is no reason, because REST can be asked instead; but for what can wait
+// it is ([Background]).
+func (c *Client) Allowed(ctx context.Context, installation int64) error {
+	if err := c.governor.check(ctx, place{installation, coreResource}); err != nil || !isBackground(ctx) {
+		return err
+	}
+	return c.governor.check(ctx, place{installation, graphResource})
+}
+
 func (g *governor) blocked(ctx context.Context, at place, now time.Time) *LimitError {
 	for _, resource := range []string{AllResources, at.resource} {
 		a := g.at(place{at.installation, resource})

@@ -246,3 +246,20 @@ func TestBackgroundWorkLeavesAFifth(t *testing.T) {
 		}
 	}
 }
+
+// With a token that GitHub refuses, the answer tells of the sixty calls an hour that
+// anybody has.
+func TestTheBudgetOfNobodyIsNotTheInstallations(t *testing.T) {
+	h, g := newGoverned()
+	send(t, g, http.MethodGet, "/a")
+	h.status, h.header = http.StatusUnauthorized, budget(59, "X-RateLimit-Limit", "60")
+	send(t, g, http.MethodGet, "/a")
+	if err := g.governor.check(Background(t.Context()), place{7, coreResource}); err != nil {
+		t.Errorf("background work is held back: %v", err)
+	}
+	h.status, h.header = http.StatusOK, budget(900)
+	send(t, g, http.MethodGet, "/a")
+	if err := g.governor.check(Background(t.Context()), place{7, coreResource}); err == nil {
+		t.Error("background work is not held back although less than a fifth is left")
+	}
+}

@@ -30,6 +30,9 @@ type verdict struct {
 func (v verdict) exhausted() bool { return v.limit > 0 && v.remaining == 0 }
 
 const (
+	// anonymousLimit is what GitHub allows an hour without a token, or with one that
+	// it refuses.
+	anonymousLimit = 60
 	// refusalSize is how much of a refusal is looked at.
 	refusalSize = 64 << 10
 	// longestWait bounds what an answer can make us wait: no limit of GitHub's lasts
@@ -43,6 +46,9 @@ func judge(response *http.Response, resource string, now time.Time) (verdict, er
 	v := verdict{resource: response.Header.Get("X-RateLimit-Resource")}
 	v.limit, v.remaining = headerNumber(response.Header, "X-RateLimit-Limit"), headerNumber(response.Header, "X-RateLimit-Remaining")
 	v.reset = time.Unix(int64(headerNumber(response.Header, "X-RateLimit-Reset")), 0).UTC()
+	if v.limit <= anonymousLimit {
+		v.limit = 0 // of whoever GitHub did not recognize, and not the installation's
+	}
 	v.retryAfter = retryAfter(response.Header.Get("Retry-After"), now)
 	for _, name := range []string{"Limit", "Remaining", "Used", "Reset", "Resource"} {
 		response.Header.Del("X-RateLimit-" + name)

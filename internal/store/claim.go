@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -28,6 +29,8 @@ type Work struct {
 	Want int64
 	// Attempts is how often it failed since it was last done.
 	Attempts int
+	// Urgency is that of the most urgent wish since it was last done.
+	Urgency gate.Urgency
 	// claim tells this claim from an earlier or later one on the same key.
 	claim int64
 }
@@ -62,7 +65,7 @@ func (s *Store) Claim(ctx context.Context, key string) (Work, bool, error) {
 	if !claimed {
 		return Work{}, false, nil
 	}
-	return Work{Key: row.key, Ref: row.ref, Want: row.want, Attempts: row.attempts, claim: row.claim}, true, nil
+	return Work{Key: row.key, Ref: row.ref, Want: row.want, Attempts: row.attempts, Urgency: row.urgency, claim: row.claim}, true, nil
 }
 
 // free reports whether there is something to do that nobody holds.
