@@ -49,6 +49,7 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *transaction
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	crashAt("before")
 	m := &member{ctx: ctx, do: do, result: make(chan error, 1)}
 	select {
 	case s.group.waiting <- m:
@@ -59,6 +60,7 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *transaction
 	}
 	select {
 	case err := <-m.result:
+		crashAt("after")
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

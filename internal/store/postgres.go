@@ -126,7 +126,7 @@ func (s *Store) checkServer(ctx context.Context) error {
 	var version int
 	var standby bool
 	var serverClock float64
-	asked := time.Now()
+	asked := time.Now() //nolint:forbidigo // it is the machine's own clock that is compared
 	err := s.reader.QueryRowContext(ctx, `
 		SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), extract(epoch FROM clock_timestamp())::float8`).
 		Scan(&version, &standby, &serverClock)
