@@ -40,7 +40,7 @@ type history struct {
 // held and reordered deliveries and with calls that fail before and after their
 // effect. Whenever all is quiet, the check on every head is what the oracle
 // says, and Merge works only where that is open. PORTCULLIS_HISTORIES sets how
-// many are played.
+// many are played, on each database.
 func TestEveryHistoryEndsInTheVerdict(t *testing.T) {
 	histories, acts := uint64(10), 30
 	if asked := os.Getenv("PORTCULLIS_HISTORIES"); asked != "" {
@@ -53,10 +53,15 @@ func TestEveryHistoryEndsInTheVerdict(t *testing.T) {
 	var mu sync.Mutex
 	ends, looks, exact := map[string]int{}, 0, 0
 	t.Run("histories", func(t *testing.T) {
-		for seed := range histories {
-			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		for n := range 2 * histories {
+			seed, engine := n/2, []string{"sqlite", "postgres"}[n%2]
+			t.Run(fmt.Sprintf("%s/%d", engine, seed), func(t *testing.T) {
 				t.Parallel()
-				h := newHistory(t, seed)
+				database := "sqlite:" + t.TempDir() + "/portcullis.db"
+				if engine == "postgres" {
+					database = sharedDatabase(t)
+				}
+				h := newHistory(t, database, seed)
 				defer h.tell()
 				for range acts {
 					h.disturb()
@@ -100,9 +105,9 @@ var policiesOfHistories = map[string]string{
 	"a broken one": brokenPolicy, "one with an unknown team": teamlessPolicy,
 }
 
-func newHistory(t *testing.T, seed uint64) *history {
+func newHistory(t *testing.T, database string, seed uint64) *history {
 	t.Helper()
-	h := &history{testWorld: newTestWorld(t), random: rand.New(rand.NewPCG(seed, 7)), ends: map[string]int{}}
+	h := &history{testWorld: newTestWorldOn(t, database, atOnce), random: rand.New(rand.NewPCG(seed, 7)), ends: map[string]int{}}
 	h.oracle = &oracle{w: h.world, heads: map[int][]headNote{}, words: map[int][]*word{}}
 	acme := h.shop.Organization()
 	tom := h.github.CreateUser("tom")

@@ -43,18 +43,26 @@ type testWorld struct {
 
 func newTestWorld(t *testing.T) *testWorld {
 	t.Helper()
-	// What failed is due again at once, so that settled waits for it.
-	return newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return -time.Second }})
+	return newTestWorldWith(t, atOnce)
 }
 
+// atOnce is what most tests are run with: what failed is due again at once, so that
+// settled waits for it.
+var atOnce = Options{Backoff: func(int) time.Duration { return -time.Second }}
+
 func newTestWorldWith(t *testing.T, options Options) *testWorld {
+	t.Helper()
+	return newTestWorldOn(t, "sqlite:"+t.TempDir()+"/portcullis.db", options)
+}
+
+func newTestWorldOn(t *testing.T, database string, options Options) *testWorld {
 	t.Helper()
 	tw := &testWorld{t: t, report: t, log: &bytes.Buffer{}}
 	witness := newWitness(t)
 	options.around = witness.around
 	options.quiet = !options.sweeping
 	options.Log = zerolog.New(zerolog.SyncWriter(tw.log)).Level(zerolog.WarnLevel)
-	w, err := newWorld(t.Context(), "sqlite:"+t.TempDir()+"/portcullis.db", options)
+	w, err := newWorld(t.Context(), database, options)
 	if err != nil {
 		t.Fatal(err)
 	}
