@@ -2,12 +2,16 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pressly/goose/v3"
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/internal/postgrestest"
@@ -143,5 +147,24 @@ func TestOpenErrorsOfAServer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file of the version before keeps its work.
+func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
+	d := engines["sqlite"](t)
+	db, err := sql.Open("sqlite", d.path)
+	must(t, err)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, os.DirFS("migrations/sqlite"))
+	must(t, err)
+	_, err = provider.UpTo(t.Context(), 3)
+	must(t, err)
+	_, err = db.ExecContext(t.Context(), `
+		INSERT INTO work (work_key, installation, repository_id, owner, name, number, want, done, wanted_at, due_at, attempts, reason)
+		VALUES ('pr:11#7', 5, 11, 'acme', 'shop', 7, 2, 1, 1000, 1000, 0, '')`)
+	must(t, errors.Join(err, db.Close()))
+	d = opened(t, d)
+	if work := d.claim(t); work.Ref != pullRequest(7) || work.Want != 2 {
+		t.Errorf("claimed %+v", work)
 	}
 }

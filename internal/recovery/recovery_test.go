@@ -1,0 +1,193 @@
+package recovery_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/internal/recovery"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+var start = time.Date(2026, time.November, 23, 9, 0, 0, 0, time.UTC)
+
+// fake is a GitHub and a book.
+type fake struct {
+	// pages are what is answered to each cursor: the failed, and the next cursor.
+	pages        map[string]page
+	asked        []time.Time
+	redelivered  []int64
+	repositories int
+	unreadable   int64
+
+	known    map[string]bool
+	progress map[string]recovery.Progress
+	compared []int64
+	wanted   []string
+	pruned   []time.Time
+	failing  error
+}
+
+type page struct {
+	failed map[string]int64
+	next   string
+}
+
+func (f *fake) FailedDeliveries(_ context.Context, since time.Time, cursor string) (map[string]int64, time.Time, string, error) {
+	f.asked = append(f.asked, since)
+	return f.pages[cursor].failed, since, f.pages[cursor].next, f.failing
+}
+
+func (f *fake) Redeliver(_ context.Context, attempt int64) error {
+	f.redelivered = append(f.redelivered, attempt)
+	return f.failing
+}
+
+func (f *fake) Installations(context.Context) ([]int64, error) { return []int64{5, 6}, f.failing }
+
+func (f *fake) Repositories(_ context.Context, installation int64) (all []policy.Repository, err error) {
+	for i := range f.repositories {
+		all = append(all, policy.Repository{Installation: installation, ID: int64(i + 1), Owner: "acme", Name: "shop"})
+	}
+	return all, f.failing
+}
+
+func (f *fake) OpenPullRequests(_ context.Context, repositories []policy.Repository) (map[int64]map[int]string, error) {
+	listed := map[int64]map[int]string{}
+	for _, r := range repositories {
+		if r.ID != f.unreadable {
+			listed[r.ID] = map[int]string{}
+		}
+	}
+	return listed, f.failing
+}
+
+func (f *fake) Want(_ context.Context, key string) error {
+	f.wanted = append(f.wanted, key)
+	return nil
+}
+
+func (f *fake) Progress(_ context.Context, key string) (recovery.Progress, error) {
+	return f.progress[key], nil
+}
+
+func (f *fake) PutProgress(_ context.Context, key string, p recovery.Progress) error {
+	f.progress[key] = p
+	return nil
+}
+
+func (f *fake) AskAgain(_ context.Context, ids []string) (again []string, err error) {
+	return slices.DeleteFunc(ids, func(id string) bool { return f.known[id] }), nil
+}
+
+func (f *fake) PutListing(_ context.Context, r policy.Repository, _ map[int]string) (int, error) {
+	f.compared = append(f.compared, r.ID)
+	return 1, nil
+}
+
+func (f *fake) Prune(_ context.Context, before time.Time) (bool, error) {
+	f.pruned = append(f.pruned, before)
+	return len(f.pruned) == 1, nil
+}
+
+func newSweeper() (*fake, *recovery.Sweeper, *time.Time) {
+	now := start
+	f := &fake{pages: map[string]page{}, known: map[string]bool{}, progress: map[string]recovery.Progress{}}
+	return f, &recovery.Sweeper{GitHub: f, Book: f, Now: func() time.Time { return now }, KeepDeliveries: 24 * time.Hour}, &now
+}
+
+func sweep(t *testing.T, s *recovery.Sweeper, key string) time.Time {
+	t.Helper()
+	again, err := s.Sweep(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+func TestDeliveriesAreLookedThroughInSteps(t *testing.T) {
+	f, s, now := newSweeper()
+	f.pages[""] = page{map[string]int64{"a": 1, "b": 2}, "older"}
+	f.pages["older"] = page{map[string]int64{"c": 3}, ""}
+	f.known["b"] = true // it came all the same
+	if again := sweep(t, s, recovery.KeyDeliveries); !again.Equal(start) {
+		t.Errorf("there is more, and it goes on at %s", again)
+	}
+	*now = start.Add(20 * time.Second) // or another process does
+	if again := sweep(t, s, recovery.KeyDeliveries); !again.Equal(now.Add(5 * time.Minute)) {
+		t.Errorf("it goes on at %s", again)
+	}
+	if !slices.Equal(f.redelivered, []int64{1, 3}) {
+		t.Errorf("asked for the attempts %v", f.redelivered)
+	}
+	// The first time three days back; then to where the last one began, and a bit.
+	sweep(t, s, recovery.KeyDeliveries)
+	if want := []time.Time{start.Add(-72 * time.Hour), now.Add(-72 * time.Hour), start.Add(-10 * time.Minute)}; !slices.Equal(f.asked, want) {
+		t.Errorf("looked back to %v, want %v", f.asked, want)
+	}
+}
+
+func TestAResyncIsMadeInSteps(t *testing.T) {
+	f, s, _ := newSweeper()
+	f.repositories, f.unreadable = 120, 60
+	for step := 1; ; step++ {
+		if again := sweep(t, s, recovery.KeyResync(5)); again.IsZero() {
+			if step != 3 {
+				t.Errorf("it took %d steps", step)
+			}
+			break
+		}
+	}
+	// What cannot be read is not taken for empty, and nothing is compared twice.
+	if slices.Contains(f.compared, 60) || len(f.compared) != 119 || !slices.IsSorted(f.compared) {
+		t.Errorf("compared %v", f.compared)
+	}
+	if again := sweep(t, s, recovery.KeyInstallations); again.Before(start.Add(30*time.Minute)) || again.After(start.Add(time.Hour)) {
+		t.Errorf("the next resync is at %s", again)
+	}
+	if !slices.Equal(f.wanted, []string{"resync:5", "resync:6"}) {
+		t.Errorf("asked for %v", f.wanted)
+	}
+}
+
+func TestAStepThatFailsIsMadeAgain(t *testing.T) {
+	f, s, _ := newSweeper()
+	f.repositories, f.failing = 3, errors.New("GitHub is away")
+	f.pages[""] = page{failed: map[string]int64{"a": 1}}
+	for _, key := range []string{recovery.KeyDeliveries, recovery.KeyInstallations, recovery.KeyResync(5)} {
+		if _, err := s.Sweep(t.Context(), key); !errors.Is(err, f.failing) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if len(f.progress) != 0 {
+		t.Errorf("it is kept how far they came: %v", f.progress)
+	}
+	for _, key := range []string{"sweep:nothing", "resync:everything", "pr:1#2"} {
+		if _, err := s.Sweep(t.Context(), key); err == nil {
+			t.Errorf("%s was done", key)
+		}
+	}
+}
+
+func TestBeginAndPrune(t *testing.T) {
+	f, s, _ := newSweeper()
+	if err := s.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range f.wanted {
+		if !recovery.Owns(key) {
+			t.Errorf("%s is nobody's", key)
+		}
+	}
+	if len(f.wanted) != 3 || recovery.Owns("pr:1#2") {
+		t.Errorf("begun with %v", f.wanted)
+	}
+	if first, then := sweep(t, s, recovery.KeyPrune), sweep(t, s, recovery.KeyPrune); !first.Equal(start) || !then.Equal(start.Add(time.Hour)) {
+		t.Errorf("pruned again at %s and %s", first, then)
+	}
+	if want := start.Add(-24 * time.Hour); !f.pruned[0].Equal(want) {
+		t.Errorf("pruned what was before %s", f.pruned[0])
+	}
+}
