@@ -168,3 +168,53 @@ func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
 		t.Errorf("claimed %+v", work)
 	}
 }
+
+// A newer replica brings the schema up to date while this one works.
+func TestTheSchemaChangesUnderLoad(t *testing.T) {
+	url := postgrestest.Shared(t).Database(t)
+	older, err := store.Open(t.Context(), url, time.Now)
+	must(t, err)
+	defer older.Close()
+	newer, err := store.Open(t.Context(), url, time.Now)
+	must(t, err)
+	defer newer.Close()
+	loading, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	var accepted [4]int
+	for sender := range accepted {
+		all.Go(func() {
+			for loading.Err() == nil {
+				ref := pullRequest(sender + 1)
+				if err := older.Accept(t.Context(), fmt.Sprint(sender, "-", accepted[sender]), "push", ref, gate.UrgencyPeople, nil); err != nil {
+					t.Error(err)
+					return
+				}
+				accepted[sender]++
+				if work, ok, err := older.Claim(t.Context(), fmt.Sprintf("pr:11#%d", ref.Number)); err != nil {
+					t.Error(err)
+				} else if ok {
+					if err := older.Done(t.Context(), work, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for _, statement := range []string{
+		`ALTER TABLE work ADD COLUMN future BIGINT NOT NULL DEFAULT 7`, `ALTER TABLE deliveries ADD COLUMN future TEXT`,
+		`ALTER TABLE decisions ADD COLUMN future TEXT NOT NULL DEFAULT ''`, `CREATE INDEX work_future ON work (future)`,
+		`CREATE TABLE futures (id BIGINT NOT NULL PRIMARY KEY)`,
+	} {
+		must(t, newer.Exec(t.Context(), statement))
+	}
+	must(t, newer.Ping(t.Context()))
+	stop()
+	all.Wait()
+	for sender, n := range accepted {
+		deliveries, err := newer.Deliveries(t.Context(), fmt.Sprintf("pr:11#%d", sender+1))
+		must(t, err)
+		if len(deliveries) != n || n == 0 {
+			t.Errorf("%d were accepted and %d are there", n, len(deliveries))
+		}
+	}
+}
