@@ -152,10 +152,10 @@ func (a *App) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
-	a.listener = listener
 	if err := a.workers.start(ctx); err != nil {
-		return err
+		return errors.Join(err, listener.Close())
 	}
+	a.listener = listener
 	a.serving.Go(func() {
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			a.log.Error().Err(err).Msg("the server stopped serving")
@@ -200,7 +200,10 @@ func (a *App) Stop(ctx context.Context) error {
 			case <-drained.C:
 			case <-ctx.Done():
 			}
-			errs = append(errs, a.server.Shutdown(ctx))
+			// Webhooks that are being kept are answered, also when the work took all the time.
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+			defer cancel()
+			errs = append(errs, a.server.Shutdown(closing))
 			a.serving.Wait()
 		}
 		a.stopErr = errors.Join(append(errs, a.store.Close())...)
