@@ -111,6 +111,12 @@ func TestProgressIsKept(t *testing.T) {
 			}
 		}
 		must(t, d.Want(t.Context(), "sweep:x"))
+		must(t, d.Retry(t.Context(), d.claim(t), start, "GitHub is away", nil))
+		stuck, err := d.Stuck(t.Context())
+		must(t, err)
+		if len(stuck) != 1 || stuck[0].Subject != "sweep:x" {
+			t.Errorf("stuck: %+v", stuck)
+		}
 		must(t, d.DoneUntil(t.Context(), d.claim(t), seconds(300), nil))
 		d.noWork(t, "it is not time")
 		d.clock.pass(5 * time.Minute)

@@ -12,7 +12,7 @@ import (
 // StuckWork is work that failed at least once since it was last done.
 type StuckWork struct {
 	Key string
-	// Subject names for people what it is about: "acme/shop#7", or the delivery.
+	// Subject names for people what it is about: "acme/shop#7", the delivery, or the sweep.
 	Subject string
 	// Reason is why it failed the last time, and Attempts how often it did.
 	Reason   string
@@ -39,8 +39,13 @@ func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
 }
 
 func (w workRow) subject() string {
-	if w.ref == (policy.PullRequestRef{}) {
-		return "delivery " + strings.TrimPrefix(w.key, deliveryPrefix)
+	id, delivery := strings.CutPrefix(w.key, deliveryPrefix)
+	switch {
+	case delivery:
+		return "delivery " + id
+	case w.ref == (policy.PullRequestRef{}):
+		return w.key
+	default:
+		return w.ref.String()
 	}
-	return w.ref.String()
 }
