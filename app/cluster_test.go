@@ -36,12 +36,14 @@ type cluster struct {
 
 	trouble trouble
 	kills   int
+	// launched has the replica of a story, once it runs.
+	launched chan *replica
 }
 
 // newCluster makes the world; nothing is started. An empty URL is a file.
 func newCluster(t *testing.T, databaseURL string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, binary: binaryWith(t, ""), database: databaseURL, door: newBalancer(t)}
+	c := &cluster{t: t, launched: make(chan *replica, 1), binary: binaryWith(t, ""), database: databaseURL, door: newBalancer(t)}
 	c.world, c.config = unjudgedProcessWorld(t, githubsim.Options{Wrap: c.trouble.stall})
 	c.folder = filepath.Dir(c.config)
 	if databaseURL == "" {

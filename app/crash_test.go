@@ -55,7 +55,7 @@ func TestCrashPoints(t *testing.T) {
 		for _, call := range crashesAtCalls {
 			for _, when := range []string{"before", "after"} {
 				walk(when+" "+call.name, func(_ *testing.T, c *cluster) {
-					c.trouble.killAt.Store(&killPoint{method: call.method, path: regexp.MustCompile(call.path), after: when == "after", kill: func() { c.replicas[0].kill() }})
+					c.trouble.killAt.Store(&killPoint{method: call.method, path: regexp.MustCompile(call.path), after: when == "after", kill: func() { (<-c.launched).kill() }})
 					c.crashStory()
 				})
 			}
@@ -69,8 +69,13 @@ func (c *cluster) crashStory(variables ...string) {
 	t := c.t
 	t.Helper()
 	w, ann := c.world, c.github.User("ann")
+	// What was told so far found nobody: it is there to be asked for again.
+	if err := w.github.WaitForDeliveries(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	r, err := launch(t, c.binary, c.config, c.log(), append(c.variables, variables...)...)
 	c.replicas = []*replica{r}
+	c.launched <- r
 	if err != nil && len(variables) == 0 {
 		t.Fatal(err)
 	}
