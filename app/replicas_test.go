@@ -174,6 +174,7 @@ func TestAStoppedReplicaThatIsContinuedWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.allShow(list, "failure", 30*time.Second)
 	eventually(t, "the webhooks are worked off", func() bool {
 		undone, err := c.records.undone(t.Context())
 		return err == nil && undone == 0
