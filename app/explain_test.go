@@ -1,8 +1,6 @@
 package app
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,20 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/goccy/go-yaml"
 )
 
 // explain runs `policy explain` against the world's GitHub and database.
 func (tw *testWorld) explain(args ...string) (code int, out, errs string) {
 	tw.t.Helper()
-	config, err := yaml.Marshal(tw.config())
-	tw.must(err)
-	path := filepath.Join(tw.t.TempDir(), "config.yml")
-	tw.must(os.WriteFile(path, config, 0o600))
-	var stdout, stderr bytes.Buffer
-	code = Main(context.WithoutCancel(tw.t.Context()), append([]string{"policy", "explain", "--config", path}, args...), Stdio{Out: &stdout, Err: &stderr})
-	return code, stdout.String(), stderr.String()
+	return tw.command(append([]string{"policy", "explain"}, args...)...)
 }
 
 // TestExplainTellsWhatTheCheckSays asks from outside what the server decided, in

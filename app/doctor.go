@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/internal/store"
+)
+
+// doctorLooksBack is how far back the doctor looks for webhooks that could not be
+// delivered: a server asks for those again within minutes.
+const doctorLooksBack = time.Hour
+
+func doctorCommand(stdio Stdio) *cobra.Command {
+	var path string
+	command := &cobra.Command{
+		Use: "doctor", Short: "Tell what keeps a server from its work, and what to do about it", Args: cobra.NoArgs,
+		Long: "Looks at the configured database, beside a server that runs, and asks GitHub as the App.\n" +
+			"It writes nothing. The exit code is 0 only if nothing was found.",
+		RunE: func(command *cobra.Command, _ []string) error {
+			config, err := LoadConfig(path)
+			if err != nil {
+				return err
+			}
+			return examine(command.Context(), config, stdio.Out)
+		},
+	}
+	command.Flags().StringVar(&path, "config", "config.yml", "the server's configuration")
+	return command
+}
+
+// doctor tells findings, each with its remedy.
+type doctor struct {
+	out   io.Writer
+	found int
+}
+
+func (d *doctor) fine(format string, args ...any) {
+	_, _ = fmt.Fprintf(d.out, "ok       "+format+"\n", args...)
+}
+
+func (d *doctor) finding(what, remedy string) {
+	d.found++
+	_, _ = fmt.Fprintf(d.out, "problem  %s\n         %s\n", what, remedy)
+}
+
+func examine(ctx context.Context, config Config, out io.Writer) error {
+	d := &doctor{out: out}
+	d.database(ctx, config)
+	client, err := githubapi.New(config.GitHub, clientOptions(config, time.Now))
+	if err != nil {
+		return err
+	}
+	d.installations(ctx, client)
+	d.webhooks(ctx, client)
+	if d.found > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// database looks at the work that fails.
+func (d *doctor) database(ctx context.Context, config Config) {
+	recorded, found, err := store.OpenRecorded(ctx, config.Database.URL, time.Now)
+	switch {
+	case err != nil:
+		d.finding(err.Error(), "until then webhooks are refused")
+		return
+	case !found:
+		d.finding("there is no database yet", "start the server once: portcullis serve")
+		return
+	}
+	stuck, err := recorded.Stuck(ctx)
+	if err := errors.Join(err, recorded.Close()); err != nil {
+		d.finding(err.Error(), "until then webhooks are refused")
+		return
+	}
+	for _, work := range stuck {
+		d.finding(fmt.Sprintf("%s failed %d times: %s", work.Subject, work.Attempts, work.Reason),
+			fmt.Sprintf("mend that; it is tried again by itself, next at %s, and a pull request's gate is closed until then", work.NextAt.UTC().Format(time.RFC3339)))
+	}
+	if len(stuck) == 0 {
+		d.fine("the database can be read, and no work in it keeps failing")
+	}
+}
+
+func (d *doctor) installations(ctx context.Context, client *githubapi.Client) {
+	installed, err := client.Installations(ctx)
+	switch {
+	case err != nil:
+		d.finding("GitHub does not answer the App: "+err.Error(), "check github.v3_api_url, github.app.integration_id and github.app.private_key")
+	case len(installed) == 0:
+		d.finding("the App is installed nowhere, or every installation is suspended", "install it from its settings page")
+	default:
+		d.fine("the App is installed %d times", len(installed))
+	}
+}
+
+func (d *doctor) webhooks(ctx context.Context, client *githubapi.Client) {
+	undelivered, _, _, err := client.FailedDeliveries(ctx, time.Now().Add(-doctorLooksBack), "")
+	switch {
+	case err != nil:
+		d.finding("GitHub does not tell which webhooks it delivered: "+err.Error(), "check that the App has an active webhook")
+	case len(undelivered) > 0:
+		d.finding(fmt.Sprintf("GitHub could not deliver %d webhooks of the last hour", len(undelivered)),
+			"see that the App's webhook URL can be reached from GitHub and that its secret is the server's; a server that runs asks for them again")
+	default:
+		d.fine("GitHub delivered every webhook of the last hour")
+	}
+}

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+)
+
+// doctor runs `doctor` beside the server.
+func (tw *testWorld) doctor() (code int, out string) {
+	tw.t.Helper()
+	code, out, errs := tw.command("doctor")
+	if errs != "" {
+		tw.t.Errorf("it says %q on standard error", errs)
+	}
+	return code, out
+}
+
+// command runs a command with the world's configuration.
+func (tw *testWorld) command(args ...string) (code int, out, errs string) {
+	tw.t.Helper()
+	config, err := yaml.Marshal(tw.config())
+	tw.must(err)
+	path := filepath.Join(tw.t.TempDir(), "config.yml")
+	tw.must(os.WriteFile(path, config, 0o600))
+	var stdout, stderr bytes.Buffer
+	code = Main(context.WithoutCancel(tw.t.Context()), append(args, "--config", path), Stdio{Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+// TestDoctorTellsWhatIsWrong breaks one thing after the other beside a server that
+// runs, and mends it.
+func TestDoctorTellsWhatIsWrong(t *testing.T) {
+	tw := newTestWorldWith(t, Options{}) // what failed is not tried again before it has been seen
+	healthy := func() {
+		t.Helper()
+		if code, out := tw.doctor(); code != exitOK || strings.Count(out, "ok  ") != 3 || strings.Contains(out, "problem") {
+			t.Errorf("nothing is wrong, and it ends with %d: %s", code, out)
+		}
+	}
+	ill := func(wants ...string) {
+		t.Helper()
+		code, out := tw.doctor()
+		for _, want := range wants {
+			if code != exitError || strings.Count(out, "problem  ") != 1 || !strings.Contains(out, want) {
+				t.Errorf("exit %d: it lacks %q: %s", code, want, out)
+			}
+		}
+	}
+	pr := tw.opened("ann", "search", searchFiles())
+	tw.github.ResetRequests()
+	healthy()
+	for _, r := range tw.github.Requests() {
+		if r.Method != http.MethodGet {
+			t.Errorf("it wrote: %s %s", r.Method, r.Path)
+		}
+	}
+
+	broken := tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/graphql$|/pulls/1$`), Status: http.StatusInternalServerError})
+	tw.must(tw.server.store.Evaluate(t.Context(), tw.refOf(pr)))
+	tw.settled()
+	ill("acme/shop#1 failed", "500", "mend that; it is tried again by itself")
+	broken()
+	tw.must(tw.server.store.Evaluate(t.Context(), tw.refOf(pr)))
+	tw.settled()
+	healthy()
+
+	tw.hook.SetWebhookURL("http://127.0.0.1:1/")
+	tw.comment(pr, "bob", "/approve")
+	ill("could not deliver", "webhook URL can be reached")
+	tw.hook.SetWebhookURL(tw.server.webhookURL())
+	for _, d := range tw.github.Deliveries() {
+		tw.must(tw.github.Redeliver(d.GUID))
+	}
+	tw.settled()
+	healthy()
+
+	tw.installation.Suspend()
+	ill("installed nowhere")
+	tw.installation.Unsuspend()
+	tw.settled()
+
+	tw.database = "sqlite:" + filepath.Join(t.TempDir(), "none.db")
+	ill("there is no database yet", "portcullis serve")
+}
