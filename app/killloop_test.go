@@ -74,6 +74,9 @@ func killLoop(t *testing.T, c *cluster, replicas int, length, limit time.Duratio
 	}
 	c.audit()
 	known := c.door.known()
+	if c.kills < 2 || len(known) == 0 || c.trouble.lost.Load() == 0 || c.trouble.held.Load() == 0 || c.trouble.repeated.Load() == 0 {
+		t.Error("it was too quiet to prove anything")
+	}
 	t.Logf("%d kills, %d deliveries in %d attempts, %d acknowledged, %d repeated, %d held, %d lost, %d calls, %d of them held for long; right %.1f s after the last restart; slowest answer to a webhook %.1f s",
 		c.kills, len(c.github.Deliveries()), c.door.attempts, len(known), c.trouble.repeated.Load(), c.trouble.held.Load(), c.trouble.lost.Load(),
 		len(c.github.Requests()), c.trouble.slow.Load(), took.Seconds(), c.door.slowest.Seconds())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,9 @@ func TestLinksThatFail(t *testing.T) {
 		c.variables = []string{"PORTCULLIS_DATABASE_URL=" + strings.Replace(direct, address.Host, l.address(), 1)}
 		c.start(2)
 		c.underLoad(faults(l)...)
+		if c.door.refusals() == 0 {
+			t.Error("no webhook was refused while the link was dead")
+		}
 	})
 	for name, database := range map[string]func(*testing.T) string{"sqlite": func(*testing.T) string { return "" }, "postgres": sharedDatabase} {
 		t.Run("to GitHub, on "+name, func(t *testing.T) {
@@ -105,6 +109,9 @@ func TestLinksThatFail(t *testing.T) {
 			c.variables = append(c.variables, fmt.Sprintf("GITHUB_V3_API_URL=http://%s/api/v3/", l.address()), fmt.Sprintf("GITHUB_V4_API_URL=http://%s/api/graphql", l.address()))
 			c.start(1)
 			c.underLoad(faults(l)...)
+			if told, err := os.ReadFile(c.log()); err != nil || !strings.Contains(string(told), "work failed and will be tried again") {
+				t.Errorf("no work failed while the link was dead (%v)", err)
+			}
 		})
 	}
 }

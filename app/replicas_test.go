@@ -40,9 +40,19 @@ func TestReplicasDecideSideBySide(t *testing.T) {
 			}
 			c.allShow(list, "failure", 60*time.Second)
 			c.oneRunEach(list)
+			var connections int
+			err := c.records.QueryRowContext(t.Context(), `
+				SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'portcullis'`).Scan(&connections)
+			if living := replicas - 1; err != nil || connections == 0 || connections > living*connectionsEach {
+				t.Errorf("%d replicas hold %d connections (%v)", living, connections, err)
+			}
+			t.Logf("%d connections to PostgreSQL after one of %d replicas was killed", connections, replicas)
 		})
 	}
 }
+
+// connectionsEach is what docs/operations.md says that a replica needs at most.
+const connectionsEach = 17
 
 // openMany opens pull requests in the shop and waits until each has its check.
 func (c *cluster) openMany(n int) []*githubsim.PullRequest {

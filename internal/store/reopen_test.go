@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"database/sql"
+	"errors"
 	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -129,4 +132,25 @@ func TestHeadSinceFractionOfAMillisecond(t *testing.T) {
 			t.Errorf("the heads are %+v", state.Heads)
 		}
 	})
+}
+
+// docs/operations.md tells how to make a backup of a file that is being served.
+func TestABackupIsMadeWhileItIsServed(t *testing.T) {
+	d, ref := newFile(t), pullRequest(7)
+	put := d.live(t, ref)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	beside, err := sql.Open("sqlite", "file:"+d.path)
+	must(t, err)
+	_, err = beside.ExecContext(t.Context(), `VACUUM INTO '`+backup+`'`)
+	must(t, errors.Join(err, beside.Close()))
+	must(t, d.Accept(t.Context(), "after the backup", "pull_request", ref, gate.UrgencyPeople, nil))
+
+	restored := opened(t, &database{clock: newClock(), url: "sqlite:" + backup, path: backup})
+	last, err := restored.LastPosted(t.Context(), ref)
+	must(t, err)
+	kept, err := restored.Deliveries(t.Context(), "pr:"+ref.Key())
+	must(t, err)
+	if !reflect.DeepEqual(last, put) || len(kept) != 1 || kept[0].ID != "undone" {
+		t.Errorf("restored were %+v and the deliveries %v", last, kept)
+	}
 }
