@@ -12,7 +12,7 @@ import (
 // benchWorld is the built binary and a GitHub that takes its time.
 type benchWorld struct {
 	*world
-	app    *process
+	app    *replica
 	opened int
 }
 
@@ -22,7 +22,7 @@ func newBenchWorld(b *testing.B) *benchWorld {
 	w.github.SetRateLimit(w.installation.ID(), 1_000_000, time.Now().Add(time.Hour))
 	w.github.SetGraphQLRateLimit(w.installation.ID(), 1_000_000, time.Now().Add(time.Hour))
 	w.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Parallel: 16})
-	bw := &benchWorld{world: w, app: startProcess(b, buildBinary(b), config)}
+	bw := &benchWorld{world: w, app: serveBinary(b, config)}
 	w.hook.SetWebhookURL(bw.app.url)
 	return bw
 }

@@ -50,13 +50,13 @@ func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
 		for _, status := range []int{0, 403, 429, 500} {
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/after=%t", name, status, after), func(t *testing.T) {
-					var clock movedClock
-					tw := newTestWorldWith(t, Options{Now: clock.now, Backoff: func(int) time.Duration { return -time.Second }})
+					var hands clock
+					tw := newTestWorldWith(t, Options{Now: hands.now, Backoff: atOnce.Backoff})
 					if call.byREST {
 						tw.withoutGraphQL()
 					}
 					// A limit holds for a second at least, and is told in whole ones.
-					overcome := func() { clock.pass(2500 * time.Millisecond); tw.settled() }
+					overcome := func() { hands.pass(2500 * time.Millisecond); tw.settled() }
 					fail := func() {
 						tw.github.Inject(githubsim.Fault{
 							Method: call.method, Path: regexp.MustCompile(call.path), Status: status, After: after, Times: 1,

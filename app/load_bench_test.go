@@ -154,7 +154,7 @@ func BenchmarkIdle(b *testing.B) {
 	onEachStore(b, func(b *testing.B, databaseURL string) {
 		w, config := unjudgedProcessWorld(b, githubsim.Options{})
 		b.Setenv("PORTCULLIS_DATABASE_URL", databaseURL)
-		p := startProcess(b, buildBinary(b), config)
+		p := serveBinary(b, config)
 		w.hook.SetWebhookURL(p.url)
 		<-time.After(5 * time.Second) // the sweeps of the start
 		for b.Loop() {
@@ -179,7 +179,7 @@ func BenchmarkLoad(b *testing.B) {
 			w.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Parallel: 32})
 			pulls := smallPulls(b, w, w.shop, rate*seconds+burst)
 			b.Setenv("PORTCULLIS_DATABASE_URL", databaseURL)
-			p := startProcess(b, buildBinary(b), config)
+			p := serveBinary(b, config)
 			w.hook.SetWebhookURL(p.url)
 			decided(b, w, "the first look at each is over", pulls, func(c githubsim.CheckRun) bool { return true })
 			w.github.SetLatency(50 * time.Millisecond)
@@ -203,7 +203,7 @@ func BenchmarkLoad(b *testing.B) {
 			b.ReportMetric(burst/time.Since(began).Seconds(), "decisions/s-in-burst")
 			b.ReportMetric(float64(refused(w)), "refused(goal=0)")
 			b.ReportMetric(float64(p.peakMemory())/(1<<20), "MB(goal<300)")
-			p.end(15)
+			p.terminate()
 		}
 	})
 }
@@ -261,7 +261,7 @@ func BenchmarkResync(b *testing.B) {
 			pulls[repository] = smallPulls(b, w, repository, each)
 		}
 		began := time.Now()
-		p := startProcess(b, buildBinary(b), config)
+		p := serveBinary(b, config)
 		deadline := time.Now().Add(10 * time.Minute)
 		for repository, list := range pulls {
 			for _, pr := range list {
@@ -287,6 +287,6 @@ func BenchmarkResync(b *testing.B) {
 		b.ReportMetric(over.Sub(began).Seconds(), "s-to-list")
 		b.ReportMetric(time.Since(began).Seconds(), "s-to-evaluate-all")
 		b.ReportMetric(float64(p.peakMemory())/(1<<20), "MB(goal<300)")
-		p.end(15)
+		p.terminate()
 	}
 }

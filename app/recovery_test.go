@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,18 +13,11 @@ import (
 
 // sweepingWorld is one in which the server looks for what no webhook told. Its
 // clock can be moved forward.
-func sweepingWorld(t *testing.T) (*testWorld, *movedClock) {
+func sweepingWorld(t *testing.T) (*testWorld, *clock) {
 	t.Helper()
-	c := &movedClock{}
+	c := &clock{}
 	return newTestWorldWith(t, Options{sweeping: true, Now: c.now}), c
 }
-
-// movedClock is the system's, and some time ahead.
-type movedClock struct{ ahead atomic.Int64 }
-
-func (c *movedClock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
-
-func (c *movedClock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // sweep has the sweep made now, and waits until what it found is done.
 func (tw *testWorld) sweep(key string) {

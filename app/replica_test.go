@@ -2,12 +2,16 @@ package app
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,10 +64,23 @@ func binaryWith(t testing.TB, tags string) string {
 
 // replica is one running binary, of one or several on the same database.
 type replica struct {
+	t    testing.TB
 	cmd  *exec.Cmd
 	url  string // where it takes webhooks
 	log  string // the file it logs to
 	gone chan struct{}
+	// ended is how it ended, once it is gone.
+	ended error
+}
+
+// serveBinary starts the real binary, alone.
+func serveBinary(t testing.TB, config string) *replica {
+	t.Helper()
+	r, err := launch(t, binaryWith(t, ""), config, filepath.Join(filepath.Dir(config), "log.json"))
+	if err != nil {
+		t.Fatalf("the binary does not start: %v", err)
+	}
+	return r
 }
 
 // launch starts the binary with variables beside those of the test, and returns
@@ -74,7 +91,7 @@ func launch(t testing.TB, binary, config, log string, variables ...string) (*rep
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{log: log, gone: make(chan struct{})}
+	r := &replica{t: t, log: log, gone: make(chan struct{})}
 	r.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "serve", "--config", config)
 	r.cmd.Env = append(os.Environ(), variables...)
 	stderr, err := r.cmd.StderrPipe()
@@ -103,7 +120,7 @@ func launch(t testing.TB, binary, config, log string, variables ...string) (*rep
 				break
 			}
 		}
-		_ = r.cmd.Wait() // how it ended is the test's doing, or in its log
+		r.ended = r.cmd.Wait()
 	}()
 	t.Cleanup(r.kill)
 	select {
@@ -128,8 +145,47 @@ func (r *replica) kill() {
 	<-r.gone
 }
 
-// terminate asks it to stop and waits.
+// terminate asks it to stop and waits. It must end well.
 func (r *replica) terminate() {
+	r.t.Helper()
 	r.signal(syscall.SIGTERM)
 	<-r.gone
+	if r.ended != nil {
+		r.t.Errorf("after SIGTERM: %v", r.ended)
+	}
+}
+
+// processorTime is what the process has used, to the tick of 10 ms in which Linux
+// counts.
+func (r *replica) processorTime() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	// After the name, which may have spaces in it, come the state and, as 12th and
+	// 13th, the ticks in user mode and in the kernel.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	ticks := 0
+	for _, field := range fields[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// peakMemory is the most that the process ever held, in bytes.
+func (r *replica) peakMemory() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return kilobytes << 10
 }

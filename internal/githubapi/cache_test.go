@@ -148,14 +148,7 @@ func TestAFailingReadForgetsNothing(t *testing.T) {
 // and was kept: GitHub says that the page is as it was.
 func TestAFullPageThatIsKeptDoesNotHideTheNext(t *testing.T) {
 	f := newFixture(t)
-	f.person("ann", "write")
-	if _, err := f.repo.Push(f.sim.User("ann"), "topic", githubsim.Commit{Files: map[string]string{"x": "x\n"}}); err != nil {
-		t.Fatal(err)
-	}
-	pr, err := f.repo.Open(f.sim.User("ann"), githubsim.PullRequestSpec{Title: "x", Head: "topic"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pr := f.open(t)
 	say := func(n int) {
 		for range n {
 			if _, err := pr.Comment(f.sim.User("ann"), "hi"); err != nil {

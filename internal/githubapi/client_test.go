@@ -68,6 +68,21 @@ func (f *fixture) person(login, role string) policy.Actor {
 	return policy.Actor{ID: u.ID(), Login: login, Kind: policy.KindUser}
 }
 
+// open has ann open a pull request.
+func (f *fixture) open(t *testing.T) *githubsim.PullRequest {
+	t.Helper()
+	f.person("ann", "write")
+	ann := f.sim.User("ann")
+	if _, err := f.repo.Push(ann, "topic", githubsim.Commit{Files: map[string]string{"x": "x\n"}}); err != nil {
+		t.Fatal(err)
+	}
+	pr, err := f.repo.Open(ann, githubsim.PullRequestSpec{Title: "x", Head: "topic"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pr
+}
+
 func TestContentTellsAbsentFromUnreadable(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range []struct {

@@ -49,8 +49,8 @@ func (c *Client) FailedDeliveries(ctx context.Context, since time.Time, cursor s
 	}
 }
 
-// soon is how long before its deadline a walk through pages stops, so that what
-// it found can be kept.
+// soon reports whether the deadline is so near that a walk through pages stops, so
+// that what it found can be kept.
 func soon(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && time.Until(deadline) < 12*time.Second

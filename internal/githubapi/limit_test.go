@@ -37,14 +37,7 @@ func TestWhatGitHubRefusesIsALimitError(t *testing.T) {
 			hands := &clock{now: start}
 			f := newFixtureOn(t, githubsim.Options{Now: hands.Now})
 			f.client = f.replica(t, hands.Now, nil)
-			f.person("ann", "write")
-			if _, err := f.repo.Push(f.sim.User("ann"), "topic", githubsim.Commit{Files: map[string]string{"x": "x\n"}}); err != nil {
-				t.Fatal(err)
-			}
-			pr, err := f.repo.Open(f.sim.User("ann"), githubsim.PullRequestSpec{Title: "x", Head: "topic"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			pr := f.open(t)
 			call := func() error {
 				if c.write {
 					_, err := f.client.PutCheck(t.Context(), f.at, 0, policy.Check{Name: "portcullis", HeadSHA: pr.HeadSHA(), Title: "x", Summary: "x", Renewed: true})
@@ -57,6 +50,7 @@ func TestWhatGitHubRefusesIsALimitError(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.exhaust(f)
+			var err error
 			for range 2 {
 				if err = call(); err != nil {
 					break

@@ -24,14 +24,7 @@ func made(requests []githubsim.Request) (tokens int) {
 // token, and again when GitHub has revoked it.
 func TestOneTokenForRESTAndGraphQL(t *testing.T) {
 	f := newFixture(t)
-	f.person("ann", "write")
-	if _, err := f.repo.Push(f.sim.User("ann"), "topic", githubsim.Commit{Files: map[string]string{"x": "x\n"}}); err != nil {
-		t.Fatal(err)
-	}
-	pr, err := f.repo.Open(f.sim.User("ann"), githubsim.PullRequestSpec{Title: "x", Head: "topic"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pr := f.open(t)
 	for range 2 {
 		f.sim.ResetRequests()
 		var all sync.WaitGroup

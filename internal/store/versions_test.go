@@ -64,9 +64,6 @@ func TestANewerSchemaThatAdmitsThisBinary(t *testing.T) {
 		if newer, ok := errors.AsType[*store.NewerSchemaError](err); !ok || newer.Schema != 1000 {
 			t.Errorf("opened a database that does not admit it: %v", err)
 		}
-		if d.path == "" { // a server's can be edited by itself; the file is opened again when the test ends
-			return
-		}
 	})
 }
 
