@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +48,7 @@ func (d *doctor) fine(format string, args ...any) {
 
 func (d *doctor) finding(what, remedy string) {
 	d.found++
-	_, _ = fmt.Fprintf(d.out, "problem  %s\n         %s\n", what, remedy)
+	_, _ = fmt.Fprintf(d.out, "problem  %s\n         %s\n", strings.ReplaceAll(what, "\n", "; "), remedy)
 }
 
 func examine(ctx context.Context, config Config, out io.Writer) error {

@@ -51,7 +51,7 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 		t.Helper()
 		code, out := tw.doctor()
 		for _, want := range wants {
-			if code != exitError || strings.Count(out, "problem  ") != 1 || !strings.Contains(out, want) {
+			if code != exitError || strings.Count(out, "problem  ") != 1 || strings.Count(out, "\n") != 4 || !strings.Contains(out, want) {
 				t.Errorf("exit %d: it lacks %q: %s", code, want, out)
 			}
 		}
