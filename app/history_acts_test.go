@@ -8,8 +8,16 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
+// mostOpen bounds how many pull requests are open in a history that goes on for
+// long: each change of a policy concerns all of them.
+const mostOpen = 100
+
 func (h *history) openOne() {
 	r := h.random
+	open := slices.DeleteFunc(h.shop.PullRequests(), func(pr *githubsim.PullRequest) bool { return pr.State() != "open" })
+	if len(open) >= mostOpen {
+		h.closes(open[0], "bob")
+	}
 	n := len(h.shop.PullRequests())
 	kind := pick(r, "search", "search", "typo", "auth", "deploy", "agent", "repair", "twin", "stacked")
 	author, branch, base := pick(r, "ann", "ann", "bob"), fmt.Sprintf("%s-%d", kind, n), pick(r, "main", "main", "release")

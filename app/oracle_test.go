@@ -159,9 +159,13 @@ type judging struct {
 	repaired bool
 }
 
+// mostCommits is how many commits of a pull request GitHub lists: one with more
+// cannot be read whole.
+const mostCommits = 250
+
 func (o *oracle) verdict(pr *githubsim.PullRequest, believed map[doubt]bool) string {
 	j := &judging{oracle: o, pr: pr, about: pr.Details(), believed: believed}
-	if !j.readPolicies() {
+	if !j.readPolicies() || len(pr.Commits()) > mostCommits {
 		return "closed"
 	}
 	needs := j.needs()
