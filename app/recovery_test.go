@@ -148,6 +148,20 @@ func TestAnInstallationBringsItsPullRequests(t *testing.T) {
 	tw.wantCheck(pr, "in_progress: peer-review")
 }
 
+// Whoever mends what work fails for, and restarts, does not wait for an hour.
+func TestARestartTriesWhatFailed(t *testing.T) {
+	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
+	remove := tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/graphql$|/pulls/1$`), Status: http.StatusInternalServerError})
+	pr := tw.opened("ann", "search", searchFiles())
+	remove()
+	tw.settled()
+	tw.wantMerge(pr, false)
+	tw.must(tw.server.Stop(t.Context()))
+	tw.must(tw.serve(t.Context()))
+	tw.settled()
+	tw.wantCheck(pr, "in_progress: peer-review")
+}
+
 // Work that fails stays visible, with its reason, and its gate is closed.
 func TestWorkThatKeepsFailingIsVisibleAndClosed(t *testing.T) {
 	tw, clock := sweepingWorld(t)

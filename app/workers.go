@@ -70,6 +70,9 @@ func (w *workers) start(ctx context.Context) (err error) {
 	if w.queue, err = w.store.NewQueue(ctx, w.do, w.log); err != nil {
 		return err
 	}
+	if err := w.store.RetryStuck(ctx); err != nil {
+		return err
+	}
 	if !w.quiet {
 		if err := w.sweeper.Begin(ctx); err != nil {
 			return err

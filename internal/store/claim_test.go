@@ -88,6 +88,34 @@ func TestTheUrgentOvertakesTheRest(t *testing.T) {
 	})
 }
 
+// What failed before a process starts is tried again when it does.
+func TestStuckWorkIsRetried(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		for number := 1; number <= 3; number++ {
+			must(t, d.Evaluate(t.Context(), pullRequest(number)))
+			if work := d.claim(t); number < 3 {
+				must(t, d.Retry(t.Context(), work, seconds(3600), "no", nil))
+			} else {
+				must(t, d.Defer(t.Context(), work, seconds(3600), "rate limit", nil))
+			}
+		}
+		d.noWork(t, "all of it waits")
+		must(t, d.RetryStuck(t.Context()))
+		if numbers := []int{d.claim(t).Ref.Number, d.claim(t).Ref.Number}; !slices.Contains(numbers, 1) || !slices.Contains(numbers, 2) {
+			t.Errorf("claimed %v", numbers)
+		}
+		d.noWork(t, "a limit is not over because a process starts")
+		must(t, d.RetryStuck(t.Context()))
+		d.noWork(t, "it is claimed")
+		stuck, err := d.Stuck(t.Context())
+		must(t, err)
+		if len(stuck) != 2 || stuck[0].Attempts != 1 {
+			t.Errorf("stuck: %+v", stuck)
+		}
+	})
+}
+
 // Work that is deferred, as until a rate limit ends, has not failed.
 func TestDeferredWork(t *testing.T) {
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {

@@ -38,6 +38,29 @@ func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
 	return stuck, nil
 }
 
+// RetryStuck makes the work that failed due at once, as when a process starts:
+// what it failed for may have been mended.
+func (s *Store) RetryStuck(ctx context.Context) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		rows, err := list(ctx, tx, scanWork, selectFromWork+`WHERE attempts > 0 AND not_before IS NOT NULL`)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			row.notBefore = time.Time{}
+			if err := saveWork(ctx, tx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("try the work again that failed: %w", err)
+	}
+	s.signal()
+	return nil
+}
+
 func (w workRow) subject() string {
 	id, delivery := strings.CutPrefix(w.key, deliveryPrefix)
 	switch {
