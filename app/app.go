@@ -35,6 +35,10 @@ const (
 	// readTimeout lets a payload of 25 MB arrive; GitHub gives up after 10 s.
 	readTimeout  = 15 * time.Second
 	writeTimeout = 15 * time.Second
+	// closeTimeout lets webhooks be answered that came in last, which takes nine
+	// seconds at most. net/http waits five for connections that have sent nothing, as
+	// load balancers keep them.
+	closeTimeout = 10 * time.Second
 )
 
 // Options are what a test or the demo sets beside the configuration. The zero
@@ -201,7 +205,7 @@ func (a *App) Stop(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 			// Webhooks that are being kept are answered, also when the work took all the time.
-			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 			defer cancel()
 			errs = append(errs, a.server.Shutdown(closing))
 			a.serving.Wait()

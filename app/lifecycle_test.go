@@ -2,7 +2,9 @@ package app
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -61,6 +63,29 @@ func TestStopping(t *testing.T) {
 	tw.must(tw.serve(t.Context()))
 	tw.settled()
 	tw.wantCheck(other, "in_progress: security-review")
+}
+
+// Load balancers keep connections on which they have sent nothing yet.
+func TestAConnectionThatSaysNothingIsNoReasonToEndBadly(t *testing.T) {
+	t.Parallel()
+	w, config := processWorld(t)
+	r := serveBinary(t, config)
+	w.hook.SetWebhookURL(r.url)
+	address, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Dial("tcp", address.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	// The server has taken the connection once it answers on the next.
+	eventually(t, "it answers", func() bool {
+		response, err := http.Get("http://" + address.Host + "/healthz")
+		return err == nil && response.Body.Close() == nil
+	})
+	r.terminate()
 }
 
 // openPull opens a pull request and waits for nothing.
