@@ -18,7 +18,7 @@ var (
 	crashesAtWrites = []string{
 		"Accept:1", "Accept:4", "rung:1", "rung:4", "Claim:1", "Claim:5", "NextGeneration:1", "NextGeneration:3", "Request:1", "Approve:1", "Audit:1",
 		"BeginPost:1", "BeginPost:2", "PutPosted:1", "PutPosted:2", "DeliveryDone:1", "DoneUntil:1", "DoneUntil:4",
-		"RetryStuck:1", "Want:1", "AskAgain:1", "PutProgress:1", "PutListing:1", "Prune:1",
+		"RetryStuck:1", "Want:1", "PutUndelivered:1", "PutAsked:1", "PutProgress:1", "PutListing:1", "Prune:1",
 	}
 	crashesAtCalls = []struct{ name, method, path string }{
 		{"token", http.MethodPost, `/access_tokens$`}, {"snapshot", http.MethodPost, `/graphql$`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -104,7 +105,16 @@ func (d *doctor) installations(ctx context.Context, client *githubapi.Client) {
 }
 
 func (d *doctor) webhooks(ctx context.Context, client *githubapi.Client) {
-	undelivered, _, _, err := client.FailedDeliveries(ctx, time.Now().Add(-doctorLooksBack), "")
+	undelivered, delivered := map[string]int64{}, map[string]bool{}
+	since, cursor, err := time.Now().Add(-doctorLooksBack), "", error(nil)
+	for more := true; more && err == nil; more = cursor != "" {
+		var failed map[string]int64
+		var came map[string]bool
+		failed, came, cursor, err = client.FailedDeliveries(ctx, since, cursor)
+		maps.Copy(delivered, came)
+		maps.Copy(undelivered, failed)
+	}
+	maps.DeleteFunc(undelivered, func(id string, _ int64) bool { return delivered[id] })
 	switch {
 	case err != nil:
 		d.finding("GitHub does not tell which webhooks it delivered: "+err.Error(), "check that the App has an active webhook")

@@ -117,7 +117,11 @@ func (w *workers) do(ctx context.Context, work store.Work) {
 		w.log.Info().Err(err).Str("event", "work.deferred").Str("work", work.Key).Stringer("pr", work.Ref).Time("next", limit.RetryAt).Msg("work waits for GitHub's limits")
 		err = w.store.Defer(ending, work, limit.RetryAt, err.Error(), taken)
 	default:
-		at := w.now().Add(w.backoff(work.Attempts))
+		wait := w.backoff(work.Attempts)
+		if recovery.Owns(work.Key) {
+			wait = min(wait, recovery.LongestWait)
+		}
+		at := w.now().Add(wait)
 		w.log.Warn().Err(err).Str("work", work.Key).Stringer("pr", work.Ref).Int("attempts", work.Attempts+1).Time("next", at).Msg("work failed and will be tried again")
 		err = w.store.Retry(ending, work, at, err.Error(), taken)
 	}

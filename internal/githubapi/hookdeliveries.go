@@ -10,50 +10,46 @@ import (
 	"github.com/google/go-github/v60/github"
 )
 
-// FailedDeliveries walks back through what GitHub tried to deliver to the App,
-// from the cursor, or from now if that is empty, until since or until ctx is about
-// to end. failed are the deliveries of which no attempt that it saw was answered
-// with success, by the id that a delivery keeps when it is sent again, with the
-// id of an attempt. reached is how far back it came, and next the cursor to go on
-// from; it is empty at the end. GitHub remembers three days.
-func (c *Client) FailedDeliveries(ctx context.Context, since time.Time, cursor string) (undelivered map[string]int64, reached time.Time, next string, err error) {
+// deliveriesTogether is how many pages of a hundred deliveries are walked through
+// at once.
+const deliveriesTogether = 10
+
+// FailedDeliveries walks back through what GitHub tried to deliver to the App, a
+// thousand at a time, from the cursor, or from now if that is empty, until since.
+// By the id that a delivery keeps when it is sent again, failed has an attempt of
+// each that was not answered with success, and delivered those that were. next is
+// the cursor to go on from; it is empty at the end. With an error they are what was
+// seen until then. GitHub remembers three days.
+func (c *Client) FailedDeliveries(ctx context.Context, since time.Time, cursor string) (undelivered map[string]int64, delivered map[string]bool, next string, err error) {
+	undelivered, delivered = map[string]int64{}, map[string]bool{}
 	app, err := c.creator.NewAppClient()
 	if err != nil {
-		return nil, reached, cursor, fmt.Errorf("create the App's client: %w", err)
+		return undelivered, delivered, cursor, fmt.Errorf("create the App's client: %w", err)
 	}
-	undelivered = map[string]int64{}
-	succeeded := map[string]bool{}
-	for {
+	for range deliveriesTogether {
 		page, response, err := app.Apps.ListHookDeliveries(ctx, &github.ListCursorOptions{PerPage: pageSize, Cursor: cursor})
 		if err != nil {
-			return nil, reached, cursor, failed(err, "list the App's deliveries")
+			return undelivered, delivered, cursor, failed(err, "list the App's deliveries")
 		}
 		for _, d := range page {
-			reached = d.GetDeliveredAt().UTC()
 			guid := d.GetGUID()
 			switch {
-			case reached.Before(since):
-				return undelivered, reached, "", nil
+			case d.GetDeliveredAt().Before(since):
+				return undelivered, delivered, "", nil
 			case d.GetStatusCode() >= 200 && d.GetStatusCode() < 400:
 				// Attempts come newest first, so a success is seen before the failures that
 				// it mended, unless it is a failure of an older sending.
-				succeeded[guid] = true
+				delivered[guid] = true
 				delete(undelivered, guid)
-			case !succeeded[guid] && undelivered[guid] == 0:
+			case !delivered[guid] && undelivered[guid] == 0:
 				undelivered[guid] = d.GetID()
 			}
 		}
-		if cursor = response.Cursor; cursor == "" || soon(ctx) {
-			return undelivered, reached, cursor, nil
+		if cursor = response.Cursor; cursor == "" {
+			break
 		}
 	}
-}
-
-// soon reports whether the deadline is so near that a walk through pages stops, so
-// that what it found can be kept.
-func soon(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && time.Until(deadline) < 12*time.Second
+	return undelivered, delivered, cursor, nil
 }
 
 // Redeliver asks GitHub to make the attempt again. It is no error if GitHub does

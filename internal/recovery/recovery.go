@@ -55,7 +55,7 @@ const (
 
 // GitHub is what recovery asks. githubapi.Client fits.
 type GitHub interface {
-	FailedDeliveries(ctx context.Context, since time.Time, cursor string) (failed map[string]int64, reached time.Time, next string, err error)
+	FailedDeliveries(ctx context.Context, since time.Time, cursor string) (failed map[string]int64, delivered map[string]bool, next string, err error)
 	Redeliver(ctx context.Context, attempt int64) error
 	Installations(ctx context.Context) ([]int64, error)
 	Repositories(ctx context.Context, installation int64) ([]policy.Repository, error)
@@ -69,9 +69,15 @@ type Book interface {
 	// Progress is how far the sweep came; zero if it was never begun.
 	Progress(ctx context.Context, key string) (Progress, error)
 	PutProgress(ctx context.Context, key string, progress Progress) error
-	// AskAgain returns those of the deliveries that are neither known nor were asked
-	// for again just now, and keeps that they are.
-	AskAgain(ctx context.Context, ids []string) ([]string, error)
+	// PutUndelivered keeps which deliveries failed, each with an attempt, and forgets
+	// those that were delivered since.
+	PutUndelivered(ctx context.Context, failed map[string]int64, delivered map[string]bool) error
+	// Undelivered lists some of the deliveries that failed, that did not come since
+	// and that are to be asked for now, each with an attempt, and when the next one
+	// is to be; zero: none is.
+	Undelivered(ctx context.Context) (due map[string]int64, next time.Time, err error)
+	// PutAsked keeps that GitHub was asked to send the delivery again.
+	PutAsked(ctx context.Context, id string) error
 	// PutListing compares the repository's open pull requests with the last time and
 	// asks for those to be evaluated that look different, are new or are gone. It
 	// returns how many.
@@ -108,6 +114,9 @@ func (s *Sweeper) Begin(ctx context.Context) error {
 	}
 	return nil
 }
+
+// LongestWait is how long a sweep that failed waits at most for its next attempt.
+const LongestWait = betweenDeliveries
 
 // Owns reports whether the key is one of a sweep.
 func Owns(key string) bool {

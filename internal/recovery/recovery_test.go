@@ -3,6 +3,7 @@ package recovery_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -22,26 +23,36 @@ type fake struct {
 	repositories int
 	unreadable   int64
 
-	known    map[string]bool
-	progress map[string]recovery.Progress
-	compared []int64
-	wanted   []string
-	pruned   []time.Time
-	failing  error
+	known     map[string]bool
+	due       map[string]int64
+	unaskable int64
+	nextDue   time.Time
+	progress  map[string]recovery.Progress
+	compared  []int64
+	wanted    []string
+	pruned    []time.Time
+	failing   error
 }
 
 type page struct {
-	failed map[string]int64
-	next   string
+	failed    map[string]int64
+	delivered map[string]bool
+	next      string
 }
 
-func (f *fake) FailedDeliveries(_ context.Context, since time.Time, cursor string) (map[string]int64, time.Time, string, error) {
+func (f *fake) FailedDeliveries(_ context.Context, since time.Time, cursor string) (map[string]int64, map[string]bool, string, error) {
 	f.asked = append(f.asked, since)
-	return f.pages[cursor].failed, since, f.pages[cursor].next, f.failing
+	if f.failing != nil {
+		return f.pages[cursor].failed, nil, "where it failed", f.failing
+	}
+	return f.pages[cursor].failed, f.pages[cursor].delivered, f.pages[cursor].next, nil
 }
 
 func (f *fake) Redeliver(_ context.Context, attempt int64) error {
 	f.redelivered = append(f.redelivered, attempt)
+	if attempt == f.unaskable {
+		return errAway
+	}
 	return f.failing
 }
 
@@ -78,8 +89,23 @@ func (f *fake) PutProgress(_ context.Context, key string, p recovery.Progress) e
 	return nil
 }
 
-func (f *fake) AskAgain(_ context.Context, ids []string) (again []string, err error) {
-	return slices.DeleteFunc(ids, func(id string) bool { return f.known[id] }), nil
+func (f *fake) PutUndelivered(_ context.Context, failed map[string]int64, delivered map[string]bool) error {
+	for id, attempt := range failed {
+		if !f.known[id] {
+			f.due[id] = attempt
+		}
+	}
+	maps.DeleteFunc(f.due, func(id string, _ int64) bool { return delivered[id] })
+	return nil
+}
+
+func (f *fake) Undelivered(context.Context) (map[string]int64, time.Time, error) {
+	return maps.Clone(f.due), f.nextDue, nil
+}
+
+func (f *fake) PutAsked(_ context.Context, id string) error {
+	delete(f.due, id)
+	return nil
 }
 
 func (f *fake) PutListing(_ context.Context, r policy.Repository, _ map[int]string) (int, error) {
@@ -94,7 +120,7 @@ func (f *fake) Prune(_ context.Context, before time.Time) (bool, error) {
 
 func newSweeper() (*fake, *recovery.Sweeper, *time.Time) {
 	now := start
-	f := &fake{pages: map[string]page{}, known: map[string]bool{}, progress: map[string]recovery.Progress{}}
+	f := &fake{pages: map[string]page{}, known: map[string]bool{}, due: map[string]int64{}, progress: map[string]recovery.Progress{}}
 	return f, &recovery.Sweeper{GitHub: f, Book: f, Now: func() time.Time { return now }, KeepDeliveries: 24 * time.Hour}, &now
 }
 
@@ -109,8 +135,8 @@ func sweep(t *testing.T, s *recovery.Sweeper, key string) time.Time {
 
 func TestDeliveriesAreLookedThroughInSteps(t *testing.T) {
 	f, s, now := newSweeper()
-	f.pages[""] = page{map[string]int64{"a": 1, "b": 2}, "older"}
-	f.pages["older"] = page{map[string]int64{"c": 3}, ""}
+	f.pages[""] = page{map[string]int64{"a": 1, "b": 2, "d": 4}, nil, "older"}
+	f.pages["older"] = page{map[string]int64{"c": 3}, nil, ""}
 	f.known["b"] = true // it came all the same
 	if again := sweep(t, s, recovery.KeyDeliveries); !again.Equal(start) {
 		t.Errorf("there is more, and it goes on at %s", again)
@@ -119,7 +145,7 @@ func TestDeliveriesAreLookedThroughInSteps(t *testing.T) {
 	if again := sweep(t, s, recovery.KeyDeliveries); !again.Equal(now.Add(5 * time.Minute)) {
 		t.Errorf("it goes on at %s", again)
 	}
-	if !slices.Equal(f.redelivered, []int64{1, 3}) {
+	if !slices.Equal(f.redelivered, []int64{1, 4, 3}) {
 		t.Errorf("asked for the attempts %v", f.redelivered)
 	}
 	// The first time three days back; then to where the last one began, and a bit.
@@ -152,16 +178,37 @@ func TestAResyncIsMadeInSteps(t *testing.T) {
 	}
 }
 
+// What a sweep found before GitHub failed is not looked for again, and one delivery
+// that cannot be asked for does not keep the others.
+func TestWhatAFailingSweepFoundIsKept(t *testing.T) {
+	f, s, _ := newSweeper()
+	f.pages[""] = page{failed: map[string]int64{"a": 1, "b": 2}}
+	f.pages["where it failed"] = page{failed: map[string]int64{"c": 3}}
+	f.failing = errAway
+	if _, err := s.Sweep(t.Context(), recovery.KeyDeliveries); !errors.Is(err, errAway) {
+		t.Errorf("the sweep ended with %v", err)
+	}
+	f.failing, f.redelivered, f.unaskable, f.nextDue = nil, nil, 1, start.Add(20*time.Second)
+	if _, err := s.Sweep(t.Context(), recovery.KeyDeliveries); !errors.Is(err, errAway) || !slices.Equal(f.redelivered, []int64{1, 2, 3}) {
+		t.Errorf("the sweep ended with %v, and asked for %v", err, f.redelivered)
+	}
+	f.redelivered, f.unaskable = nil, 0
+	if again := sweep(t, s, recovery.KeyDeliveries); !again.Equal(f.nextDue) || !slices.Equal(f.redelivered, []int64{1, 2}) {
+		t.Errorf("it asked for %v and goes on at %s", f.redelivered, again)
+	}
+}
+
+var errAway = errors.New("GitHub is away")
+
 func TestAStepThatFailsIsMadeAgain(t *testing.T) {
 	f, s, _ := newSweeper()
-	f.repositories, f.failing = 3, errors.New("GitHub is away")
-	f.pages[""] = page{failed: map[string]int64{"a": 1}}
+	f.repositories, f.failing = 3, errAway
 	for _, key := range []string{recovery.KeyDeliveries, recovery.KeyInstallations, recovery.KeyResync(5)} {
 		if _, err := s.Sweep(t.Context(), key); !errors.Is(err, f.failing) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	if len(f.progress) != 0 {
+	if through := f.progress[recovery.KeyDeliveries].Through; len(f.progress) != 1 || !through.IsZero() {
 		t.Errorf("it is kept how far they came: %v", f.progress)
 	}
 	for _, key := range []string{"sweep:nothing", "resync:everything", "pr:1#2"} {

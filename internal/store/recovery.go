@@ -63,53 +63,115 @@ func (s *Store) PutProgress(ctx context.Context, key string, p recovery.Progress
 
 const (
 	// firstAskAgain is how long to wait before a delivery is asked for a second time;
-	// each time after that, twice as long.
-	firstAskAgain = 4 * time.Minute
-	// mostAskAgain is how often a delivery is asked for at most.
-	mostAskAgain = 10
+	// each time after that, four times as long.
+	firstAskAgain = 20 * time.Second
+	// mostAskAgain is how often a delivery is asked for at most: the last time is 30
+	// hours after the first.
+	mostAskAgain = 8
+	// askedTogether is how many deliveries are asked for in one step.
+	askedTogether = 200
 )
 
-// AskAgain returns those of the deliveries that are not known and may be asked
-// for again, and keeps that they are: at once, and then at growing distances, ten
-// times at most.
-func (s *Store) AskAgain(ctx context.Context, ids []string) ([]string, error) {
-	var again []string
+// PutUndelivered keeps which deliveries failed, to be asked for at once, and
+// forgets those that were delivered since.
+func (s *Store) PutUndelivered(ctx context.Context, failed map[string]int64, delivered map[string]bool) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		again = nil
-		for _, id := range ids {
-			may, err := s.mayAskAgain(ctx, tx, id)
+		now := s.now().UnixMilli()
+		for _, id := range slices.Sorted(maps.Keys(failed)) {
+			known, err := deliveryKnown(ctx, tx, id)
 			if err != nil {
 				return err
 			}
-			if may {
-				again = append(again, id)
+			if known {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO redeliveries (id, attempt, found_at, times, next_at) VALUES (?, ?, ?, 0, ?)
+				ON CONFLICT (id) DO UPDATE SET attempt = excluded.attempt`, id, failed[id], now, now); err != nil {
+				return err
+			}
+		}
+		kept, err := list(ctx, tx, scanText, `SELECT id FROM redeliveries`)
+		if err != nil {
+			return err
+		}
+		for _, id := range kept {
+			if delivered[id] {
+				if _, err := tx.ExecContext(ctx, `DELETE FROM redeliveries WHERE id = ?`, id); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("keep what is asked for again: %w", err)
+		return fmt.Errorf("keep which deliveries failed: %w", err)
 	}
-	return again, nil
+	return nil
 }
 
-func (s *Store) mayAskAgain(ctx context.Context, tx *transaction, id string) (bool, error) {
-	if known, err := deliveryKnown(ctx, tx, id); known || err != nil {
-		return false, err
+// Undelivered lists deliveries that failed, did not come since, and are to be asked
+// for now, with an attempt of each, and when the next one is to be; zero: none is.
+// They are asked for at once, and then at growing distances, eight times at most.
+func (s *Store) Undelivered(ctx context.Context) (due map[string]int64, next time.Time, err error) {
+	type failed struct {
+		id      string
+		attempt int64
+		next    time.Time
 	}
-	var askedAt int64
-	var times int
-	err := tx.QueryRowContext(ctx, `SELECT asked_at, times FROM redeliveries WHERE id = ?`, id).Scan(&askedAt, &times)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return false, err
+	now := s.now()
+	var rows []failed
+	err = s.read(ctx, func(tx *transaction) (err error) {
+		rows, err = list(ctx, tx, func(row scanner) (f failed, err error) {
+			var next int64
+			err = row.Scan(&f.id, &f.attempt, &next)
+			f.next = fromMillis(next)
+			return f, err
+		}, `
+			SELECT id, attempt, next_at FROM redeliveries
+			WHERE next_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = redeliveries.id) ORDER BY next_at LIMIT ?`, askedTogether+1)
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("list which deliveries failed: %w", err)
 	}
-	if err == nil && (times >= mostAskAgain || s.now().Before(fromMillis(askedAt).Add(firstAskAgain<<(times-1)))) {
-		return false, nil
+	due = map[string]int64{}
+	for i, f := range rows {
+		if f.next.After(now) || i == askedTogether {
+			return due, f.next, nil
+		}
+		due[f.id] = f.attempt
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO redeliveries (id, asked_at, times) VALUES (?, ?, 1)
-		ON CONFLICT (id) DO UPDATE SET asked_at = excluded.asked_at, times = redeliveries.times + 1`, id, s.now().UnixMilli())
-	return err == nil, err
+	return due, time.Time{}, nil
+}
+
+// PutAsked keeps that GitHub was asked to send the delivery again.
+func (s *Store) PutAsked(ctx context.Context, id string) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		var times int
+		err := tx.QueryRowContext(ctx, `UPDATE redeliveries SET times = times + 1 WHERE id = ? RETURNING times`, id).Scan(&times)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var next time.Time
+		if times < mostAskAgain {
+			next = s.now().Add(firstAskAgain << (2 * (times - 1)))
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE redeliveries SET next_at = ? WHERE id = ?`, nullMillis(next), id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep that the delivery %s was asked for: %w", id, err)
+	}
+	return nil
+}
+
+func scanText(row scanner) (text string, err error) {
+	err = row.Scan(&text)
+	return text, err
 }
 
 // PutListing compares a repository's open pull requests, by number, with what
@@ -202,13 +264,13 @@ func putListed(ctx context.Context, tx *transaction, repository policy.Repositor
 const prunedTogether = 500
 
 // Prune deletes deliveries that were worked off before that time, the work of
-// those that were about no pull request, and what was asked for again before; it
+// those that were about no pull request, and what failed before; it
 // reports whether there is more.
 func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 	more := false
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		old := `SELECT id FROM deliveries WHERE done_at < ? ORDER BY done_at LIMIT ?`
-		ids, err := list(ctx, tx, func(row scanner) (id string, err error) { err = row.Scan(&id); return id, err }, old, before.UnixMilli(), prunedTogether)
+		ids, err := list(ctx, tx, scanText, old, before.UnixMilli(), prunedTogether)
 		if err != nil {
 			return err
 		}
@@ -221,7 +283,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM redeliveries WHERE asked_at < ?`, before.UnixMilli())
+		_, err = tx.ExecContext(ctx, `DELETE FROM redeliveries WHERE found_at < ?`, before.UnixMilli())
 		return err
 	})
 	if err != nil {

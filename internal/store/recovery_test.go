@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -81,20 +82,53 @@ func TestADeliveryIsAskedForAgainAtGrowingDistances(t *testing.T) {
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
 		d := newDatabase(t)
 		must(t, d.Accept(t.Context(), "known", "push", pullRequest(7), gate.UrgencyPeople, nil))
+		failed := map[string]int64{"known": 1, "lost": 2, "came": 3, "comes": 4}
+		must(t, d.PutUndelivered(t.Context(), failed, nil))
+		must(t, d.Accept(t.Context(), "comes", "push", pullRequest(7), gate.UrgencyPeople, nil))
+		// It failed again, under another attempt's id; another was delivered, and meant nothing.
+		must(t, d.PutUndelivered(t.Context(), map[string]int64{"lost": 9}, map[string]bool{"came": true, "x": true}))
 		var asked []time.Duration
-		for range 10 * 24 * 60 / 5 {
-			again, err := d.AskAgain(t.Context(), []string{"known", "lost"})
+		for {
+			due, next, err := d.Undelivered(t.Context())
 			must(t, err)
-			if slices.Contains(again, "known") {
-				t.Fatal("a delivery that came is asked for")
+			if len(due) == 0 && next.IsZero() {
+				break
 			}
-			if len(again) == 1 {
-				asked = append(asked, d.clock.Now().Sub(start))
+			if len(due) == 0 {
+				d.clock.pass(next.Sub(d.clock.Now()))
+				continue
 			}
-			d.clock.pass(5 * time.Minute)
+			if len(due) != 1 || due["lost"] != 9 {
+				t.Fatalf("due are %v", due)
+			}
+			asked = append(asked, d.clock.Now().Sub(start).Round(time.Second))
+			must(t, d.PutAsked(t.Context(), "lost"))
 		}
-		if len(asked) != 10 || asked[0] != 0 || asked[1] != 5*time.Minute || asked[2] > 20*time.Minute {
-			t.Errorf("asked after %v", asked)
+		const s, m, h = time.Second, time.Minute, time.Hour
+		want := []time.Duration{0, 20 * s, 100 * s, 7 * m, 28*m + 20*s, 113*m + 40*s, 7*h + 35*m, 30*h + 20*m + 20*s}
+		if !slices.Equal(asked, want) {
+			t.Errorf("asked after %v, want %v", asked, want)
+		}
+		must(t, d.PutAsked(t.Context(), "nobody knows"))
+	})
+}
+
+func TestManyUndeliveredAreAskedForInSteps(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, failed := newDatabase(t), map[string]int64{}
+		for i := range 450 {
+			failed[fmt.Sprint(i)] = int64(i)
+		}
+		must(t, d.PutUndelivered(t.Context(), failed, nil))
+		for _, want := range []int{200, 200, 50} {
+			due, next, err := d.Undelivered(t.Context())
+			must(t, err)
+			if len(due) != want || (want == 200) != next.Equal(d.clock.Now()) {
+				t.Errorf("%d are due, the next at %s", len(due), next)
+			}
+			for id := range due {
+				must(t, d.PutAsked(t.Context(), id))
+			}
 		}
 	})
 }
@@ -150,10 +184,16 @@ func TestPrune(t *testing.T) {
 			}
 		}
 		// What was deleted is not known any more; the rest is.
-		again, err := d.AskAgain(t.Context(), []string{"old0", "alone", "undone", "new"})
+		must(t, d.PutUndelivered(t.Context(), map[string]int64{"old0": 1, "alone": 2, "undone": 3, "new": 4}, nil))
+		unknown, _, err := d.Undelivered(t.Context())
 		must(t, err)
-		if !slices.Equal(again, []string{"old0", "alone"}) {
-			t.Errorf("unknown are %v", again)
+		if !maps.Equal(unknown, map[string]int64{"old0": 1, "alone": 2}) {
+			t.Errorf("unknown are %v", unknown)
+		}
+		_, err = d.Prune(t.Context(), d.clock.Now().Add(time.Minute))
+		must(t, err)
+		if unknown, _, err := d.Undelivered(t.Context()); err != nil || len(unknown) != 0 {
+			t.Errorf("after a long time %v is still asked for (%v)", unknown, err)
 		}
 		if work, ok, err := d.Claim(t.Context(), "pr:11#8"); !ok || err != nil || len(d.ids(t, work.Key)) != 1 {
 			t.Errorf("the undone one is gone: %v, %v", ok, err)

@@ -31,11 +31,13 @@ CREATE TABLE listings (
     PRIMARY KEY (repository_id, number)
 );
 
--- Deliveries that GitHub was asked to send again.
+-- Deliveries that GitHub could not hand over.
 CREATE TABLE redeliveries (
-    id       TEXT   NOT NULL PRIMARY KEY,
-    asked_at BIGINT NOT NULL,
-    times    BIGINT NOT NULL
+    id       TEXT NOT NULL PRIMARY KEY,
+    attempt  BIGINT NOT NULL, -- GitHub's id of one that failed
+    found_at BIGINT NOT NULL,
+    times    BIGINT NOT NULL, -- how often GitHub was asked to send it again
+    next_at  BIGINT           -- when it may be asked for next; NULL: never
 );
 
 -- How far sweeps came.
