@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -20,6 +21,8 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // The fits that only this package can check.
@@ -55,6 +58,10 @@ type Options struct {
 	// quiet keeps a server from looking for what no webhook told: tests count calls,
 	// unless they are sweeping.
 	quiet, sweeping bool
+	// stoppers are stopped by a kill switch beside the gates.
+	stoppers func(killswitch.KillSwitch) map[string]killswitch.Stopper
+	// tokenNow is the clock by which a world's tokens live, if not by Now.
+	tokenNow func() time.Time
 	// around goes around a world's simulated GitHub: tests judge what it is asked.
 	around func(http.Handler) http.Handler
 }
@@ -90,17 +97,30 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	asked := clientOptions(config, options.Now)
 	asked.Budgets = budgets{facts}
+	var stop *killswitch.GitHubKillSwitch
+	asked.SwitchLabels = func(repository policy.Repository) []string { return stop.Labels(repository) }
 	client, err := githubapi.New(config.GitHub, asked)
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())
 	}
+	stoppers := map[string]killswitch.Stopper{
+		"workflow runs": workflowRuns{client, facts, func(scope killswitch.Scope) bool { return stop.CancelsWorkflows(scope) }},
+	}
+	stop = killswitch.NewGitHubKillSwitch(killswitch.Config{
+		Stoppers: stoppers,
+		GitHub:   platform{client}, Store: facts, Gates: facts, Now: options.Now, Log: options.Log,
+		OrganizationRepository: config.Policy.OrganizationRepository, Self: client.Self,
+	})
+	if options.stoppers != nil {
+		maps.Copy(stoppers, options.stoppers(stop))
+	}
 	keeper := gate.New(gate.Config{
-		GitHub: client, Workflow: facts, Store: facts, Now: options.Now,
+		GitHub: client, Workflow: facts, Store: facts, Switch: stop, Now: options.Now,
 		CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
 	})
-	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
+	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
-		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, GitHub: client, Log: options.Log,
+		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, GitHub: client, Log: options.Log,
 		Resync: func(ctx context.Context, installation int64) error {
 			return facts.Want(ctx, recovery.KeyResync(installation))
 		},
@@ -111,7 +131,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, client, sweeper, options),
+		workers: newWorkers(facts, door, keeper, client, sweeper, stop, options),
 	}
 	a.server = &http.Server{
 		Handler: a.routes(door), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -123,6 +143,7 @@ func clientOptions(config Config, now func() time.Time) githubapi.Options {
 	return githubapi.Options{
 		UserAgent: "portcullis/" + Version(), Now: now,
 		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository, CheckName: config.Check.Name,
+		SwitchLabels: killswitch.DefaultLabels,
 	}
 }
 

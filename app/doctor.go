@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // doctorLooksBack is how far back the doctor looks for webhooks that could not be
@@ -41,6 +44,8 @@ func doctorCommand(stdio Stdio) *cobra.Command {
 type doctor struct {
 	out   io.Writer
 	found int
+	// on are the kill switches that are on record as on.
+	on []killswitch.Switch
 }
 
 func (d *doctor) fine(format string, args ...any) {
@@ -59,7 +64,7 @@ func examine(ctx context.Context, config Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d.installations(ctx, client)
+	d.installations(ctx, config, client)
 	d.webhooks(ctx, client)
 	if d.found > 0 {
 		return errReported
@@ -79,7 +84,9 @@ func (d *doctor) database(ctx context.Context, config Config) {
 		return
 	}
 	stuck, err := recorded.Stuck(ctx)
-	if err := errors.Join(err, recorded.Close()); err != nil {
+	on, onErr := recorded.InForce(ctx, killswitch.Scope{})
+	d.on = on
+	if err := errors.Join(err, onErr, recorded.Close()); err != nil {
 		d.finding(err.Error(), "until then webhooks are refused")
 		return
 	}
@@ -92,7 +99,7 @@ func (d *doctor) database(ctx context.Context, config Config) {
 	}
 }
 
-func (d *doctor) installations(ctx context.Context, client *githubapi.Client) {
+func (d *doctor) installations(ctx context.Context, config Config, client *githubapi.Client) {
 	installed, err := client.Installations(ctx)
 	switch {
 	case err != nil:
@@ -101,6 +108,49 @@ func (d *doctor) installations(ctx context.Context, client *githubapi.Client) {
 		d.finding("the App is installed nowhere, or every installation is suspended", "install it from its settings page")
 	default:
 		d.fine("the App is installed %d times", len(installed))
+	}
+	for _, sw := range d.on {
+		if err == nil && !slices.Contains(installed, sw.Repository.Installation) {
+			d.finding(fmt.Sprintf("%s is stopped, but the App is suspended or not installed there any more: nothing is enforced", sw.Scope),
+				"let an owner of "+sw.Repository.Owner+" install the App or end its suspension, and look at what was merged since")
+		}
+	}
+	for _, installation := range installed {
+		d.killSwitch(ctx, config, client, installation)
+	}
+}
+
+// killSwitch tells how an installation can be stopped.
+func (d *doctor) killSwitch(ctx context.Context, config Config, client *githubapi.Client, installation int64) {
+	may, _, err := client.InstallationPermissions(ctx, installation)
+	repositories, listErr := client.Repositories(ctx, installation)
+	if err := errors.Join(err, listErr); err != nil {
+		d.finding(fmt.Sprintf("installation %d: %v", installation, err), "check that it is neither suspended nor removed")
+		return
+	}
+	if len(repositories) == 0 {
+		return
+	}
+	owner := repositories[0].Owner
+	if may["issues"] != "write" {
+		d.finding(owner+": the App may not write issues, so that it cannot see or put the label of the kill switch; every gate stays closed",
+			"grant Issues: read and write in the App's settings, and accept it in the installation")
+	}
+	if may["administration"] == "write" {
+		d.fine("%s: repositories can be locked with a ruleset", owner)
+	} else {
+		d.finding(owner+": repositories cannot be locked: a kill switch only makes checks red, one after the other",
+			"grant Administration: read and write")
+	}
+	if may["organization_administration"] == "write" {
+		d.fine("%s: all of it can be locked with one ruleset", owner)
+	} else {
+		d.finding(owner+": all of it cannot be locked at once: a kill switch for the organization only makes checks red, one after the other",
+			"grant the organization permission Administration: read and write")
+	}
+	if !slices.ContainsFunc(repositories, func(r policy.Repository) bool { return strings.EqualFold(r.Name, config.Policy.OrganizationRepository) }) {
+		d.finding(fmt.Sprintf("%s: the App sees no repository %s, whose issues stop the organization", owner, config.Policy.OrganizationRepository),
+			"create it, or let the App read it")
 	}
 }
 

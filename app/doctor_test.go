@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/killswitch"
 )
 
 // doctor runs `doctor` beside the server.
@@ -43,7 +44,7 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	tw := newTestWorldWith(t, Options{}) // what failed is not tried again before it has been seen
 	healthy := func() {
 		t.Helper()
-		if code, out := tw.doctor(); code != exitOK || strings.Count(out, "ok  ") != 3 || strings.Contains(out, "problem") {
+		if code, out := tw.doctor(); code != exitOK || strings.Count(out, "ok  ") != 5 || strings.Contains(out, "problem") {
 			t.Errorf("nothing is wrong, and it ends with %d: %s", code, out)
 		}
 	}
@@ -51,16 +52,18 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 		t.Helper()
 		code, out := tw.doctor()
 		for _, want := range wants {
-			if code != exitError || strings.Count(out, "problem  ") != 1 || strings.Count(out, "\n") != 4 || !strings.Contains(out, want) {
+			if code != exitError || strings.Count(out, "problem  ") != 1 || !strings.Contains(out, want) {
 				t.Errorf("exit %d: it lacks %q: %s", code, want, out)
 			}
 		}
 	}
+	ill("acme: the App sees no repository .github, whose issues stop the organization", "create it")
+	tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n"})
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.github.ResetRequests()
 	healthy()
 	for _, r := range tw.github.Requests() {
-		if r.Method != http.MethodGet {
+		if r.Method != http.MethodGet && !strings.HasSuffix(r.Path, "/access_tokens") {
 			t.Errorf("it wrote: %s %s", r.Method, r.Path)
 		}
 	}
@@ -84,6 +87,28 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	tw.settled()
 	healthy()
 
+	for permission, want := range map[string]string{
+		"administration": "repositories cannot be locked", "organization_administration": "all of it cannot be locked at once", "issues": "may not write issues",
+	} {
+		tw.installation.SetPermission(permission, "read")
+		ill(want, "grant ")
+		tw.installation.SetPermission(permission, "write")
+	}
+	tw.settled()
+
+	issue := tw.halts(tw.shop, "lee", "Stop", switchLabel)
+	tw.installation.Suspend()
+	tw.settled()
+	if code, out := tw.doctor(); code != exitError || !strings.Contains(out, "acme/shop is stopped, but the App is suspended") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if acts := tw.audited("killswitch.lost"); acts == "" {
+		t.Error("that nothing is enforced is not on record")
+	}
+	tw.installation.Unsuspend()
+	tw.settled()
+	tw.says(issue, "sam", "/killswitch off")
+	tw.wantState(tw.shopScope(), killswitch.StateOff)
 	tw.installation.Suspend()
 	ill("installed nowhere")
 	tw.installation.Unsuspend()

@@ -19,6 +19,7 @@ import (
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -94,7 +95,7 @@ func (e explanation) decide(ctx context.Context, config Config, client *githubap
 		return policy.Decision{}, err
 	}
 	keeper := gate.New(gate.Config{
-		GitHub: github, Workflow: workflow, Now: time.Now, CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
+		GitHub: github, Workflow: workflow, Switch: killswitch.LabelsOnly{}, Now: time.Now, CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
 	})
 	return keeper.Explain(zerolog.Nop().WithContext(ctx), ref)
 }

@@ -81,6 +81,7 @@ func (w *witness) testify(t *testing.T, github *githubsim.Sim) {
 
 // onePage are the operations of which the first page is enough, and why.
 var onePage = map[string]string{
+	"GET /app/hook/deliveries":                           "older deliveries than are looked for are not read",
 	"GET /repos/{owner}/{repo}/compare/{basehead}":       "the merge base and the counts are on every page; the commits are not looked at",
 	"GET /repos/{owner}/{repo}/commits/{ref}/check-runs": "the newest run of that name comes first; older ones do not count",
 }

@@ -42,7 +42,7 @@ func TestKillLoop(t *testing.T) {
 		if !thorough {
 			t.Skip("it waits for a lease to end, 40 s; PORTCULLIS_KILLLOOP=10s runs it")
 		}
-		killLoop(t, newCluster(t, sharedDatabase(t)), 2, length, 60*time.Second)
+		killLoop(t, newCluster(t, sharedDatabase(t)), 2, length, 120*time.Second)
 	})
 }
 
@@ -71,12 +71,12 @@ func killLoop(t *testing.T, c *cluster, replicas int, length, limit time.Duratio
 	for _, line := range c.wrong() {
 		t.Error(line)
 	}
+	known := c.door.known()
 	c.rightWithin(limit)
 	for _, r := range c.replicas {
 		r.terminate()
 	}
-	c.audit()
-	known := c.door.known()
+	c.audit(known)
 	if c.kills < 2 || len(known) == 0 || c.trouble.lost.Load() == 0 || c.trouble.held.Load() == 0 || c.trouble.repeated.Load() == 0 {
 		t.Error("it was too quiet to prove anything")
 	}

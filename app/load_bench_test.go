@@ -23,6 +23,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/internal/postgrestest"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
 )
 
 // The figures below are printed beside the goal, in the unit's name.
@@ -43,7 +44,7 @@ func BenchmarkAcknowledge(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer inbox.Close()
-		door, err := handlers.New(handlers.Config{Secret: demoSecret, Inbox: inbox, Log: zerolog.Nop()})
+		door, err := handlers.New(handlers.Config{Secret: demoSecret, Switch: killswitch.NewGitHubKillSwitch(killswitch.Config{OrganizationRepository: ".github"}), Inbox: inbox, Log: zerolog.Nop()})
 		if err != nil {
 			b.Fatal(err)
 		}

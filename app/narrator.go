@@ -17,7 +17,9 @@ type narrator struct {
 	world *world
 	out   io.Writer
 	// pr is the pull request that the story is about at the moment.
-	pr     *githubsim.PullRequest
+	pr *githubsim.PullRequest
+	// issue carries the kill switch; nil: replies are looked for on the pull request.
+	issue  *githubsim.Issue
 	failed int
 	told   int
 }
@@ -54,6 +56,7 @@ func newNarrator(w *world, out io.Writer) *narrator { return &narrator{world: w,
 func (n *narrator) tell(ctx context.Context) error {
 	for _, chapter := range n.story() {
 		n.say("\n%s", chapter.title)
+		n.issue = nil
 		n.world.set(chapter.scene)
 		chapter.steps[0].does = n.open(chapter.opens.login, chapter.opens.branch, chapter.opens.title, chapter.opens.files)
 		for _, s := range chapter.steps {
@@ -142,6 +145,9 @@ func (n *narrator) check() githubsim.CheckRun {
 // lastReply is the last comment by Portcullis, its first line.
 func (n *narrator) lastReply() string {
 	comments := n.pr.Comments()
+	if n.issue != nil {
+		comments = n.issue.Comments()
+	}
 	for _, comment := range slices.Backward(comments) {
 		if comment.User == n.world.hook.BotLogin() {
 			line, _, _ := strings.Cut(comment.Body, "\n")
@@ -189,6 +195,31 @@ func (n *narrator) comment(login, body string) func(context.Context) error {
 func (n *narrator) approve(login, body string) func(context.Context) error {
 	return func(context.Context) error {
 		_, err := n.pr.Review(n.world.github.User(login), "APPROVE", body)
+		return err
+	}
+}
+
+// halt returns an act: the person opens an issue in the organization's repository,
+// with the label that is the kill switch.
+func (n *narrator) halt(login, title string) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		floor := n.world.acme.CreateRepository(".github", map[string]string{"README.md": "# Acme\n", n.world.config().Policy.Path: demoFloor})
+		floor.SetRole(n.world.github.User(login), "triage")
+		if err := n.world.settle(ctx); err != nil {
+			return err
+		}
+		n.issue, err = floor.OpenIssue(n.world.github.User(login), title, "Stop everything, please.", "killswitch")
+		return err
+	}
+}
+
+func (n *narrator) unlabel(login string) func(context.Context) error {
+	return func(context.Context) error { return n.issue.RemoveLabel(n.world.github.User(login), "killswitch") }
+}
+
+func (n *narrator) commentOnIssue(login, body string) func(context.Context) error {
+	return func(context.Context) error {
+		_, err := n.issue.Comment(n.world.github.User(login), body)
 		return err
 	}
 }

@@ -37,6 +37,7 @@ func (c *cluster) underLoad(outages ...func()) {
 			t.Fatal(err)
 		}
 	}
+	known := c.door.known()
 	took := c.rightWithin(90 * time.Second)
 	if c.door.slowest > 10*time.Second {
 		t.Errorf("GitHub had to wait %s for an answer", c.door.slowest)
@@ -44,7 +45,7 @@ func (c *cluster) underLoad(outages ...func()) {
 	for _, r := range c.replicas {
 		r.terminate()
 	}
-	c.audit()
+	c.audit(known)
 	t.Logf("%d attempts to deliver, %d refused, %d unanswered, %d acknowledged; slowest answer %.1f s; right %.1f s after the load",
 		c.door.attempts, c.door.refused, c.door.unanswered, len(c.door.known()), c.door.slowest.Seconds(), took.Seconds())
 }

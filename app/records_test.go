@@ -26,6 +26,7 @@ import (
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -131,7 +132,7 @@ func (r records) about(ctx context.Context, key, subject string) string {
 func wanted(t testing.TB, all []githubsim.Delivery) map[string]bool {
 	t.Helper()
 	inbox := &listingInbox{}
-	door, err := handlers.New(handlers.Config{Secret: demoSecret, Inbox: inbox, Log: zerolog.Nop(), PolicyPath: policy.DefaultPath, OrganizationRepository: ".github"})
+	door, err := handlers.New(handlers.Config{Secret: demoSecret, Inbox: inbox, Switch: killswitch.NewGitHubKillSwitch(killswitch.Config{OrganizationRepository: ".github"}), Log: zerolog.Nop(), PolicyPath: policy.DefaultPath, OrganizationRepository: ".github"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +167,10 @@ func (i *listingInbox) Accept(_ context.Context, id, _ string, _ policy.PullRequ
 	}
 	i.ids[id] = true
 	return nil
+}
+
+func (i *listingInbox) AcceptSwitch(ctx context.Context, id, event string, _ killswitch.Scope, payload []byte) error {
+	return i.Accept(ctx, id, event, policy.PullRequestRef{}, gate.UrgencySwitch, payload)
 }
 
 // secretsIn looks for what must not be kept in every row of every table, and in

@@ -38,7 +38,7 @@ func searchFiles() map[string]string {
 
 // story is what `demo --script` tells.
 func (n *narrator) story() []chapter {
-	return []chapter{n.typo(), n.peerReview(), n.security(), n.agent(), n.veto(), n.brokenPolicy(), n.repair()}
+	return []chapter{n.typo(), n.peerReview(), n.security(), n.agent(), n.veto(), n.brokenPolicy(), n.repair(), n.killSwitch()}
 }
 
 func (n *narrator) typo() chapter {
@@ -207,4 +207,45 @@ func (n *narrator) repair() chapter {
 			},
 		},
 	}
+}
+
+// demoFloor is the organization's policy: who may start it again.
+const demoFloor = `version: 1
+kill_switch:
+  activate:   {permission: triage}
+  deactivate: {teams: [acme/security], approvals: 2}
+`
+
+func (n *narrator) killSwitch() chapter {
+	return chapter{title: "One label stops the organization, and two people start it again", opens: opening{"ann", "opening-hours", "Tell when we open", map[string]string{"README.md": "# Shop\n\nWe open at nine.\n"}}, steps: []step{
+		{
+			says:  "ann tells in the README when the shop opens.",
+			check: "success", title: "auto: no approval needed",
+			merge: merge{allowed: true},
+		},
+		{
+			says:  "A token has leaked. bob opens an issue in acme/.github with the label killswitch. ann presses Merge.",
+			does:  n.halt("bob", "A deploy token leaked"),
+			check: "failure", title: "stopped (acme) by bob: A deploy token leaked",
+			merge: merge{by: "ann", allowed: false},
+		},
+		{
+			says:  "bob takes the label off again, but he may not start anything: it is put back.",
+			does:  n.unlabel("bob"),
+			check: "failure", title: "stopped (acme)", reply: "@bob took the label off, but may not start acme again: bob is not one of: acme/security",
+			merge: merge{by: "ann", allowed: false},
+		},
+		{
+			says:  "sam of the security team comments on the issue: /killswitch off",
+			does:  n.commentOnIssue("sam", "/killswitch off the token is revoked"),
+			check: "failure", title: "stopped (acme)", reply: "still needed to start again: 1 more request from acme/security",
+			merge: merge{by: "ann", allowed: false},
+		},
+		{
+			says:  "sue of the security team does so too. Every gate is decided anew, then the lock is lifted. ann presses Merge.",
+			does:  n.commentOnIssue("sue", "/killswitch off"),
+			check: "success", title: "auto: no approval needed", reply: "acme goes on after",
+			merge: merge{by: "ann", allowed: true},
+		},
+	}}
 }

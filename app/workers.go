@@ -15,6 +15,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -34,6 +35,8 @@ type workers struct {
 	gate    *gate.Gate
 	github  *githubapi.Client
 	sweeper *recovery.Sweeper
+	halt    *killswitch.GitHubKillSwitch
+	pacer   *gate.Pacer
 	quiet   bool
 	log     zerolog.Logger
 	now     func() time.Time
@@ -49,8 +52,9 @@ type workers struct {
 	settled chan struct{}
 }
 
-func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, options Options) *workers {
+func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, stop *killswitch.GitHubKillSwitch, options Options) *workers {
 	return &workers{
+		halt: stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now, Started: options.Now()},
 		store: facts, door: door, gate: keeper, github: client, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
 		settled: make(chan struct{}),
 	}
@@ -121,6 +125,9 @@ func (w *workers) do(ctx context.Context, work store.Work) {
 		if recovery.Owns(work.Key) {
 			wait = min(wait, recovery.LongestWait)
 		}
+		if killswitch.Owns(work.Key) || gate.IsPace(work.Key) || recovery.IsUrgent(work.Key) {
+			wait = min(wait, killswitch.LongestWait)
+		}
 		at := w.now().Add(wait)
 		w.log.Warn().Err(err).Str("work", work.Key).Stringer("pr", work.Ref).Int("attempts", work.Attempts+1).Time("next", at).Msg("work failed and will be tried again")
 		err = w.store.Retry(ending, work, at, err.Error(), taken)
@@ -137,11 +144,64 @@ func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, 
 	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
 	defer cancel()
 	if recovery.Owns(work.Key) {
-		again, err := w.sweeper.Sweep(githubapi.Background(ctx), work.Key)
+		if recovery.IsUrgent(work.Key) {
+			ctx = githubapi.Urgent(ctx)
+		} else {
+			ctx = githubapi.Background(ctx)
+		}
+		again, err := w.sweeper.Sweep(ctx, work.Key)
+		return nil, again, err
+	}
+	if killswitch.Owns(work.Key) {
+		return w.enforce(githubapi.Urgent(ctx), work)
+	}
+	if gate.IsPace(work.Key) {
+		again, err := w.pacer.Step(ctx, work.Ref.Repository.Installation)
 		return nil, again, err
 	}
 	done, err := w.decide(ctx, work)
 	return done, time.Time{}, err
+}
+
+// enforce takes the deliveries about the kill switches of a place, in the order in
+// which they came, makes GitHub be as they say, and answers who spoke. What cannot
+// be taken does not keep the rest from being enforced.
+func (w *workers) enforce(ctx context.Context, work store.Work) (done []string, again time.Time, _ error) {
+	deliveries, err := w.store.Deliveries(ctx, work.Key)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var failed []error
+	answers := map[string]handlers.SwitchAnswer{}
+	for _, d := range deliveries {
+		answer, err := w.door.TakeSwitch(w.logOf(d).WithContext(ctx), d.Event, d.Payload, d.ReceivedAt)
+		switch {
+		case err != nil:
+			failed = append(failed, fmt.Errorf("take the delivery %s (%s): %w", d.ID, d.Event, err))
+		case answer == nil:
+			done = append(done, d.ID)
+		default:
+			answers[d.ID] = answer
+		}
+	}
+	again, err = w.halt.Enforce(ctx, killswitch.Place(work.Ref))
+	failed = append(failed, err)
+	for _, d := range deliveries {
+		answer, waits := answers[d.ID]
+		if !waits {
+			continue
+		}
+		if err := answer(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("answer the delivery %s (%s): %w", d.ID, d.Event, err))
+			continue
+		}
+		failed = append(failed, w.store.DeliveryDone(ctx, d.ID))
+	}
+	return done, again, errors.Join(failed...)
+}
+
+func (w *workers) logOf(d store.Delivery) zerolog.Logger {
+	return w.log.With().Str(githubapp.LogKeyDeliveryID, d.ID).Str(githubapp.LogKeyEventType, d.Event).Logger()
 }
 
 // decide takes the deliveries in the order in which they came, decides the
@@ -208,8 +268,7 @@ type unanswered struct {
 }
 
 func (w *workers) take(ctx context.Context, delivery store.Delivery) (handlers.Answer, error) {
-	log := w.log.With().Str(githubapp.LogKeyDeliveryID, delivery.ID).Str(githubapp.LogKeyEventType, delivery.Event).Logger()
-	answer, err := w.door.Take(log.WithContext(ctx), delivery.Event, delivery.Payload)
+	answer, err := w.door.Take(w.logOf(delivery).WithContext(ctx), delivery.Event, delivery.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("take the delivery %s (%s): %w", delivery.ID, delivery.Event, err)
 	}

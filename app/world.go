@@ -48,7 +48,7 @@ var demoFiles = map[string]string{
 // newWorld starts a simulated GitHub and a server that works for it. The caller
 // must call stop.
 func newWorld(ctx context.Context, database string, options Options) (*world, error) {
-	github, err := githubsim.Start(githubsim.Options{Now: options.Now, Wrap: options.around})
+	github, err := githubsim.Start(githubsim.Options{Now: options.Now, TokenNow: options.tokenNow, Wrap: options.around})
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated GitHub: %w", err)
 	}
@@ -85,10 +85,10 @@ func (w *world) populate() {
 		Slug: "portcullis",
 		Permissions: map[string]string{
 			"metadata": "read", "contents": "read", "pull_requests": "write", "issues": "write", "checks": "write",
-			"members": "read", "merge_queues": "read",
+			"members": "read", "merge_queues": "read", "administration": "write", "organization_administration": "write",
 		},
 		Events: []string{
-			"pull_request", "pull_request_review", "issue_comment", "check_run", "check_suite", "merge_group",
+			"pull_request", "pull_request_review", "issue_comment", "issues", "repository_ruleset", "check_run", "check_suite", "merge_group",
 			"push", "repository", "label", "membership", "member", "team", "organization",
 		},
 		WebhookSecret: demoSecret,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -35,6 +36,9 @@ func (g *Gate) Evaluate(ctx context.Context, ref policy.PullRequestRef) (policy.
 // request itself: what was read of it before is used again if GitHub says that
 // nothing moved, which costs nothing of its budget.
 func (g *Gate) Recheck(ctx context.Context, ref policy.PullRequestRef) (policy.Decision, error) {
+	if decision, stopped, err := g.stop(ctx, ref); stopped || err != nil {
+		return decision, err
+	}
 	return g.evaluate(ctx, ref)
 }
 
@@ -60,6 +64,42 @@ func (g *Gate) evaluate(ctx context.Context, ref policy.PullRequestRef) (policy.
 		return decision, errors.Join(fmt.Errorf("evaluate %s: %w", ref, err), g.post(ctx, ref, generation, decision, snapshot))
 	}
 	return decision, nil
+}
+
+// stop closes a gate that is marked because of a kill switch, by what was decided
+// last and without reading anything: one call. It reports whether that was all.
+func (g *Gate) stop(ctx context.Context, ref policy.PullRequestRef) (policy.Decision, bool, error) {
+	if g.Switch == nil {
+		return policy.Decision{}, false, nil
+	}
+	last, err := g.Store.LastPosted(ctx, ref)
+	if err != nil || !last.Marked || last.Closed || last.CheckRunID == 0 || last.Decision.HeadSHA == "" {
+		return policy.Decision{}, false, err
+	}
+	groups, err := g.Store.MergeGroups(ctx, ref)
+	if err != nil || len(groups) > 0 {
+		// What queues do is up to the policy.
+		return policy.Decision{}, false, err
+	}
+	generation, err := g.Store.NextGeneration(ctx, ref)
+	if err != nil {
+		return policy.Decision{}, false, err
+	}
+	stops, err := g.Switch.Stops(ctx, killswitch.Sighting{Ref: ref})
+	if err != nil {
+		return policy.Decision{}, false, err
+	}
+	decision := last.Decision.Stopped(stops)
+	if len(decision.Stops) == 0 {
+		return policy.Decision{}, false, nil
+	}
+	known := policy.Snapshot{PullRequest: policy.PullRequest{
+		Ref: ref, HeadSHA: decision.HeadSHA, BaseBranch: last.Base, Open: true, AutoMerge: last.AutoMerge,
+	}}
+	if err := g.post(ctx, ref, generation, decision, known); err != nil {
+		return policy.Decision{}, false, fmt.Errorf("stop %s: %w", ref, err)
+	}
+	return decision, true, nil
 }
 
 // Explain decides the pull request as Evaluate would, and writes nothing.
@@ -91,7 +131,7 @@ func (g *Gate) decide(ctx context.Context, ref policy.PullRequestRef) (policy.Sn
 		if err != nil {
 			unsettled = err
 		}
-		if err == nil && (decision.Outcome != policy.OutcomeOpen || g.Now().Sub(l.at) <= freshness) {
+		if err == nil && l.fresh(decision) {
 			return l.snapshot, decision, nil
 		}
 		if err := l.again(ctx); err != nil {

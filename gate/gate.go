@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -66,6 +67,11 @@ type Posted struct {
 	Closed bool
 	// Base is the branch it would be merged to; empty if that is not known.
 	Base string
+	// AutoMerge is true if GitHub merges it by itself as soon as its rules allow.
+	AutoMerge bool
+	// Marked is true if the gate is to be decided anew whatever it says; what is kept
+	// of a decision that was written is not.
+	Marked bool
 }
 
 // Decided is the last decision on a pull request.
@@ -106,7 +112,8 @@ type Decisions interface {
 	// BeginPost keeps the decision and that its check is about to be written: until
 	// PutPosted it is not known what the check says, and LastPosted has no digest.
 	// It asks for the pull requests that share the check to be evaluated soon. It
-	// returns [ErrSuperseded] if a newer generation was handed out.
+	// returns [ErrSuperseded] if a newer generation was handed out, and [ErrStopped]
+	// for an open gate that a kill switch stops by now.
 	BeginPost(ctx context.Context, ref policy.PullRequestRef, posted Posted, sharing []policy.PullRequestRef) error
 	// LastPosted returns the zero Posted if nothing was posted yet.
 	LastPosted(ctx context.Context, ref policy.PullRequestRef) (Posted, error)
@@ -159,11 +166,16 @@ type Queue interface {
 // What it decides stands.
 var ErrSuperseded = errors.New("a newer evaluation has begun")
 
+// ErrStopped means that a kill switch was thrown while the gate was being opened.
+var ErrStopped = errors.New("a kill switch was thrown meanwhile")
+
 // Config is what a gate is made of. Every field is required but DetailsURL.
 type Config struct {
-	GitHub    GitHub
-	Workflow  ApprovalWorkflow
-	Store     Store
+	GitHub   GitHub
+	Workflow ApprovalWorkflow
+	Store    Store
+	// Switch tells which kill switches reach a pull request.
+	Switch    killswitch.Guard
 	Now       func() time.Time
 	CheckName string
 	// PolicyPath is where repositories keep their policy file.

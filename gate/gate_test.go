@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -66,7 +68,7 @@ func newFixture(t *testing.T) *fixture {
 	f.must(err)
 	t.Cleanup(func() { f.must(f.store.Close()) })
 	f.config = gate.Config{
-		GitHub: client, Workflow: f.store, Store: f.store, Now: f.now, CheckName: "portcullis", PolicyPath: policy.DefaultPath,
+		GitHub: client, Workflow: f.store, Store: f.store, Switch: killswitch.LabelsOnly{}, Now: f.now, CheckName: "portcullis", PolicyPath: policy.DefaultPath,
 	}
 
 	ann := sim.User("ann")
@@ -386,5 +388,43 @@ func TestACheckThatWaitsForLongIsRenewed(t *testing.T) {
 		if runs := f.repo.CheckRuns(f.pr.HeadSHA()); len(runs) != want {
 			t.Errorf("after %d days there are %d runs, want %d", days, len(runs), want)
 		}
+	}
+}
+
+// unknown is a switch of which nobody knows whether it is on.
+type unknown struct{ known bool }
+
+func (u unknown) Known(context.Context) (map[string]bool, error) {
+	if u.known {
+		return map[string]bool{}, nil
+	}
+	return nil, errUnknown
+}
+
+func (unknown) Stops(context.Context, killswitch.Sighting) ([]policy.Stop, error) {
+	return nil, errUnknown
+}
+
+var errUnknown = errors.New("the database is away")
+
+// Failure closes: a gate does not open unless it is known that nothing stops it.
+func TestASwitchThatCannotBeReadClosesTheGate(t *testing.T) {
+	for name, broken := range map[string]killswitch.Guard{"nobody to ask": nil, "before the reading": unknown{}, "after it": unknown{known: true}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			_, err := f.pr.Review(f.github.User("bob"), "APPROVE", "")
+			f.must(err)
+			if d := f.evaluate(gate.New(f.config)); d.Outcome != policy.OutcomeOpen {
+				t.Fatalf("with nothing that stops it, it is %s", d.Outcome)
+			}
+			f.config.Switch = broken
+			if d, err := gate.New(f.config).Evaluate(t.Context(), f.ref); err == nil || d.Outcome != policy.OutcomeClosed {
+				t.Errorf("it is %s, %v", d.Outcome, err)
+			}
+			runs := f.repo.CheckRuns(f.pr.HeadSHA())
+			if last := runs[len(runs)-1]; last.Conclusion != "failure" {
+				t.Errorf("the check says %q", last.Conclusion)
+			}
+		})
 	}
 }

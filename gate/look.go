@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -18,8 +20,12 @@ type look struct {
 	*Gate
 	ref      policy.PullRequestRef
 	snapshot policy.Snapshot
-	// at is when the reading was begun.
-	at time.Time
+	// at is when the reading was begun, or confirmed; read when it was begun, and known
+	// which kill switches were on then.
+	at, read time.Time
+	known    map[string]bool
+	// open is true if the check is known to say open already.
+	open bool
 	// likely are the questions that the decision is expected to have.
 	likely    policy.Questions
 	standings map[int64]standing
@@ -63,7 +69,7 @@ func (l *look) first(ctx context.Context) error {
 		answers, _ = l.ask(ctx, l.likely.People, l.likely.Asks)
 		return nil
 	})
-	l.snapshot, l.at = last.snapshot, l.Now()
+	l.snapshot, l.at, l.read, l.known = last.snapshot, l.Now(), last.read, last.known
 	if err := reads.Wait(); err != nil {
 		return err
 	}
@@ -76,9 +82,16 @@ func (l *look) first(ctx context.Context) error {
 
 // again reads the pull request whole.
 func (l *look) again(ctx context.Context) error {
+	if l.Switch == nil {
+		return errNoSwitch
+	}
+	known, err := l.Switch.Known(ctx)
+	if err != nil {
+		return err
+	}
 	at := l.Now()
 	snapshot, answers, err := l.GitHub.Snapshot(ctx, l.ref, l.likely)
-	l.snapshot, l.at = snapshot, at
+	l.snapshot, l.at, l.read, l.known = snapshot, at, at, known
 	for id, answer := range answers {
 		l.standings[id] = standing{answer, l.likely.Asks}
 	}
@@ -138,10 +151,26 @@ func (l *look) judge(ctx context.Context) (policy.Decision, error) {
 	if err := l.answer(ctx, &in); err != nil {
 		return policy.Decision{}, err
 	}
-	l.seen.remember(l.snapshot)
+	// Last, so that nothing opens on what was true before the rest was asked for.
+	if in.Stops, err = l.stops(ctx, in.Policies); errors.Is(err, killswitch.ErrUnsettled) {
+		return policy.Decision{}, fmt.Errorf("%w: %w", errMoved, err)
+	}
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	l.seen.remember(sighting{snapshot: l.snapshot, read: l.read, known: l.known})
 	in.Now = l.Now()
 	return policy.Decide(in), nil
 }
+
+// stops are the kill switches that reach the pull request.
+func (l *look) stops(ctx context.Context, sources []policy.PolicySource) ([]policy.Stop, error) {
+	return l.Switch.Stops(ctx, killswitch.Sighting{
+		Ref: l.ref, Labels: l.snapshot.PullRequest.Labels, Flags: l.snapshot.Flags, Rules: policy.JoinSwitchRules(sources), Known: l.known,
+	})
+}
+
+var errNoSwitch = errors.New("there is nobody to ask for kill switches")
 
 // labels are those that classified the pull request when it was decided last. A
 // label that vanishes from the repository leaves no trace on the pull request.
@@ -150,7 +179,18 @@ func (l *look) labels(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	last, err := l.Store.LastPosted(ctx, l.ref)
+	l.open = last.Decision.Outcome == policy.OutcomeOpen && last.Digest != ""
 	return last.Decision.Labels, err
+}
+
+// fresh reports whether the reading is young enough to open the gate on: a switch
+// in another thread of GitHub's does not move the pull request.
+func (l *look) fresh(decision policy.Decision) bool {
+	if decision.Outcome != policy.OutcomeOpen {
+		return true
+	}
+	now := l.Now()
+	return now.Sub(l.at) <= freshness && (l.open || now.Sub(l.read) <= freshness)
 }
 
 // answer has GitHub answer the input's questions.

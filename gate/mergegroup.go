@@ -128,6 +128,7 @@ func (g *Gate) postMergeGroup(ctx context.Context, ref policy.PullRequestRef, gr
 // not open is closed; but what could not be decided is in progress, which blocks
 // the entry without throwing it out of the queue.
 func (g *Gate) groupCheck(ref policy.PullRequestRef, group MergeGroup, decision policy.Decision) policy.Check {
+	decision = decision.ForQueue()
 	check := decision.Check(g.CheckName, ref, g.DetailsURL(ref))
 	check.HeadSHA = group.HeadSHA
 	check.ExternalID += mergeGroupMark

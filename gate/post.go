@@ -69,6 +69,9 @@ func (g *Gate) post(ctx context.Context, ref policy.PullRequestRef, generation i
 	if errors.Is(err, ErrSuperseded) {
 		return nil
 	}
+	if errors.Is(err, ErrStopped) {
+		return errMoved
+	}
 	if err != nil {
 		return err
 	}
@@ -92,7 +95,7 @@ func (p posting) write(ctx context.Context) error {
 	check := shared(Decided{p.ref, p.decision}, p.others).check(p.CheckName, p.DetailsURL(p.ref))
 	digest := digestOf(check)
 	check.Renewed = check.Outcome == policy.OutcomeWaiting && !p.last.At.IsZero() && p.Now().Sub(p.last.At) >= renewAfter
-	written := p.last.Digest == digest && !check.Renewed
+	written := p.last.Digest == digest && !check.Renewed && !p.last.Marked
 	if written && p.last.Decision.ReviewAt.Equal(p.decision.ReviewAt) {
 		return nil
 	}
@@ -113,7 +116,7 @@ func (p posting) write(ctx context.Context) error {
 	}
 	posted := Posted{
 		Generation: p.generation, Decision: p.decision, CheckRunID: id, Digest: digest, At: p.Now(), ReviewAt: p.reviewAt(),
-		Closed: p.closed, Base: p.pr.BaseBranch,
+		Closed: p.closed, Base: p.pr.BaseBranch, AutoMerge: p.pr.AutoMerge,
 	}
 	if err := p.Store.PutPosted(ctx, p.ref, posted, p.entry(p.ref, p.decision)); err != nil {
 		return fmt.Errorf("keep the decision: %w", err)
@@ -167,7 +170,7 @@ func (p posting) begin(ctx context.Context, id int64) error {
 			sharing = append(sharing, other.Ref)
 		}
 	}
-	posted := Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed, Base: p.pr.BaseBranch}
+	posted := Posted{Generation: p.generation, Decision: p.decision, CheckRunID: id, At: p.Now(), Closed: p.closed, Base: p.pr.BaseBranch, AutoMerge: p.pr.AutoMerge}
 	if err := p.Store.BeginPost(ctx, p.ref, posted, sharing); err != nil {
 		return fmt.Errorf("post the decision: %w", err)
 	}

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"errors"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru"
 
@@ -16,7 +17,10 @@ const rememberedSightings = 4096
 // something is known to have happened to the pull request since.
 type sighting struct {
 	snapshot policy.Snapshot
-	stale    bool
+	// read is when the reading was begun, and known which kill switches were on then.
+	read  time.Time
+	known map[string]bool
+	stale bool
 }
 
 // sightings remembers pull requests as they were last read, so that GitHub can
@@ -72,8 +76,8 @@ func (s sightings) last(ref policy.PullRequestRef) (sighting, bool) {
 	return seen, ok
 }
 
-func (s sightings) remember(snapshot policy.Snapshot) {
-	s.known.Add(snapshot.PullRequest.Ref.Key(), sighting{snapshot: snapshot})
+func (s sightings) remember(seen sighting) {
+	s.known.Add(seen.snapshot.PullRequest.Ref.Key(), seen)
 }
 
 // outdate has the pull request read whole when it is next looked at.

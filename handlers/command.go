@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/portcullis-app/portcullis/gate"
@@ -33,13 +34,17 @@ type answer struct {
 	reply string
 }
 
-func holdsCommands(text string) bool { return len(policy.ParseCommands(text)) > 0 }
+// holdsCommands reports whether the text has a command about the pull request;
+// those about the kill switch are work of their own.
+func holdsCommands(text string) bool {
+	return slices.ContainsFunc(policy.ParseCommands(text), func(c policy.Command) bool { return c.Verb != policy.VerbKillSwitch })
+}
 
 // obey records the votes of a text, and answers each of its commands once the
 // pull request has been decided. Bots and the App itself never command.
 func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 	commands := policy.ParseCommands(s.Body)
-	if len(commands) == 0 || s.By.Kind != policy.KindUser {
+	if !holdsCommands(s.Body) || s.By.Kind != policy.KindUser {
 		return Answer(nil), nil
 	}
 	// Facts come before courtesies: a conversation that is locked takes neither
@@ -55,6 +60,9 @@ func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 			return err
 		}
 		for i, command := range commands {
+			if command.Verb == policy.VerbKillSwitch && i < policy.MaxCommands {
+				continue
+			}
 			if i == policy.MaxCommands {
 				return d.give(ctx, s, i, command, answer{refused: fmt.Sprintf("Only the first %d commands of a comment are carried out.", policy.MaxCommands)})
 			}

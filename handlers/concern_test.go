@@ -15,6 +15,7 @@ import (
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -128,7 +129,7 @@ func newTaker(t testing.TB) (*handlers.Door, *keeper) {
 	})
 	inbox := &keeper{}
 	door, err := handlers.New(handlers.Config{
-		Secret: secret, Inbox: inbox, Log: zerolog.Nop(), GitHub: silent{}, PolicyPath: policy.DefaultPath, OrganizationRepository: ".github",
+		Secret: secret, Inbox: inbox, Switch: killswitch.NewGitHubKillSwitch(killswitch.Config{OrganizationRepository: ".github"}), Log: zerolog.Nop(), GitHub: silent{}, PolicyPath: policy.DefaultPath, OrganizationRepository: ".github",
 		Gate: gate.New(gate.Config{Workflow: facts, Store: facts, GitHub: noGitHub{}, Now: time.Now, CheckName: "portcullis", PolicyPath: policy.DefaultPath}),
 	})
 	if err != nil {

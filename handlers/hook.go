@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -27,6 +28,8 @@ type Inbox interface {
 	// pull request it concerns; with the zero value the delivery is work of its
 	// own. A delivery id that is known already changes nothing and is no error.
 	Accept(ctx context.Context, id, event string, about policy.PullRequestRef, urgency gate.Urgency, payload []byte) error
+	// AcceptSwitch keeps a delivery about the switches of a place.
+	AcceptSwitch(ctx context.Context, id, event string, place killswitch.Scope, payload []byte) error
 }
 
 // GitHub is how the door answers people.
@@ -48,6 +51,7 @@ type Config struct {
 	PreviousSecret string
 	Inbox          Inbox
 	Gate           *gate.Gate
+	Switch         KillSwitch
 	GitHub         GitHub
 	// Resync has the open pull requests of an installation looked at.
 	Resync func(ctx context.Context, installation int64) error
@@ -115,7 +119,7 @@ func New(config Config) (*Door, error) {
 	for _, e := range []event{
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
 		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d},
-		pushEvent{d}, repositoryEvent{d}, labelEvent{d},
+		pushEvent{d}, repositoryEvent{d}, labelEvent{d}, issuesEvent{d}, rulesetEvent{d},
 		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d},
 	} {
 		registered = append(registered, kept{e})
@@ -258,10 +262,33 @@ func (i inbox) Schedule(ctx context.Context, d githubapp.Dispatch) error {
 	}
 	ref, urgency, err := e.concerns(d.Payload)
 	if err != nil {
-		return &Refusal{http.StatusBadRequest, fmt.Sprintf("the payload of %s cannot be read: %v", d.EventType, err)}
+		return unreadable(d.EventType, err)
+	}
+	if about, ok := e.event.(switchEvent); ok {
+		scope, is, err := about.throws(d.Payload)
+		if err != nil {
+			return unreadable(d.EventType, err)
+		}
+		if is && urgency == ignored {
+			return i.keep.AcceptSwitch(ctx, d.DeliveryID, d.EventType, scope, d.Payload)
+		}
+		if is {
+			// It is two pieces of work, and the switch is first.
+			if err := i.keep.AcceptSwitch(ctx, d.DeliveryID+switchMark, d.EventType, scope, d.Payload); err != nil {
+				return err
+			}
+		}
 	}
 	if urgency == ignored {
 		return nil
 	}
 	return i.keep.Accept(ctx, d.DeliveryID, d.EventType, ref, urgency, d.Payload)
+}
+
+// switchMark ends the id of a delivery's part about a kill switch, where it has
+// another.
+const switchMark = "#switch"
+
+func unreadable(event string, err error) *Refusal {
+	return &Refusal{http.StatusBadRequest, fmt.Sprintf("the payload of %s cannot be read: %v", event, err)}
 }

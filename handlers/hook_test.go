@@ -19,6 +19,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -29,6 +30,7 @@ type keeper struct {
 	urgencies []gate.Urgency
 	accepted  []string
 	refs      []policy.PullRequestRef
+	switches  []string
 	err       error
 }
 
@@ -42,9 +44,15 @@ func (k *keeper) Accept(_ context.Context, id, event string, about policy.PullRe
 	return nil
 }
 
+// AcceptSwitch keeps it as work on the place.
+func (k *keeper) AcceptSwitch(ctx context.Context, id, event string, place killswitch.Scope, payload []byte) error {
+	k.switches = append(k.switches, place.String())
+	return k.Accept(ctx, id, event, place.Ref(), gate.UrgencySwitch, payload)
+}
+
 func newDoor(t *testing.T, inbox handlers.Inbox, log io.Writer) *handlers.Door {
 	t.Helper()
-	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: inbox, Log: zerolog.New(log), PolicyPath: policy.DefaultPath, OrganizationRepository: ".github"})
+	door, err := handlers.New(handlers.Config{Secret: secret, Inbox: inbox, Switch: killswitch.NewGitHubKillSwitch(killswitch.Config{OrganizationRepository: ".github"}), Log: zerolog.New(log), PolicyPath: policy.DefaultPath, OrganizationRepository: ".github"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,9 @@ type installationEvent struct{ *Door }
 // reachActions are the changes after which more can be read or written.
 var reachActions = []string{"created", "unsuspend", "new_permissions_accepted", "added"}
 
+// lossActions are the changes after which nothing can be read or written.
+var lossActions = []string{"suspend", "deleted"}
+
 func (installationEvent) Handles() []string {
 	return []string{"installation", "installation_repositories"}
 }
@@ -29,15 +32,18 @@ func (installationEvent) concerns(payload []byte) (policy.PullRequestRef, gate.U
 	if e.GetInstallation().GetID() == 0 {
 		return policy.PullRequestRef{}, ignored, errIncomplete
 	}
-	return policy.PullRequestRef{}, onlyIf(slices.Contains(reachActions, e.GetAction())), nil
+	return policy.PullRequestRef{}, onlyIf(slices.Contains(reachActions, e.GetAction()) || slices.Contains(lossActions, e.GetAction())), nil
 }
 
 // take has all open pull requests of the installation compared with what was seen
-// of them.
+// of them, or records that nothing is enforced there any more.
 func (d installationEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 	e, err := parse[github.InstallationEvent](payload)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(lossActions, e.GetAction()) {
+		return nil, d.config.Switch.Lost(ctx, e.GetInstallation().GetID(), e.GetInstallation().GetAccount().GetLogin(), actor(e.GetSender()), e.GetAction())
 	}
 	return nil, d.config.Resync(ctx, e.GetInstallation().GetID())
 }

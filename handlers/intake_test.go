@@ -14,6 +14,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -32,7 +33,7 @@ func TestTwoSecretsWhileOneIsChanged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inbox := &keeper{}
 			door, err := handlers.New(handlers.Config{
-				Secret: secret, PreviousSecret: c.previous, Inbox: inbox, Log: zerolog.New(io.Discard),
+				Secret: secret, PreviousSecret: c.previous, Switch: killswitch.NewGitHubKillSwitch(killswitch.Config{OrganizationRepository: ".github"}), Inbox: inbox, Log: zerolog.New(io.Discard),
 				PolicyPath: policy.DefaultPath, OrganizationRepository: ".github",
 			})
 			if err != nil {
@@ -56,6 +57,10 @@ func (hangs) Accept(ctx context.Context, _, _ string, _ policy.PullRequestRef, _
 	return ctx.Err()
 }
 
+func (h hangs) AcceptSwitch(ctx context.Context, _, _ string, _ killswitch.Scope, _ []byte) error {
+	return h.Accept(ctx, "", "", policy.PullRequestRef{}, 0, nil)
+}
+
 // I3: GitHub hears that a delivery was not kept before it stops listening.
 func TestADatabaseThatHangsIsAnsweredInNineSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +75,7 @@ func TestADatabaseThatHangsIsAnsweredInNineSeconds(t *testing.T) {
 // What may be the switch overtakes the rest.
 func TestUrgency(t *testing.T) {
 	comment := func(body string) string {
-		return `{"action":"created","issue":{"number":7,"pull_request":{"url":"x"}},"comment":{"id":1,"body":"` + body + `"},
+		return `{"action":"created","issue":{"number":7,"pull_request":{"url":"x"}},"comment":{"id":1,"body":"` + body + `","user":{"id":1,"login":"ann","type":"User"}},
 			"repository":{"id":11,"name":"shop","owner":{"login":"acme"}},"installation":{"id":5},"sender":{"id":1,"login":"ann","type":"User"}}`
 	}
 	label := func(name string) string {

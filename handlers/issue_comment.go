@@ -3,10 +3,12 @@ package handlers
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/google/go-github/v60/github"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -29,9 +31,6 @@ func (issueCommentEvent) concerns(payload []byte) (policy.PullRequestRef, gate.U
 	switch e.GetAction() {
 	case "created":
 		body := e.GetComment().GetBody()
-		if strings.Contains(strings.ToLower(body), "/killswitch") {
-			return ref, gate.UrgencySwitch, nil
-		}
 		return ref, onlyIf(holdsCommands(body) || strings.Contains(body, "@")), nil
 	case "edited", "deleted":
 		return ref, gate.UrgencyPeople, nil
@@ -57,7 +56,47 @@ func (d issueCommentEvent) take(ctx context.Context, payload []byte) (Answer, er
 		held := holdsCommands(e.GetComment().GetBody()) || holdsCommands(e.GetChanges().GetBody().GetFrom())
 		return nil, d.config.Gate.WithdrawText(ctx, ref, text, held, actor(e.GetSender()))
 	}
-	return d.obey(ctx, speech{about: ref, comment: e.GetComment().GetID(), Said: gate.Said{
-		Text: text, By: actor(e.GetComment().GetUser()), Body: e.GetComment().GetBody(), At: e.GetComment().GetCreatedAt().UTC(),
-	}})
+	return d.obey(ctx, said(ref, e))
+}
+
+// said is what a comment says.
+func said(ref policy.PullRequestRef, e *github.IssueCommentEvent) speech {
+	return speech{about: ref, comment: e.GetComment().GetID(), Said: gate.Said{
+		Text: gate.CommentText(e.GetComment().GetID()), By: actor(e.GetComment().GetUser()), Body: e.GetComment().GetBody(),
+		At: e.GetComment().GetCreatedAt().UTC(),
+	}}
+}
+
+func (d issueCommentEvent) throws(payload []byte) (killswitch.Scope, bool, error) {
+	if !strings.Contains(strings.ToLower(string(payload)), "killswitch") {
+		return killswitch.Scope{}, false, nil
+	}
+	_, orders, err := d.ordered(payload, time.Time{})
+	if err != nil {
+		return killswitch.Scope{}, false, err
+	}
+	scope, is := d.switchOf(orders)
+	return scope, is, nil
+}
+
+func (d issueCommentEvent) order(ctx context.Context, payload []byte, heardAt time.Time) (SwitchAnswer, error) {
+	s, orders, err := d.ordered(payload, heardAt)
+	if err != nil || len(orders) == 0 {
+		return nil, err
+	}
+	return d.obeyOrders(ctx, s, orders)
+}
+
+// ordered are the orders of a new comment, on an issue or on a pull request.
+func (d issueCommentEvent) ordered(payload []byte, heardAt time.Time) (speech, map[int]killswitch.Order, error) {
+	e, err := parse[github.IssueCommentEvent](payload)
+	if err != nil || e.GetAction() != "created" {
+		return speech{}, nil, err
+	}
+	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetIssue().GetNumber())
+	if err != nil {
+		return speech{}, nil, err
+	}
+	s := said(ref, e)
+	return s, d.orders(s, killswitch.Order{PullRequest: e.GetIssue().IsPullRequest(), HeardAt: heardAt, Branch: e.GetRepo().GetDefaultBranch()}), nil
 }

@@ -53,6 +53,10 @@ type heading struct {
 	Changes struct {
 		// Base is nil unless the base branch was changed.
 		Base *struct{} `json:"base"`
+		// Name has what a label was called before.
+		Name struct {
+			From string `json:"from"`
+		} `json:"name"`
 	} `json:"changes"`
 	Sender *github.User `json:"sender"`
 }

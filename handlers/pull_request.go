@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/google/go-github/v60/github"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -23,21 +24,17 @@ var pullRequestActions = []string{
 
 func (pullRequestEvent) Handles() []string { return []string{"pull_request"} }
 
-func (pullRequestEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
+func (d pullRequestEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	head, err := parse[heading](payload)
 	if err != nil {
 		return policy.PullRequestRef{}, ignored, err
 	}
 	ref, err := head.pullRequest()
-	if strings.HasPrefix(head.Label.Name, switchLabel) {
-		return ref, gate.UrgencySwitch, err
+	if is, _ := d.config.Switch.Means(ref.Repository, head.Label.Name); is {
+		return ref, ignored, err // it is work on the switch
 	}
 	return ref, onlyIf(slices.Contains(pullRequestActions, head.Action) && matters(head)), err
 }
-
-// switchLabel begins the names of the labels that stop everything, unless a
-// policy calls them something else; those are only as urgent as people.
-const switchLabel = "killswitch"
 
 // matters is false of an edit that leaves the base branch as it is, since no rule
 // reads titles or descriptions, and of an assignment by a person: only an
@@ -75,4 +72,38 @@ func (d pullRequestEvent) take(ctx context.Context, payload []byte) (Answer, err
 		head.By, head.Replaced = actor(e.GetSender()), cmp.Or(e.GetBefore(), policy.UnknownCommit)
 	}
 	return nil, d.config.Gate.ObserveHead(ctx, ref, head)
+}
+
+func (d pullRequestEvent) throws(payload []byte) (killswitch.Scope, bool, error) {
+	head, err := parse[heading](payload)
+	if err != nil || head.Action != "labeled" && head.Action != "unlabeled" {
+		return killswitch.Scope{}, false, err
+	}
+	ref, err := head.pullRequest()
+	if err != nil {
+		return killswitch.Scope{}, false, err
+	}
+	is, agents := d.config.Switch.Means(ref.Repository, head.Label.Name)
+	scope := killswitch.PullRequest(ref)
+	scope.Agents = agents
+	return scope, is, nil
+}
+
+func (d pullRequestEvent) throw(ctx context.Context, payload []byte, heardAt time.Time) error {
+	scope, is, err := d.throws(payload)
+	if err != nil || !is {
+		return err
+	}
+	e, err := parse[github.PullRequestEvent](payload)
+	if err != nil {
+		return err
+	}
+	n := killswitch.Notice{
+		Scope: scope, Carrier: killswitch.Carrier{Repository: scope.Repository, Number: scope.Number, Label: e.GetLabel().GetName()},
+		By: actor(e.GetSender()), At: e.GetPullRequest().GetUpdatedAt().UTC(), HeardAt: heardAt, Branch: e.GetRepo().GetDefaultBranch(),
+	}
+	if e.GetAction() == "labeled" {
+		return d.config.Switch.Put(ctx, n)
+	}
+	return d.config.Switch.Taken(ctx, n, "took the label off")
 }

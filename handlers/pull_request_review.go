@@ -5,10 +5,12 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-github/v60/github"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -66,4 +68,40 @@ func (d pullRequestReviewEvent) withdrawText(ctx context.Context, ref policy.Pul
 	edited := e.GetAction() == "edited"
 	held := edited || holdsCommands(e.GetReview().GetBody())
 	return d.config.Gate.WithdrawText(ctx, ref, gate.ReviewText(e.GetReview().GetID()), held, actor(e.GetSender()))
+}
+
+func (d pullRequestReviewEvent) throws(payload []byte) (killswitch.Scope, bool, error) {
+	if !strings.Contains(strings.ToLower(string(payload)), "killswitch") {
+		return killswitch.Scope{}, false, nil
+	}
+	_, orders, err := d.ordered(payload, time.Time{})
+	if err != nil {
+		return killswitch.Scope{}, false, err
+	}
+	scope, is := d.switchOf(orders)
+	return scope, is, nil
+}
+
+func (d pullRequestReviewEvent) order(ctx context.Context, payload []byte, heardAt time.Time) (SwitchAnswer, error) {
+	s, orders, err := d.ordered(payload, heardAt)
+	if err != nil || len(orders) == 0 {
+		return nil, err
+	}
+	return d.obeyOrders(ctx, s, orders)
+}
+
+func (d pullRequestReviewEvent) ordered(payload []byte, heardAt time.Time) (speech, map[int]killswitch.Order, error) {
+	e, err := parse[github.PullRequestReviewEvent](payload)
+	if err != nil || e.GetAction() != "submitted" {
+		return speech{}, nil, err
+	}
+	ref, err := pullRequestRef(e.Repo, e.Installation, e.GetPullRequest().GetNumber())
+	if err != nil {
+		return speech{}, nil, err
+	}
+	s := speech{about: ref, Said: gate.Said{
+		Text: gate.ReviewText(e.GetReview().GetID()), By: actor(e.GetReview().GetUser()), Body: e.GetReview().GetBody(),
+		At: e.GetReview().GetSubmittedAt().UTC(),
+	}}
+	return s, d.orders(s, killswitch.Order{PullRequest: true, HeardAt: heardAt, Branch: e.GetRepo().GetDefaultBranch()}), nil
 }

@@ -3,10 +3,12 @@ package handlers
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/google/go-github/v60/github"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -72,4 +74,38 @@ func (d labelEvent) take(ctx context.Context, payload []byte) (Answer, error) {
 		return nil, err
 	}
 	return nil, d.config.Gate.Reassess(ctx, gate.Scope{Owner: e.GetRepo().GetOwner().GetLogin(), RepositoryID: e.GetRepo().GetID()})
+}
+
+// goneLabel is the name of a label that is called something else now, or nothing;
+// empty if it has its name still.
+func (h *heading) goneLabel() string {
+	if h.Action == "deleted" {
+		return h.Label.Name
+	}
+	return h.Changes.Name.From
+}
+
+func (d labelEvent) throws(payload []byte) (killswitch.Scope, bool, error) {
+	head, err := parse[heading](payload)
+	if err != nil || head.goneLabel() == "" {
+		return killswitch.Scope{}, false, err
+	}
+	repo, err := head.repository()
+	if err != nil {
+		return killswitch.Scope{}, false, err
+	}
+	is, agents := d.config.Switch.Means(repo, head.goneLabel())
+	return d.place(repo, agents), is, nil
+}
+
+func (d labelEvent) throw(ctx context.Context, payload []byte, _ time.Time) error {
+	scope, is, err := d.throws(payload)
+	if err != nil || !is {
+		return err
+	}
+	head, err := parse[heading](payload)
+	if err != nil {
+		return err
+	}
+	return d.config.Switch.Tampered(ctx, scope, actor(head.Sender), "renamed or deleted the label "+head.goneLabel())
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
+	"github.com/portcullis-app/portcullis/killswitch"
 )
 
 // bell remembers whom it was rung for.
@@ -46,7 +47,7 @@ func TestWhomARepositoryWakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := &bell{}
 			door, err := handlers.New(handlers.Config{
-				Secret: secret, Inbox: &keeper{}, Log: zerolog.Nop(), OrganizationRepository: ".github", Gate: gate.New(gate.Config{Store: b}),
+				Secret: secret, Inbox: &keeper{}, Switch: killswitch.NewGitHubKillSwitch(killswitch.Config{OrganizationRepository: ".github"}), Log: zerolog.Nop(), OrganizationRepository: ".github", Gate: gate.New(gate.Config{Store: b}),
 			})
 			if err != nil {
 				t.Fatal(err)

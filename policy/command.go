@@ -55,7 +55,7 @@ func Usages() []Usage {
 		{VerbUnapprove, "/unapprove", "withdraw your own approval or veto"},
 		{VerbTier, "/tier", "explain how much review this pull request needs, and why"},
 		{VerbKillSwitch, "/killswitch [pr|repo|org|agents] <reason>", "stop merges, credentials and sandboxes; the repository's unless you say otherwise"},
-		{VerbKillSwitch, "/killswitch off [reason]", "start again"},
+		{VerbKillSwitch, "/killswitch off [pr|repo|org|agents] [reason]", "ask to start again"},
 		{VerbKillSwitch, "/killswitch status", "tell whether the switch is on, and why"},
 		{VerbCredential, "/credential issue NAME [ttl]", "lend a credential that the policy names"},
 		{VerbCredential, "/credential revoke ID|NAME", "end a credential now"},

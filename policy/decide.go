@@ -45,7 +45,9 @@ type Input struct {
 	Unchanged map[string]bool
 	// Labels are those that classified the pull request when it was decided last.
 	Labels []string
-	Now    time.Time
+	// Stops are the kill switches that are on and may reach the pull request.
+	Stops []Stop
+	Now   time.Time
 }
 
 // Decision says whether a pull request may be merged, and why. Its words are
@@ -74,6 +76,14 @@ type Decision struct {
 	Labels []string
 	// Policy names the files that held, or says that it was the default.
 	Policy string
+	// ByAgent is true if there is evidence that an agent took part in the change.
+	ByAgent bool
+	// Stops are the kill switches that hold the gate closed, whatever else it is.
+	Stops []Stop
+	// Underneath is the outcome if there were no kill switch, and QueueGoesOn true if
+	// entries of merge queues are held to that.
+	Underneath  Outcome
+	QueueGoesOn bool
 }
 
 // Closed is the decision for when nothing could be decided.
@@ -85,8 +95,10 @@ func Closed(headSHA, fault string) Decision {
 // read whole, under usable policies, with every approval that the tier asks for
 // and no rejection. A broken policy closes the gate for everything but the pull
 // request that repairs it, which needs a security review under the default
-// policy.
-func Decide(in Input) Decision {
+// policy. A kill switch that reaches the pull request closes it whatever else.
+func Decide(in Input) Decision { return in.stop(decide(in)) }
+
+func decide(in Input) Decision {
 	decision := Decision{HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.describe()}
 	if decision.Fault = in.fault(); decision.Fault != "" {
 		return decision

@@ -57,6 +57,13 @@ type decideCase struct {
 	Repaired  bool
 	Detour    bool
 	Agents    []string
+	// AutoMerge is true if it is armed.
+	AutoMerge bool `yaml:"auto_merge"`
+	Stops     []struct {
+		Scope, Reason, By, Carrier string
+		Agents, Releasing          bool
+		Since                      time.Duration
+	}
 }
 
 var dayStart = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
@@ -170,6 +177,12 @@ func (c decideCase) input(organizationFile, policyFile []byte) Input {
 		if permission, _ := ParsePermission(v.Permission); !v.Unread {
 			in.Standings[by.ID] = Standing{Login: cmp.Or(v.Login, v.By), Permission: permission, Teams: v.Teams}
 		}
+	}
+	pr.AutoMerge = c.AutoMerge
+	for _, s := range c.Stops {
+		in.Stops = append(in.Stops, Stop{
+			Scope: s.Scope, Agents: s.Agents, Reason: s.Reason, By: people(s.By), Since: dayStart.Add(s.Since), Carrier: s.Carrier, Releasing: s.Releasing,
+		})
 	}
 	in.Snapshot.PullRequest = pr
 	return in

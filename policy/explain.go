@@ -19,6 +19,8 @@ func (d Decision) Title() string { return truncate(d.title(), maxTitleLength) }
 func (d Decision) title() string {
 	tier := string(d.Assessment.Tier)
 	switch {
+	case len(d.Stops) > 0:
+		return d.Stops[0].String()
 	case d.Fault != "":
 		return firstLine(d.Fault)
 	case len(d.Rejections) > 0:
@@ -64,6 +66,7 @@ func countedNoun(n int, more string) string {
 // from the pull request is shown as text and cannot format the page.
 func (d Decision) Summary() string {
 	var b strings.Builder
+	d.writeStops(&b)
 	if d.Fault != "" {
 		fmt.Fprintf(&b, "**The gate is closed:** %s\n", plain(d.Fault))
 	}

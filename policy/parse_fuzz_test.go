@@ -77,7 +77,7 @@ func checkComplete(t *testing.T, file PolicyFile) {
 		t.Errorf("agents %+v, approval %+v", file.Classify.Agents, file.Approval)
 	}
 	k := file.KillSwitch
-	if k.Label == "" || k.Activate.IsZero() || k.Deactivate.From.IsZero() || k.Deactivate.Approvals < 1 {
+	if k.Label == "" || k.Activate.IsZero() || k.Deactivate.From.IsZero() || k.Deactivate.Approvals < 1 || !slices.Contains(queueModes, k.MergeQueue) {
 		t.Errorf("kill switch: %+v", k)
 	}
 	for name, c := range file.Credentials {

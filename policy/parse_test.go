@@ -102,6 +102,7 @@ func TestParseDesignExample(t *testing.T) {
 			Label:      "killswitch",
 			Activate:   Who{Permission: PermissionTriage},
 			Deactivate: Requirement{Approvals: 2, From: Who{Teams: []string{"acme/sre"}}},
+			MergeQueue: QueueHalt,
 		},
 		Credentials: map[string]CredentialRule{"deploy": {
 			Secret: "JIT_1H_DEPLOY", Provider: "opaque", Scope: []string{"deploy:staging"},

@@ -104,6 +104,10 @@ func (r *reader) killSwitch(v value, to *KillSwitchRules) {
 		field{"label", func(v value) { r.switchLabel(v, &to.Label) }},
 		field{"activate", func(v value) { to.Activate = r.who(v) }},
 		field{"deactivate", func(v value) { to.Deactivate = r.release(v) }},
+		field{"merge_queue", func(v value) {
+			r.choice(v, (*string)(&to.MergeQueue), string(QueueHalt), string(QueuePause), string(QueueDrain))
+		}},
+		field{"cancel_workflows", func(v value) { r.boolean(v, &to.CancelWorkflows) }},
 	)
 }
 

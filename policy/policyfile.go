@@ -156,6 +156,10 @@ type KillSwitchRules struct {
 	Label      string
 	Activate   Who
 	Deactivate Requirement
+	// MergeQueue is what happens to entries of merge queues.
+	MergeQueue QueueMode
+	// CancelWorkflows is true if runs of workflows on agents' branches are cancelled.
+	CancelWorkflows bool
 }
 
 // CredentialRule is one credential that may be lent.

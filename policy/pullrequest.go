@@ -47,6 +47,8 @@ type PullRequest struct {
 	Labels     []string
 	Open       bool
 	Merged     bool
+	// AutoMerge is true if GitHub will merge it by itself as soon as its rules allow.
+	AutoMerge bool
 	// ChangedFiles and CommitCount are GitHub's own totals: what a complete
 	// reading of files and commits must add up to.
 	ChangedFiles int
@@ -182,6 +184,9 @@ type Snapshot struct {
 	Detour bool
 	// Policies are the policy files that govern the pull request.
 	Policies []PolicyText
+	// Flags are the open issues that carry a label which may be a kill switch, of the
+	// repository and of the organization's own.
+	Flags []Flag
 	// ReadAt is GitHub's clock when it was read, to the second.
 	ReadAt time.Time
 	// offBy says of labels that are not on it any more, in lower case, why they

@@ -2,7 +2,6 @@ package githubapi
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
 
@@ -72,14 +71,4 @@ func (c *Client) requiredByProtection(ctx context.Context, client *github.Client
 	err := get(ctx, client, "repos/"+pr.Ref.Repository.String()+"/branches/"+url.PathEscape(pr.BaseBranch), &branch)
 	return slices.Contains(branch.Protection.Checks.Contexts, c.options.CheckName),
 		failed(err, "read the protection of the branch %s of %s", pr.BaseBranch, pr.Ref.Repository)
-}
-
-// get reads what go-github has no type for.
-func get(ctx context.Context, client *github.Client, path string, into any) error {
-	request, err := client.NewRequest(http.MethodGet, path, nil)
-	if err != nil {
-		return err
-	}
-	_, err = client.Do(ctx, request, into)
-	return err
 }

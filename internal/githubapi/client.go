@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-github/v60/github"
@@ -31,6 +32,8 @@ type Client struct {
 	appID    int64
 	options  Options
 	teams    knownTeams
+	// self is the login of the App's own account, once it was asked for.
+	self atomic.Pointer[string]
 	// graphqlURL is absolute.
 	graphqlURL string
 }
@@ -44,7 +47,10 @@ type Options struct {
 	OrganizationRepository string
 	// CheckName is the name of the check that branches require.
 	CheckName string
-	Now       func() time.Time
+	// SwitchLabels are the names that the label of a kill switch may have in the
+	// repository; nil: none is looked for.
+	SwitchLabels func(policy.Repository) []string
+	Now          func() time.Time
 	// Budgets is where replicas tell each other of GitHub's limits; nil keeps them in
 	// this process alone. See [Client.ShareBudgets].
 	Budgets Budgets
@@ -114,8 +120,18 @@ func statusOf(err error) int {
 
 // Gone reports whether GitHub does not have what was to be changed.
 func (e *Error) Gone() bool {
-	return e.Status == http.StatusNotFound || e.Status == http.StatusGone || e.Status == http.StatusUnprocessableEntity
+	switch e.Status {
+	case http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity, http.StatusMovedPermanently:
+		return true
+	default:
+		return false
+	}
 }
+
+// Refused reports whether GitHub does not let the App do it: it lacks a permission,
+// or the plan does not have what is asked for. Asking again changes nothing until
+// somebody grants more. A limit is not meant.
+func (e *Error) Refused() bool { return e.Status == http.StatusForbidden }
 
 func isNotFound(err error) bool { return statusOf(err) == http.StatusNotFound }
 

@@ -26,6 +26,7 @@ import (
 //	transport     no more calls at once than GitHub allows
 //	governed      no call that GitHub's limits forbid
 //	timely        no write by whoever ran out of time
+//	straight      no write that GitHub leads elsewhere
 //
 // and go-github itself is told nothing of limits.
 type clients struct {
@@ -100,8 +101,8 @@ func (c *clients) create(installation int64, keep keeper) (*github.Client, error
 }
 
 func (c *clients) creator(installation int64, keep keeper, outer ...githubapp.ClientMiddleware) githubapp.ClientCreator {
-	held := governed{governor: c.governor, installation: installation, graphPath: c.graphPath, next: timely{c.calls.next}}
-	calls := transport{next: held, slots: c.calls.slots, allowed: held.allowed}
+	held := governed{governor: c.governor, installation: installation, graphPath: c.graphPath, next: timely{straight{c.calls.next}}}
+	calls := transport{next: held, slots: c.calls.slots, urgent: c.calls.urgent, allowed: held.allowed}
 	return githubapp.NewClientCreator(
 		c.config.V3APIURL, c.config.V4APIURL, c.config.App.IntegrationID, []byte(c.config.App.PrivateKey),
 		githubapp.WithClientUserAgent(c.options.UserAgent),

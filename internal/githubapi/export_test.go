@@ -29,3 +29,13 @@ func (c *Client) Comments(ctx context.Context, repository policy.Repository, num
 	}
 	return restReader{Client: client, ref: policy.PullRequestRef{Repository: repository, Number: number}}.comments(ctx)
 }
+
+// DeleteRuleset deletes a ruleset of the repository.
+func (c *Client) DeleteRuleset(ctx context.Context, repository policy.Repository, id int64) error {
+	client, err := c.rest(repository)
+	if err != nil {
+		return err
+	}
+	_, err = client.Repositories.DeleteRuleset(ctx, repository.Owner, repository.Name, id)
+	return err
+}

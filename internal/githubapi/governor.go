@@ -42,6 +42,7 @@ type governor struct {
 	mu      sync.Mutex
 	known   map[place]*knownLimit
 	writing map[int64]*pace
+	spent   map[int64]*spending
 	flushed time.Time
 }
 
@@ -68,7 +69,7 @@ type pace struct {
 }
 
 func newGovernor(now func() time.Time, shared Budgets) *governor {
-	return &governor{now: now, shared: shared, known: map[place]*knownLimit{}, writing: map[int64]*pace{}}
+	return &governor{now: now, shared: shared, known: map[place]*knownLimit{}, writing: map[int64]*pace{}, spent: map[int64]*spending{}}
 }
 
 // admit says whether a call may go now; a write that may has taken its turn.
@@ -81,6 +82,7 @@ func (g *governor) admit(ctx context.Context, at place, write bool) error {
 	}
 	all := g.at(place{at.installation, AllResources})
 	if !write {
+		g.spend(at, pointsRead, now)
 		return nil
 	}
 	turn := g.writing[at.installation]
@@ -88,7 +90,7 @@ func (g *governor) admit(ctx context.Context, at place, write bool) error {
 		turn = &pace{}
 		g.writing[at.installation] = turn
 	}
-	if free := turn.last.Add(all.Spacing); all.Spacing > 0 && now.Before(all.BlockedUntil.Add(quiet)) && now.Before(free) {
+	if free := turn.last.Add(all.Spacing); !isUrgent(ctx) && all.Spacing > 0 && now.Before(all.BlockedUntil.Add(quiet)) && now.Before(free) {
 		if turn.next.Before(free) || turn.next.After(now.Add(firstWait)) {
 			turn.next = free
 		}
@@ -98,6 +100,7 @@ func (g *governor) admit(ctx context.Context, at place, write bool) error {
 		return limit
 	}
 	turn.last = now
+	g.spend(at, pointsWrite, now)
 	return nil
 }
 

@@ -15,6 +15,8 @@ type query struct {
 	// own is true if the repository is the one with the organization's policy.
 	own    bool
 	likely policy.Questions
+	// labels are those of kill switches.
+	labels []string
 }
 
 // The most teams and people that one query asks about; others are asked about
@@ -28,6 +30,7 @@ func newQuery(options Options, ref policy.PullRequestRef, likely policy.Question
 	q := query{
 		own:    strings.EqualFold(ref.Repository.Name, options.OrganizationRepository),
 		likely: likely,
+		labels: options.switchLabels(ref.Repository),
 		variables: map[string]any{
 			"owner": ref.Repository.Owner, "name": ref.Repository.Name, "number": ref.Number, "path": options.PolicyPath,
 		},
@@ -55,9 +58,11 @@ func alias(name string, i int) string { return fmt.Sprintf("%s%d", name, i) }
 // text is the query in GraphQL.
 func (q query) text() string {
 	var parameters, outside, inside strings.Builder
+	parameters.WriteString(flagParameters(q.labels, q.variables))
+	inside.WriteString(flagFields(q.labels))
 	if !q.own {
 		parameters.WriteString(", $organizationRepository: String!")
-		fmt.Fprintf(&outside, "\n  floor: repository(owner: $owner, name: $organizationRepository) {defaultBranchRef %s}", branch)
+		fmt.Fprintf(&outside, "\n  floor: repository(owner: $owner, name: $organizationRepository) {databaseId name defaultBranchRef %s%s}", branch, flagFields(q.labels))
 	}
 	if len(q.likely.People) > 0 {
 		for i := range q.likely.Asks.Teams {
@@ -80,6 +85,7 @@ const snapshotQuery = `query Snapshot($owner: String!, $name: String!, $number: 
     defaultBranchRef ` + branch + `
     pullRequest(number: $number) {
       title state createdAt updatedAt headRefOid headRefName baseRefName changedFiles
+      autoMergeRequest {enabledAt}
       author ` + account + `
       baseRef ` + branch + `
       labels(first: 100) {totalCount nodes {name}}
@@ -115,6 +121,28 @@ func (q query) tolerates(e *GraphQLError) bool {
 	default:
 		return len(e.Path) > 1 && e.at("repository") && strings.HasPrefix(fmt.Sprint(e.Path[1]), "login")
 	}
+}
+
+// flags are the issues that the query shows with labels of kill switches.
+func (q query) flags(answer json.RawMessage, repository policy.Repository) ([]policy.Flag, error) {
+	var shown struct{ Repository, Floor json.RawMessage }
+	if err := json.Unmarshal(answer, &shown); err != nil {
+		return nil, err
+	}
+	found, err := readFlags(shown.Repository, q.labels, repository, q.own)
+	if err != nil || shown.Floor == nil || string(shown.Floor) == "null" {
+		return found, err
+	}
+	var floor struct {
+		DatabaseID int64  `json:"databaseId"`
+		Name       string `json:"name"`
+	}
+	if err := json.Unmarshal(shown.Floor, &floor); err != nil {
+		return nil, err
+	}
+	repository.ID, repository.Name = floor.DatabaseID, floor.Name
+	more, err := readFlags(shown.Floor, q.labels, repository, true)
+	return append(found, more...), err
 }
 
 type graphTeam struct {

@@ -40,6 +40,7 @@ type graphPullRequest struct {
 	BaseRefName  string        `json:"baseRefName"`
 	BaseRef      *graphBranch  `json:"baseRef"`
 	ChangedFiles int           `json:"changedFiles"`
+	AutoMerge    *struct{}     `json:"autoMergeRequest"`
 	Author       *graphAccount `json:"author"`
 	Labels       graphList[struct {
 		Name string `json:"name"`
@@ -143,6 +144,9 @@ func (c *Client) graphSnapshot(ctx context.Context, ref policy.PullRequestRef, l
 	if err := pr.complete(ctx, restReader{client, ref}, &s); err != nil {
 		return s, nil, err
 	}
+	if s.Flags, err = q.flags(raw, ref.Repository); err != nil {
+		return s, nil, failed(err, "read which kill switches reach %s", ref)
+	}
 	if s.Policies, err = c.graphPolicies(ctx, client, ref.Repository, data, q.own); err != nil {
 		return s, nil, err
 	}
@@ -157,7 +161,7 @@ func (pr *graphPullRequest) snapshot(ref policy.PullRequestRef, at time.Time) po
 	s := policy.Snapshot{ReadAt: at, PullRequest: policy.PullRequest{
 		Ref: ref, Title: pr.Title, Author: pr.Author.actor(), HeadSHA: pr.HeadRefOid, HeadBranch: pr.HeadRefName, BaseBranch: pr.BaseRefName,
 		Open: pr.State == "OPEN", Merged: pr.State == "MERGED", ChangedFiles: pr.ChangedFiles, CommitCount: pr.Commits.TotalCount,
-		CreatedAt: pr.CreatedAt.UTC(), UpdatedAt: pr.UpdatedAt.UTC(),
+		AutoMerge: pr.AutoMerge != nil, CreatedAt: pr.CreatedAt.UTC(), UpdatedAt: pr.UpdatedAt.UTC(),
 	}}
 	for _, label := range pr.Labels.Nodes {
 		s.PullRequest.Labels = append(s.PullRequest.Labels, label.Name)

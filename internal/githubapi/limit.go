@@ -89,15 +89,31 @@ type contextKey int
 const (
 	backgroundKey contextKey = iota
 	readKey
+	urgentKey
+	aloneKey
 )
 
 // Background marks work that can wait. Its calls get a [*LimitError] when less
 // than a fifth of the budget of the hour is left, which is kept for the rest.
 func Background(ctx context.Context) context.Context {
-	return context.WithValue(ctx, backgroundKey, true)
+	return context.WithValue(context.WithValue(ctx, urgentKey, false), backgroundKey, true)
 }
 
-func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey) != nil }
+// Urgent marks what may stop something: its calls never wait for those of others,
+// nor are they spaced. A limit of GitHub's holds for them as for all.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey, true) }
+
+func isUrgent(ctx context.Context) bool {
+	urgent, _ := ctx.Value(urgentKey).(bool)
+	return urgent
+}
+
+func isBackground(ctx context.Context) bool {
+	return ctx.Value(backgroundKey) != nil && !isUrgent(ctx)
+}
+
+// alone marks a read that must not be older than its asking.
+func alone(ctx context.Context) context.Context { return context.WithValue(ctx, aloneKey, true) }
 
 // asRead marks a request that changes nothing, though its method could.
 func asRead(ctx context.Context) context.Context { return context.WithValue(ctx, readKey, true) }

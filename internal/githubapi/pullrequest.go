@@ -46,6 +46,7 @@ func (c *Client) restSnapshot(ctx context.Context, ref policy.PullRequestRef) (p
 		s.Detour, err = c.detour(readCtx, client, s.PullRequest, pr.GetBase().GetRepo().GetDefaultBranch())
 		return err
 	})
+	reads.Go(func() (err error) { s.Flags, err = c.restFlags(readCtx, ref.Repository); return err })
 	reads.Go(func() (err error) { s.SameHead, err = r.sameHead(readCtx, s.PullRequest.HeadSHA); return err })
 	return s, reads.Wait()
 }
@@ -75,6 +76,7 @@ func pullRequest(ref policy.PullRequestRef, pr *github.PullRequest) policy.PullR
 		Labels:       labels,
 		Open:         pr.GetState() == "open",
 		Merged:       pr.GetMerged(),
+		AutoMerge:    pr.AutoMerge != nil,
 		ChangedFiles: pr.GetChangedFiles(),
 		CommitCount:  pr.GetCommits(),
 		CreatedAt:    pr.GetCreatedAt().UTC(),

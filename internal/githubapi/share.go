@@ -34,7 +34,7 @@ type sharedAnswer struct {
 // RoundTrip joins a read that is under way or begins one. The read belongs to
 // nobody who waits for it: whoever leaves early does not end it for the others.
 func (s sharing) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet || r.Body != nil {
+	if r.Method != http.MethodGet || r.Body != nil || r.Context().Value(aloneKey) != nil {
 		return s.next.RoundTrip(r)
 	}
 	ctx := r.Context()
@@ -82,10 +82,11 @@ func (a sharedAnswer) copyFor(r *http.Request) *http.Response {
 }
 
 // readKeyOf tells reads apart by all that can make a difference to the answer. What
-// can wait is apart from what cannot: it may be held back.
+// can wait, what cannot and the rest are apart: they are held back by different
+// things.
 func readKeyOf(r *http.Request) string {
 	return strings.Join([]string{
 		r.URL.String(), strings.Join(r.Header.Values("Accept"), ","),
-		r.Header.Get("If-None-Match"), r.Header.Get("If-Modified-Since"), r.Header.Get("Range"), strconv.FormatBool(isBackground(r.Context())),
+		r.Header.Get("If-None-Match"), r.Header.Get("If-Modified-Since"), r.Header.Get("Range"), strconv.FormatBool(isBackground(r.Context())), strconv.FormatBool(isUrgent(r.Context())),
 	}, "\n")
 }

@@ -132,3 +132,24 @@ func TestAFailedReadFailsForAll(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestAReadThatIsAloneJoinsNobody asks by itself while another read of the same is
+// under way, which began before; and so does one that is urgent.
+func TestAReadThatIsAloneJoinsNobody(t *testing.T) {
+	server := newSlowServer(t)
+	shared := sharing{server.Client().Transport, new(singleflight.Group)}
+	var all sync.WaitGroup
+	for i, ctx := range []context.Context{t.Context(), alone(t.Context()), alone(t.Context()), Urgent(t.Context())} {
+		all.Go(func() {
+			if got, err := server.ask(ctx, shared, http.MethodGet, "/a", ""); err != nil || got != "/a" {
+				t.Errorf("%d: %q, %v", i, got, err)
+			}
+		})
+		<-server.begun // a call of its own
+	}
+	close(server.answer)
+	all.Wait()
+	if n := server.calls.Load(); n != 4 {
+		t.Errorf("%d calls, want 4", n)
+	}
+}

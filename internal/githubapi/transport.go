@@ -4,18 +4,23 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
-// maxCalls is how many requests are under way at once. GitHub documents a limit
-// of 100, REST and GraphQL together; the rest is for whoever else uses the App.
-const maxCalls = 90
+// maxCalls is how many requests are under way at once, and maxUrgentCalls how many
+// more that are urgent. GitHub documents a limit of 100, REST and GraphQL together;
+// what is left is for whoever else uses the App.
+const (
+	maxCalls       = 90
+	maxUrgentCalls = 8
+)
 
 // transport keeps calls waiting that would be one too many.
 type transport struct {
 	next http.RoundTripper
-	// slots has room for maxCalls.
-	slots chan struct{}
+	// slots has room for maxCalls, urgent for maxUrgentCalls.
+	slots, urgent chan struct{}
 	// allowed says whether there is any use in waiting; nil is yes.
 	allowed func(*http.Request) error
 }
@@ -32,11 +37,12 @@ func newTransport() transport {
 			ForceAttemptHTTP2:     true, // a dialer of one's own turns it off
 			TLSHandshakeTimeout:   10 * time.Second,
 			ExpectContinueTimeout: time.Second,
-			MaxIdleConns:          maxCalls,
-			MaxIdleConnsPerHost:   maxCalls,
+			MaxIdleConns:          maxCalls + maxUrgentCalls,
+			MaxIdleConnsPerHost:   maxCalls + maxUrgentCalls,
 			IdleConnTimeout:       90 * time.Second,
 		},
-		slots: make(chan struct{}, maxCalls),
+		slots:  make(chan struct{}, maxCalls),
+		urgent: make(chan struct{}, maxUrgentCalls),
 	}
 }
 
@@ -48,13 +54,27 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, notSent(r, err)
 		}
 	}
+	slots, others := t.slots, chan struct{}(nil)
+	switch {
+	case isUrgent(r.Context()):
+		slots = t.urgent
+	case forToken(r):
+		others = t.urgent // who is urgent may wait for the same token
+	}
 	select {
-	case t.slots <- struct{}{}:
+	case slots <- struct{}{}:
+	case others <- struct{}{}:
+		slots = others
 	case <-r.Context().Done():
 		return nil, notSent(r, r.Context().Err())
 	}
-	defer func() { <-t.slots }()
+	defer func() { <-slots }()
 	return t.next.RoundTrip(r)
+}
+
+// forToken reports whether a request is the one for an installation's token.
+func forToken(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/access_tokens")
 }
 
 // timely lets no write go whose time is over. A process that stood still finds its
@@ -73,4 +93,24 @@ func (t timely) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return t.next.RoundTrip(r)
+}
+
+// straight lets no write be led elsewhere by GitHub's 301: http.Client would make a
+// read of it, whose answer looks as if it had been done. GitHub answers so for an
+// issue that was moved to another repository.
+type straight struct{ next http.RoundTripper }
+
+// RoundTrip makes an [*Error] of such an answer.
+func (s straight) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := s.next.RoundTrip(r)
+	if err != nil || !changes(r) {
+		return response, err
+	}
+	switch response.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+		_ = response.Body.Close()
+		return nil, &Error{Operation: r.Method + " " + r.URL.Path, Status: response.StatusCode}
+	default:
+		return response, nil
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,7 +82,7 @@ func TestACallThatIsNotMadeClosesItsBody(t *testing.T) {
 	cancel()
 	body := &closing{Reader: strings.NewReader("x")}
 	for _, sent := range []io.ReadCloser{body, nil} {
-		request := (&http.Request{Method: http.MethodPost, Body: sent}).WithContext(ctx)
+		request := (&http.Request{Method: http.MethodPost, URL: &url.URL{}, Body: sent}).WithContext(ctx)
 		if _, err := full.RoundTrip(request); !errors.Is(err, context.Canceled) {
 			t.Errorf("a call that was given up: %v", err)
 		}
@@ -128,5 +129,77 @@ func TestWhoeverRanOutOfTimeWritesNothing(t *testing.T) {
 				t.Errorf("got %v, sent is %t, the body's being closed is %t", err, sent, body.closed)
 			}
 		})
+	}
+}
+
+// TestWhatIsUrgentDoesNotWait finds all places taken by others, and has its own. A
+// token, for which it may have to wait, takes whichever is free.
+func TestWhatIsUrgentDoesNotWait(t *testing.T) {
+	calls := newTransport()
+	sent := make(chan string, 2*maxUrgentCalls)
+	answer := make(chan struct{})
+	calls.next = roundTripper(func(r *http.Request) (*http.Response, error) {
+		sent <- r.URL.Path
+		<-answer
+		return &http.Response{}, nil
+	})
+	for range maxCalls {
+		calls.slots <- struct{}{}
+	}
+	var all sync.WaitGroup
+	call := func(ctx context.Context, method, path string) {
+		all.Go(func() {
+			if _, err := calls.RoundTrip((&http.Request{Method: method, URL: &url.URL{Path: path}}).WithContext(ctx)); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		})
+	}
+	call(t.Context(), http.MethodGet, "/waits")
+	call(t.Context(), http.MethodPost, "/app/installations/7/access_tokens")
+	for range maxUrgentCalls - 1 {
+		call(Urgent(Background(t.Context())), http.MethodGet, "/urgent")
+	}
+	for range maxUrgentCalls {
+		if path := <-sent; path == "/waits" {
+			t.Error("what is not urgent took an urgent place")
+		}
+	}
+	soon, cancel := context.WithTimeout(Urgent(t.Context()), 10*time.Millisecond)
+	defer cancel()
+	if _, err := calls.RoundTrip((&http.Request{Method: http.MethodGet, URL: &url.URL{}}).WithContext(soon)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("more that is urgent than there are places: %v", err)
+	}
+	close(answer)
+	<-calls.slots
+	all.Wait()
+	if len(calls.urgent) != 0 || len(calls.slots) != maxCalls-1 {
+		t.Errorf("%d and %d places are still taken", len(calls.slots), len(calls.urgent))
+	}
+}
+
+// TestNoWriteIsLedElsewhere is answered that the thing was moved.
+func TestNoWriteIsLedElsewhere(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		ctx    context.Context
+		status int
+		passes bool
+	}{
+		{http.MethodPatch, t.Context(), http.StatusMovedPermanently, false},
+		{http.MethodPost, t.Context(), http.StatusFound, false},
+		{http.MethodPut, t.Context(), http.StatusTemporaryRedirect, true}, // made again as it is
+		{http.MethodPut, t.Context(), http.StatusOK, true},
+		{http.MethodGet, t.Context(), http.StatusMovedPermanently, true},
+		{http.MethodPost, asRead(t.Context()), http.StatusFound, true},
+	} {
+		body := &closing{Reader: strings.NewReader("x")}
+		send := straight{roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: c.status, Body: body}, nil
+		})}
+		_, err := send.RoundTrip((&http.Request{Method: c.method, URL: &url.URL{Path: "/x"}}).WithContext(c.ctx))
+		failed, ok := errors.AsType[*Error](err)
+		if ok == c.passes || ok && (failed.Status != c.status || !body.closed) {
+			t.Errorf("%s answered %d: %v", c.method, c.status, err)
+		}
 	}
 }

@@ -228,7 +228,7 @@ func (t *token) covers(r *Repository) bool {
 func (s *Sim) newToken(i *Installation) *token {
 	t := &token{
 		value:   fmt.Sprintf("ghs_%d_%s", i.app.id, randomHex(40)),
-		install: i, expires: s.now().Add(tokenLifetime).UTC().Truncate(time.Second),
+		install: i, expires: s.valid().Add(tokenLifetime).UTC().Truncate(time.Second),
 	}
 	s.tokens[t.value] = t
 	return t

@@ -33,7 +33,7 @@ func (c *call) authenticate() error {
 		c.actor = actor{user: t.user, token: t}
 		return nil
 	}
-	if !c.sim.now().Before(t.expires) {
+	if !c.sim.valid().Before(t.expires) {
 		delete(c.sim.tokens, value)
 		return badCredentials()
 	}
@@ -67,7 +67,7 @@ func (s *Sim) appOf(value string) (*App, error) {
 	if err != nil {
 		return nil, refuse(http.StatusUnauthorized, "A JSON web token could not be decoded")
 	}
-	now := s.now()
+	now := s.valid()
 	issued, hasIssued := claims["iat"].(float64)
 	expires, hasExpires := claims["exp"].(float64)
 	switch {

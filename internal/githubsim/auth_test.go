@@ -213,3 +213,29 @@ func TestStrictness(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	equal(t, "outside the API", resp.StatusCode, 404)
 }
+
+// The life of an installation as its App sees it: suspended, let go on, deleted.
+func TestInstallationsThatEnd(t *testing.T) {
+	w := newWorld(t)
+	app := w.asApp(w.app)
+	suspended := func() bool {
+		list, _, err := app.Apps.ListInstallations(ctx, nil)
+		must(t, err)
+		return list[0].SuspendedAt != nil && list[0].GetSuspendedBy().GetLogin() != ""
+	}
+	equal(t, "at first", suspended(), false)
+	w.install.Suspend()
+	equal(t, "suspended", suspended(), true)
+	w.last("installation", "suspend")
+	_, _, err := app.Apps.CreateInstallationToken(ctx, w.install.ID(), nil)
+	refused(t, err, 403, "This installation has been suspended")
+	w.install.Unsuspend()
+	equal(t, "let go on", suspended(), false)
+	w.last("installation", "unsuspend")
+	w.install.Delete()
+	w.last("installation", "deleted")
+	_, _, err = app.Apps.CreateInstallationToken(ctx, w.install.ID(), nil)
+	refused(t, err, 404, "")
+	_, _, err = app.Apps.GetInstallation(ctx, w.install.ID())
+	refused(t, err, 404, "")
+}

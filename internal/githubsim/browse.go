@@ -86,7 +86,7 @@ func (r *Repository) PullRequests() []*PullRequest {
 func (r *Repository) RequiredChecks(branch string) []RequiredCheck {
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
-	return r.demands(branch, false).checks
+	return r.demands(branch, actor{}).checks
 }
 
 // CheckButton is a button of a check run, for RequestAction.

@@ -46,7 +46,7 @@ type post struct {
 	knobs   DeliveryKnobs
 	log     []*delivery
 	pending int           // queued or in flight
-	changed chan struct{} // closed and replaced when pending drops
+	changed chan struct{} // closed and replaced when pending drops, or GitHub is through with what it does by itself
 	closed  bool
 }
 
@@ -99,13 +99,20 @@ func (s *Sim) Redeliver(guid string) error {
 	return notFound()
 }
 
-// WaitForDeliveries waits until nothing is queued or in flight; held deliveries do not count.
+// tell wakes whoever waits for a change.
+func (p *post) tell() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// WaitForDeliveries waits until nothing is queued or in flight, and GitHub has done by itself what it does a moment later, such as
+// auto-merges; held deliveries do not count.
 func (s *Sim) WaitForDeliveries(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		pending, changed := s.web.pending, s.web.changed
+		pending, looking, changed := s.web.pending, s.looking, s.web.changed
 		s.mu.Unlock()
-		if pending == 0 {
+		if pending == 0 && !looking {
 			return nil
 		}
 		select {
@@ -238,8 +245,7 @@ func (s *Sim) send(app *App) {
 		made.id, made.redelivery = s.id(), redelivery
 		d.attempts = append(d.attempts, made)
 		s.web.pending--
-		close(s.web.changed)
-		s.web.changed = make(chan struct{})
+		s.web.tell()
 		s.mu.Unlock()
 	}
 }

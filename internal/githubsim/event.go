@@ -12,7 +12,7 @@ var eventPermission = map[string]string{
 	"check_run": "checks", "check_suite": "checks", "status": "statuses",
 	"push": "contents", "merge_group": "merge_queues",
 	"create": "contents", "delete": "contents",
-	"member": "members", "membership": "members", "team": "members", "organization": "members", "repository_ruleset": "metadata",
+	"member": "members", "membership": "members", "team": "members", "organization": "members", "repository_ruleset": "metadata", "custom_property_values": "organization_custom_properties",
 }
 
 // ownersOnly are the actions that only the App which made the run or suite hears, subscribed or not, if it may write checks.
@@ -20,6 +20,7 @@ var ownersOnly = []string{"requested", "rerequested", "requested_action"}
 
 // emit sends an event of a repository to every App that is installed there, subscribed and permitted.
 func (s *Sim) emit(r *Repository, event, action string, by *User, body obj) {
+	s.look(r)
 	for _, i := range r.installations() {
 		if slices.Contains(i.app.events, event) {
 			s.emitTo(i, r, event, action, by, body)
@@ -46,6 +47,7 @@ func (s *Sim) emitTo(i *Installation, r *Repository, event, action string, by *U
 
 // emitOrganization sends an event that belongs to no repository.
 func (s *Sim) emitOrganization(o *Organization, event, action string, by *User, body obj) {
+	s.lookAll(o)
 	for _, i := range o.installs {
 		if i.suspended || !slices.Contains(i.app.events, event) || !i.allows(eventPermission[event], "read") {
 			continue

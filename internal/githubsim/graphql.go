@@ -120,6 +120,9 @@ func (c *call) prepare(body graphRequest) (*query, []obj) {
 		}}
 	}
 	c.points = q.cost
+	if op.Operation == ast.Mutation {
+		c.chargeMutation()
+	}
 	return q, nil
 }
 

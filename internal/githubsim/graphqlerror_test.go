@@ -48,7 +48,7 @@ func TestGraphQLErrors(t *testing.T) {
 		{castleOf(`pullRequest(number: $n) { title }`), "Variable $n is used by the query but not declared", `null`},
 		{`{ repository(`, "Expected Name, found <EOF>", `null`},
 		{``, "A query attribute must be specified and must be a string.", `null`},
-		{`mutation { closePullRequest { clientMutationId } }`, `Schema does not support operation type "mutation"`, `null`},
+		{`mutation { closePullRequest { clientMutationId } }`, "[mutation closePullRequest] Field 'closePullRequest' doesn't exist on type 'Mutation'", `null`},
 		{`query A { rateLimit { cost } } query B { rateLimit { cost } }`, "An operation name is required", `null`},
 		{`{ __schema { queryType { name } } }`, "INTERNAL [__schema] Query.__schema is not served by the simulator", `null`},
 		{castleOf(`pullRequests { nodes { number } }`), "MISSING_PAGINATION_BOUNDARIES [repository pullRequests] You must provide a `first` or `last` value to properly paginate the `pullRequests` connection.", `{"repository": null}`},

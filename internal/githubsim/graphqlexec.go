@@ -48,7 +48,11 @@ func as[T any](thing any) T {
 
 // run carries the query out. A nil answer means that a field that cannot be null failed, up to the top.
 func (q *query) run() obj {
-	data, ok := q.object(graphSchema.Query, []ast.SelectionSet{q.op.SelectionSet}, q, nil)
+	root := graphSchema.Query
+	if q.op.Operation == ast.Mutation {
+		root = graphSchema.Mutation
+	}
+	data, ok := q.object(root, []ast.SelectionSet{q.op.SelectionSet}, q, nil)
 	if !ok {
 		return nil
 	}

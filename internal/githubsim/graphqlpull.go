@@ -8,6 +8,8 @@ import (
 
 // The fields that a pull request, a review and a comment share have one resolver for each.
 var pullFields = fields{
+	"id":             get(func(p *PullRequest) any { return nodeID("PR", p.id) }),
+	"url":            get(func(p *PullRequest) any { return p.repo.html("pull/%d", p.number) }),
 	"number":         get(func(p *PullRequest) any { return p.number }),
 	"databaseId":     get(func(p *PullRequest) any { return p.id }),
 	"fullDatabaseId": get(func(p *PullRequest) any { return bigInt(p.id) }),
@@ -40,6 +42,12 @@ var pullFields = fields{
 	"additions":    get(func(p *PullRequest) any { additions, _ := p.changedLines(); return additions }),
 	"deletions":    get(func(p *PullRequest) any { _, deletions := p.changedLines(); return deletions }),
 
+	"autoMergeRequest": get(func(p *PullRequest) any {
+		if p.auto == nil {
+			return nil
+		}
+		return p.auto
+	}),
 	"labels": find(func(_ *query, p *PullRequest, args arguments) (any, error) {
 		labels := slices.SortedFunc(slices.Values(p.labels), func(a, b *label) int { return int(a.id - b.id) })
 		return byID(labels, func(l *label) int64 { return l.id }).page(args)

@@ -9,19 +9,21 @@ import (
 
 // resolvers are the types that the schema serves, each with all its fields.
 var resolvers = map[string]fields{
-	"Query": queryFields, "RateLimit": rateLimitFields, "PageInfo": pageInfoFields,
+	"Query": queryFields, "Mutation": mutationFields,
+	"DisablePullRequestAutoMergePayload": autoMergedFields, "EnablePullRequestAutoMergePayload": autoMergedFields,
+	"RateLimit": rateLimitFields, "PageInfo": pageInfoFields,
 	"Organization": organizationFields, "Team": teamFields,
 	"Repository": repositoryFields, "Ref": refFields, "RefUpdateRule": ruleFields, "Label": labelFields,
 	"User": accountFields, "Bot": accountFields, "Mannequin": accountFields,
 	"Commit": commitFields, "Tree": treeFields, "Blob": blobFields, "TreeEntry": entryFields, "GitActor": gitActorFields,
 	"PullRequest": pullFields, "PullRequestChangedFile": changeFields, "PullRequestCommit": pullCommitFields,
-	"PullRequestReview": reviewFields, "IssueComment": commentFields,
+	"PullRequestReview": reviewFields, "IssueComment": commentFields, "Issue": issueFields, "AutoMergeRequest": autoMergeFields,
 	"LabeledEvent": eventFields, "UnlabeledEvent": eventFields, "AssignedEvent": eventFields, "UnassignedEvent": eventFields,
 	"HeadRefForcePushedEvent": eventFields, "BaseRefChangedEvent": eventFields, "ClosedEvent": eventFields, "ReopenedEvent": eventFields,
 	"ReviewDismissedEvent": eventFields, "AutomaticBaseChangeSucceededEvent": eventFields,
 
 	"RepositoryCollaboratorConnection": collaboratorFields, "RepositoryCollaboratorEdge": collaboratorEdgeFields,
-	"PullRequestConnection": connectionFields, "PullRequestCommitConnection": connectionFields, "PullRequestReviewConnection": connectionFields,
+	"IssueConnection": connectionFields, "PullRequestConnection": connectionFields, "PullRequestCommitConnection": connectionFields, "PullRequestReviewConnection": connectionFields,
 	"PullRequestChangedFileConnection": connectionFields, "PullRequestTimelineItemsConnection": connectionFields,
 	"IssueCommentConnection": connectionFields, "LabelConnection": connectionFields, "UserConnection": connectionFields,
 	"TeamMemberConnection": connectionFields, "CommitConnection": connectionFields, "GitActorConnection": connectionFields,
@@ -173,8 +175,21 @@ var repositoryFields = fields{
 		}
 		return nil, graphRefusal("NOT_FOUND", "Could not resolve to a PullRequest with the number of %d.", number)
 	}),
+	"issues": find(func(q *query, r *Repository, args arguments) (any, error) {
+		if err := q.allow(r, "issues"); err != nil {
+			return nil, err
+		}
+		list, err := r.issuesBy(args)
+		if err != nil {
+			return nil, err
+		}
+		return inOrder(args, list, func(i *Issue) *thread { return i.thread }).page(args)
+	}),
 	"pullRequests": find(func(q *query, r *Repository, args arguments) (any, error) {
 		if err := q.allow(r, "pull_requests"); err != nil {
+			return nil, err
+		}
+		if err := oneLabel(args); err != nil {
 			return nil, err
 		}
 		return r.pullsBy(args).page(args)
@@ -195,6 +210,9 @@ func (r *Repository) pullsBy(args arguments) ordered[*PullRequest] {
 	var list []*PullRequest
 	for _, p := range r.pulls {
 		wanted := len(states) == 0 || slices.Contains(states, p.graphState())
+		for _, name := range args.list("labels") {
+			wanted = wanted && p.labelNamed(name) != nil
+		}
 		for argument, branch := range map[string]string{"baseRefName": p.base, "headRefName": p.headRef} {
 			wanted = wanted && (args.text(argument) == "" || args.text(argument) == branch)
 		}
@@ -202,16 +220,7 @@ func (r *Repository) pullsBy(args arguments) ordered[*PullRequest] {
 			list = append(list, p)
 		}
 	}
-	order, _ := args["orderBy"].(map[string]any)
-	found := byID(list, func(p *PullRequest) int64 { return p.id })
-	if order["field"] == "UPDATED_AT" {
-		found.key = func(_ int, p *PullRequest) string {
-			return fmt.Sprintf("%s %020d", p.updated.Format(time.RFC3339), p.id)
-		}
-	}
-	found.descending = order["direction"] == "DESC"
-	slices.SortFunc(found.list, func(a, b *PullRequest) int { return found.compare(found.key(0, a), found.key(0, b)) })
-	return found
+	return inOrder(args, list, func(p *PullRequest) *thread { return p.thread })
 }
 
 // branch is a branch as a Ref, which needs contents; one that is not there is null.

@@ -1,6 +1,9 @@
 package githubsim
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // serveThreadEvents lists what happened to an issue or a pull request, as GitHub's issue events do.
 func serveThreadEvents(c *call) error {
@@ -9,6 +12,43 @@ func serveThreadEvents(c *call) error {
 		return err
 	}
 	return replyList(c, t.timeline, func(e timelineEntry) obj { return e.json() })
+}
+
+// serveTimeline lists the same with the comments among it, oldest first.
+func serveTimeline(c *call) error {
+	t, err := c.thread()
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		at    int64
+		shape func() obj
+	}
+	var list []entry
+	for _, e := range t.timeline {
+		list = append(list, entry{e.at.Unix(), e.timelineJSON})
+	}
+	for _, one := range t.comments {
+		list = append(list, entry{one.created.Unix(), one.timelineJSON})
+	}
+	slices.SortStableFunc(list, func(a, b entry) int { return int(a.at - b.at) })
+	return replyList(c, list, func(e entry) obj { return e.shape() })
+}
+
+// timelineJSON is the entry as the timeline has it, which tells less of assignments than the events do, and more of closing.
+func (e timelineEntry) timelineJSON() obj {
+	out := e.json()
+	delete(out, "assigner")
+	if e.event == "closed" || e.event == "reopened" {
+		out["state_reason"] = nil
+	}
+	return out
+}
+
+func (c *comment) timelineJSON() obj {
+	out := c.json()
+	out["event"], out["actor"] = "commented", c.author.json()
+	return out
 }
 
 func (e timelineEntry) json() obj {

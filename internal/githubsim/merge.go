@@ -24,7 +24,7 @@ func (p *PullRequest) Mergeability(u *User) Mergeability {
 func (p *PullRequest) Merge(u *User) error {
 	p.repo.sim.mu.Lock()
 	defer p.repo.sim.mu.Unlock()
-	_, err := p.merge(actor{user: u}, mergeSpec{})
+	_, err := p.merge(actor{user: u}, mergeSpec{}, roadButton)
 	return err
 }
 
@@ -56,10 +56,13 @@ func (p *PullRequest) verdict(a actor, queued bool) verdict {
 	if _, clean := p.repo.net.mergeTrees(p.baseTip(), p.head); !clean {
 		return verdict{http.StatusMethodNotAllowed, []string{"Pull Request is not mergeable: it has conflicts with the base branch."}}
 	}
-	d := p.repo.demands(p.base, p.repo.bypasses(a, p.base))
+	d := p.repo.demands(p.base, a)
 	var reasons []string
 	if d.update {
 		reasons = append(reasons, "Cannot update this protected ref.")
+	}
+	if d.queue && !queued {
+		reasons = append(reasons, "Changes must be made through the merge queue")
 	}
 	if d.strict && !queued && !p.repo.net.contains(p.head, p.baseTip()) {
 		reasons = append(reasons, "The head branch is not up to date with the base branch.")
@@ -116,12 +119,12 @@ func (p *PullRequest) approvalReasons(required int) []string {
 
 // pushReasons are why a branch may not be moved to a commit by a push.
 func (r *Repository) pushReasons(a actor, branch, sha string) []string {
-	d := r.demands(branch, r.bypasses(a, branch))
+	d := r.demands(branch, a)
 	var reasons []string
 	if d.update {
 		reasons = append(reasons, "Cannot update this protected ref.")
 	}
-	if d.pull {
+	if d.pull || d.queue {
 		reasons = append(reasons, "Changes must be made through a pull request.")
 	}
 	return append(reasons, r.checkReasons(d.checks, sha)...)
@@ -136,7 +139,7 @@ type mergeSpec struct {
 }
 
 // merge checks, merges and tells; it returns the SHA of the new commit on the base branch.
-func (p *PullRequest) merge(a actor, spec mergeSpec) (string, error) {
+func (p *PullRequest) merge(a actor, spec mergeSpec, road string) (string, error) {
 	if v := p.verdict(a, false); len(v.reasons) > 0 {
 		return "", v.err()
 	}
@@ -159,7 +162,7 @@ func (p *PullRequest) merge(a actor, spec mergeSpec) (string, error) {
 		title = spec.Title
 	}
 	c := p.mergeCommit(a, parents, strings.TrimSpace(title+"\n\n"+spec.Message))
-	p.land(a, c.sha)
+	p.land(a, c.sha, road)
 	return c.sha, nil
 }
 
@@ -173,13 +176,13 @@ func (p *PullRequest) mergeCommit(a actor, parents []string, message string) *co
 }
 
 // land makes a commit the head of the base branch and the pull request merged. Other pull requests are not changed.
-func (p *PullRequest) land(a actor, sha string) {
+func (p *PullRequest) land(a actor, sha, road string) {
 	was := p.baseTip()
-	p.markMerged(a, was, sha)
+	p.markMerged(a, was, sha, road)
 	p.repo.moveBranch(a, p.base, sha)
 }
 
-func (p *PullRequest) markMerged(a actor, was, sha string) {
+func (p *PullRequest) markMerged(a actor, was, sha, road string) {
 	if p.group != nil && p.group.state == "queued" {
 		p.leaveQueue(a, "MERGE")
 	}
@@ -187,7 +190,8 @@ func (p *PullRequest) markMerged(a actor, was, sha string) {
 	p.baseSHA, p.mergeSHA = was, sha
 	p.state, p.closed = "closed", p.updated
 	p.repo.open--
-	p.merged, p.mergedAt, p.mergedBy = true, p.updated, a.user
+	p.merged, p.mergedAt, p.mergedBy, p.road = true, p.updated, a.user, road
+	p.disarm(a)
 	p.record(a, timelineEntry{event: "merged", commit: sha})
 	p.record(a, timelineEntry{event: "closed"})
 	p.emit(a, "", "closed", obj{})

@@ -336,14 +336,16 @@ func TestMergeQueue(t *testing.T) {
 		}
 		equal(t, "reason", at(w.last("merge_group", "destroyed"), "reason"), any("invalidated"))
 	})
-	t.Run("the update rule holds the queue", func(t *testing.T) {
+	t.Run("the update rule empties the queue", func(t *testing.T) {
 		w, p, g := setup(t)
-		w.check(w.gh, g.HeadSHA(), "gate", "success")
 		id := w.repo.CreateRuleset(githubsim.Ruleset{Branches: []string{"~ALL"}, Update: true})
-		equal(t, "locked", g.Try(), "queued")
+		equal(t, "not green yet", g.Try(), "queued")
+		w.check(w.gh, g.HeadSHA(), "gate", "success")
+		equal(t, "locked", g.Try(), "dequeued")
+		equal(t, "reason", at(w.last("pull_request", "dequeued"), "reason"), any("BRANCH_PROTECTIONS"))
 		equal(t, "merged", p.Merged(), false)
 		w.repo.SetRulesetEnforcement(id, "disabled")
-		equal(t, "unlocked", g.Try(), "merged")
+		equal(t, "unlocked", g.Try(), "dequeued")
 		if !slices.Contains(w.events(), "repository_ruleset.edited") {
 			t.Fatal("no repository_ruleset.edited")
 		}

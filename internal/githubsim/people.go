@@ -35,6 +35,8 @@ type Organization struct {
 	teams    map[string]*Team
 	installs []*Installation
 	rulesets []*ruleset
+
+	properties []*PropertySpec
 }
 
 // Team is a set of members of an organization.

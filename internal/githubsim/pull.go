@@ -24,6 +24,8 @@ type PullRequest struct {
 	mergeSHA string
 	reviews  []*review
 	group    *MergeGroup // while it is in the merge queue
+	auto     *autoMerge  // nil unless GitHub merges it by itself
+	road     string      // how it was merged; empty while it is not
 }
 
 // PullRequestSpec says what to open. Head is "branch", or "owner:branch" for a fork; Base is by default the default branch.
@@ -60,7 +62,7 @@ func (r *Repository) openPull(a actor, spec PullRequestSpec) (*PullRequest, erro
 		base: spec.Base, baseSHA: r.branches[spec.Base], draft: spec.Draft,
 	}
 	t.pull = p
-	r.pulls[p.number] = p
+	r.pulls[p.number], r.sim.pullsByID[p.id] = p, p
 	ref := headRepo.ref(headRef)
 	r.byRef[ref] = append(r.byRef[ref], p)
 	p.setHead(headRepo.branches[headRef])
@@ -196,6 +198,7 @@ func (p *PullRequest) retarget(a actor, base string) error {
 	from := obj{"ref": obj{"from": p.base}, "sha": obj{"from": p.baseSHA}}
 	p.leaveQueue(a, "QUEUE_CLEARED")
 	was := p.base
+	p.disarmFor(a)
 	p.base, p.baseSHA = base, p.repo.branches[base]
 	p.touch()
 	p.record(a, timelineEntry{event: "base_ref_changed", from: was, to: base})
@@ -231,6 +234,7 @@ func (p *PullRequest) synchronize(a actor, sha string) {
 		return
 	}
 	p.leaveQueue(a, "MANUAL")
+	p.disarmFor(a)
 	p.previous = before
 	p.setHead(sha)
 	p.baseSHA = p.repo.branches[p.base]
@@ -265,6 +269,7 @@ func (p *PullRequest) reopen(a actor) error {
 func (p *PullRequest) stateChanged(a actor) {
 	if p.state == "closed" {
 		p.leaveQueue(a, "MANUAL")
+		p.disarm(a)
 	}
 }
 

@@ -179,7 +179,7 @@ func (r *Repository) moveBranch(a actor, branch, sha string) {
 	}
 	for _, p := range r.openPulls() {
 		if p.base == branch && was != "" && r.net.contains(sha, p.head) {
-			p.markMerged(a, was, sha)
+			p.markMerged(a, was, sha, roadPush)
 		}
 	}
 	r.rebuildGroups(a, branch)

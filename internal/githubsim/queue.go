@@ -13,6 +13,7 @@ type MergeGroup struct {
 	base  string // SHA that it is built on
 	state string
 	by    actor
+	held  bool // green, and waits for a paused queue to go on
 }
 
 // Enqueue puts the pull request into the merge queue. As at GitHub it must itself meet the rules first, save that its head may
@@ -27,6 +28,11 @@ func (p *PullRequest) Enqueue(u *User) (*MergeGroup, error) {
 	if p.group != nil {
 		return nil, unprocessable("Pull request is already in the queue")
 	}
+	return p.enqueue(a), nil
+}
+
+// enqueue puts the pull request into the queue; the caller knows that it may.
+func (p *PullRequest) enqueue(a actor) *MergeGroup {
 	g := &MergeGroup{pull: p, state: "queued", by: a}
 	p.group = g
 	p.repo.groups = append(p.repo.groups, g)
@@ -34,7 +40,7 @@ func (p *PullRequest) Enqueue(u *User) (*MergeGroup, error) {
 	p.record(a, timelineEntry{event: "added_to_merge_queue"})
 	p.emit(a, "", "enqueued", obj{})
 	g.build()
-	return g, nil
+	return g
 }
 
 // HeadSHA is the merge commit whose checks decide.
@@ -59,22 +65,34 @@ func (g *MergeGroup) State() string {
 }
 
 // Try does what GitHub does when a check on the group changes, and returns the state: merged when all required checks on the
-// group's head pass, dequeued when one failed, else still queued. While a rule forbids to move the base it stays queued.
+// group's head pass, dequeued when one failed or when an update rule forbids the queue's own App to move the base, else still queued.
+// While a merge_queue rule allows no entry to be merged, it stays queued; when that ends, a green entry that was tried merges by itself.
 func (g *MergeGroup) Try() string {
-	p := g.pull
-	p.repo.sim.mu.Lock()
-	defer p.repo.sim.mu.Unlock()
+	g.pull.repo.sim.mu.Lock()
+	defer g.pull.repo.sim.mu.Unlock()
+	g.try()
+	return g.state
+}
+
+func (g *MergeGroup) try() {
 	if g.state != "queued" {
-		return g.state
+		return
 	}
-	d := p.repo.demands(p.base, false)
+	p := g.pull
+	d := p.repo.demands(p.base, mergeQueue)
+	g.held = false
 	switch {
 	case g.failed(d.checks):
 		p.leaveQueue(g.by, "CI_FAILURE")
-	case len(p.repo.checkReasons(d.checks, g.head)) == 0 && !d.update:
+	case len(p.repo.checkReasons(d.checks, g.head)) > 0:
+	case d.paused:
+		g.held = true
+	case d.update:
+		p.leaveQueue(g.by, "BRANCH_PROTECTIONS")
+	default:
 		g.merge()
 	}
-	return g.state
+	p.repo.wait()
 }
 
 // failed says whether a required check has ended badly on the group's head.
@@ -104,7 +122,7 @@ func (g *MergeGroup) merge() {
 	g.state = "merged"
 	g.remove("merged")
 	g.pull.emit(g.by, "", "dequeued", obj{"reason": "MERGE"})
-	g.pull.land(g.by, g.head)
+	g.pull.land(g.by, g.head, roadQueue)
 }
 
 // remove takes the group's branch away and tells why: merged, invalidated or dequeued.
@@ -118,7 +136,8 @@ func (g *MergeGroup) remove(reason string) {
 	g.emit("destroyed", obj{"reason": reason})
 	if g.state != "queued" {
 		r.groups = slices.DeleteFunc(r.groups, func(x *MergeGroup) bool { return x == g })
-		g.pull.group = nil
+		g.pull.group, g.held = nil, false
+		r.wait()
 	}
 }
 

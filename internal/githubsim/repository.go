@@ -3,6 +3,7 @@ package githubsim
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type Repository struct {
 	labels    map[string]*label // by lower-case name
 	lastNum   int
 	threads   map[int]*thread
+	left      map[int]*thread // issues that are somewhere else now; nil for those that were deleted
 	pulls     map[int]*PullRequest
 	open      int                       // open threads
 	bySHA     map[string][]*PullRequest // those that ever had this head
@@ -37,8 +39,13 @@ type Repository struct {
 	protected map[string]Protection
 	rulesets  []*ruleset
 	groups    []*MergeGroup
-	created   time.Time
-	pushed    time.Time
+	workflows []*WorkflowRun // oldest first
+	armed     []*PullRequest // to be merged as soon as they may
+
+	noAutoMerge bool
+	properties  map[string][]string // values of custom properties, by name
+	created     time.Time
+	pushed      time.Time
 }
 
 // headRef is a branch that pull requests may come from.
@@ -199,16 +206,34 @@ func (r *Repository) CreateLabel(name string) {
 func (r *Repository) DeleteLabel(name string) {
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
-	l := r.labels[strings.ToLower(name)]
-	if l == nil {
-		return
+	if l := r.labels[strings.ToLower(name)]; l != nil {
+		r.deleteLabel(r.sim.users["ghost-owner"], l)
 	}
+}
+
+// RemoveLabel is DeleteLabel by somebody, who needs write.
+func (r *Repository) RemoveLabel(u *User, name string) error {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	l := r.labels[strings.ToLower(name)]
+	switch {
+	case r.role(u) < roleWrite:
+		return refuse(http.StatusForbidden, "Must have push access to delete a label.")
+	case l == nil:
+		return notFound()
+	}
+	r.deleteLabel(u, l)
+	return nil
+}
+
+func (r *Repository) deleteLabel(by *User, l *label) {
+	name := l.name
 	delete(r.labels, strings.ToLower(name))
 	for _, t := range r.threads {
 		t.labels = slices.DeleteFunc(t.labels, func(have *label) bool { return have == l })
 	}
 	r.sim.tick()
-	r.sim.emit(r, "label", "deleted", r.sim.users["ghost-owner"], obj{"label": r.labelJSON(l)})
+	r.sim.emit(r, "label", "deleted", by, obj{"label": r.labelJSON(l)})
 }
 
 // RenameLabel changes the name everywhere; Apps hear label.edited with changes.name.from and nothing else.
@@ -219,12 +244,33 @@ func (r *Repository) RenameLabel(from, to string) {
 	if l == nil || r.labels[strings.ToLower(to)] != nil {
 		panic(fmt.Sprintf("githubsim: cannot rename label %q to %q", from, to))
 	}
-	delete(r.labels, strings.ToLower(from))
+	r.renameLabel(r.sim.users["ghost-owner"], l, to)
+}
+
+// EditLabel is RenameLabel by somebody, who needs write.
+func (r *Repository) EditLabel(u *User, from, to string) error {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	l := r.labels[strings.ToLower(from)]
+	switch {
+	case r.role(u) < roleWrite:
+		return refuse(http.StatusForbidden, "Must have push access to edit a label.")
+	case l == nil:
+		return notFound()
+	case to == "" || r.labels[strings.ToLower(to)] != nil:
+		return invalid("Label", "name", "already_exists", "")
+	}
+	r.renameLabel(u, l, to)
+	return nil
+}
+
+func (r *Repository) renameLabel(by *User, l *label, to string) {
+	delete(r.labels, strings.ToLower(l.name))
 	r.labels[strings.ToLower(to)] = l
 	old := l.name
 	l.name = to
 	r.sim.tick()
-	r.sim.emit(r, "label", "edited", r.sim.users["ghost-owner"], obj{
+	r.sim.emit(r, "label", "edited", by, obj{
 		"label": r.labelJSON(l), "changes": obj{"name": obj{"from": old}},
 	})
 }

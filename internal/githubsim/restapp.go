@@ -101,6 +101,9 @@ func serveNewToken(c *call) error {
 	if i.suspended {
 		return refuse(http.StatusForbidden, "This installation has been suspended")
 	}
+	if c.sim.spendingOf(i).total.Banned {
+		return banned()
+	}
 	narrowed, err := i.narrow(body.Repositories, body.RepositoryIDs)
 	if err != nil {
 		return err

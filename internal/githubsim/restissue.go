@@ -24,15 +24,17 @@ func issueRoutes() []route {
 		endpoint("POST "+at+"/{number}/comments", serveNewComment, write),
 		endpoint("GET "+at+"/{number}/labels", serveThreadLabels, read),
 		endpoint("GET "+at+"/{number}/events", serveThreadEvents, read),
+		endpoint("GET "+at+"/{number}/timeline", serveTimeline, read),
 		endpoint("POST "+at+"/{number}/labels", serveAddLabels, write),
 		endpoint("DELETE "+at+"/{number}/labels/{name...}", serveRemoveLabel, write),
 	}
 }
 
 func (c *call) thread() (*thread, error) {
-	t := c.repo.threads[int(parseID(c.params["number"]))]
+	number := int(parseID(c.params["number"]))
+	t := c.repo.threads[number]
 	if t == nil {
-		return nil, notFound()
+		return nil, c.movedOn(number)
 	}
 	return t, nil
 }
@@ -104,22 +106,28 @@ func (t *thread) editIssue(a actor, title, body *string) error {
 	if t.pull != nil {
 		return t.pull.edit(a, title, body)
 	}
-	if title == nil && body == nil {
-		return nil
-	}
-	if t.repo.roleOf(a) < roleWrite && a.user != t.author {
+	if (title != nil || body != nil) && t.repo.roleOf(a) < roleWrite && a.user != t.author {
 		return refuse(http.StatusForbidden, "You do not have permission to edit this issue.")
 	}
-	changes := obj{}
-	if title != nil {
+	changes, was := obj{}, t.title
+	if title != nil && *title != t.title {
 		changes["title"] = obj{"from": t.title}
 		t.title = *title
 	}
-	if body != nil {
+	if body != nil && *body != t.body {
 		changes["body"] = obj{"from": t.body}
 		t.body = *body
 	}
+	if len(changes) == 0 {
+		return nil
+	}
 	t.touch()
+	if changes["title"] != nil {
+		t.record(a, timelineEntry{event: "renamed", from: was, to: t.title})
+	}
+	if changes["body"] != nil {
+		t.edited = edit{a.user, t.updated}
+	}
 	t.emit(a, "issues", "edited", obj{"changes": changes})
 	return nil
 }

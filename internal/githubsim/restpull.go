@@ -282,7 +282,7 @@ func serveMerge(c *call) error {
 	if err := c.decode(&spec); err != nil {
 		return err
 	}
-	sha, err := p.merge(c.actor, spec)
+	sha, err := p.merge(c.actor, spec, roadAPI)
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,12 @@ func repositoryRoutes() []route {
 func serveRepository(c *call) error {
 	out := c.repo.json()
 	out["subscribers_count"], out["network_count"] = 0, 0
-	out["allow_merge_commit"], out["allow_squash_merge"], out["allow_rebase_merge"], out["allow_auto_merge"] = true, true, false, false
+	out["allow_merge_commit"], out["allow_squash_merge"], out["allow_rebase_merge"], out["allow_auto_merge"] = true, true, false, !c.repo.noAutoMerge
 	if p := c.repo.parent; p != nil {
 		out["parent"], out["source"] = p.json(), p.json()
 	}
 	if c.repo.org != nil {
+		out["custom_properties"] = c.repo.propertiesJSON()
 		out["organization"] = c.repo.org.json()
 	}
 	if u := c.actor.user; u != nil {

@@ -56,8 +56,47 @@ func serveRuleset(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, rs.json(c.sim, true))
+	return c.reply(http.StatusOK, c.rulesetJSON(rs))
 }
+
+// rulesetJSON is a ruleset as the client may see it: who may pass it, only somebody who may change it sees.
+func (c *call) rulesetJSON(rs *ruleset) obj {
+	out := rs.json(c.sim, true)
+	if !c.mayChange(rs) {
+		delete(out, "bypass_actors")
+	}
+	if c.repo != nil { // only there, as documented
+		out["current_user_can_bypass"] = "never"
+		if rs.bypassedBy(c.actor) {
+			out["current_user_can_bypass"] = "always"
+		}
+	}
+	return out
+}
+
+func (c *call) mayChange(rs *ruleset) bool {
+	t := c.actor.token
+	switch {
+	case t == nil:
+		return false
+	case t.install != nil && rs.repo != nil:
+		return t.covers(rs.repo) && t.may("administration", "write")
+	case t.install != nil:
+		return t.install.org == rs.org && t.may("organization_administration", "write")
+	case rs.repo != nil:
+		return rs.repo.role(t.user) == roleAdmin
+	}
+	return rs.org.owners[t.user.id]
+}
+
+// nameTaken says whether another ruleset of the place has the name.
+func (c *call) nameTaken(name *string, but *ruleset) bool {
+	return name != nil && slices.ContainsFunc(c.rulesets(), func(rs *ruleset) bool {
+		return rs.name == *name && rs.repo == c.repo && rs != but
+	})
+}
+
+func nameNotUnique() error { return invalid("Ruleset", "name", "custom", "Name must be unique") }
 
 // rulesetWrite is the body of POST and PUT; what a PUT leaves out stays as it is.
 type rulesetWrite struct {
@@ -69,9 +108,10 @@ type rulesetWrite struct {
 			Include []string `json:"include"`
 			Exclude []string `json:"exclude"`
 		} `json:"ref_name"`
+		target
 	} `json:"conditions"`
 	Rules        *[]json.RawMessage `json:"rules"`
-	BypassActors []json.RawMessage  `json:"bypass_actors"`
+	BypassActors *[]bypassActor     `json:"bypass_actors"`
 }
 
 func (w *rulesetWrite) validate() error {
@@ -80,8 +120,10 @@ func (w *rulesetWrite) validate() error {
 		return invalid("Ruleset", "enforcement", "invalid", "")
 	case w.Target != nil && *w.Target != "branch":
 		return invalid("Ruleset", "target", "invalid", "this simulator knows branch rulesets only")
-	case len(w.BypassActors) > 0:
-		return invalid("Ruleset", "bypass_actors", "invalid", "this simulator lets nobody bypass a ruleset")
+	case w.BypassActors != nil && slices.ContainsFunc(*w.BypassActors, bypassActor.unknown):
+		return invalid("Ruleset", "bypass_actors", "invalid", "this simulator lets Apps, owners, teams and users bypass a ruleset, and always")
+	case w.Conditions != nil && w.Conditions.kinds() > 1:
+		return invalid("Ruleset", "conditions", "invalid", "one of repository_name, repository_id and repository_property")
 	}
 	return nil
 }
@@ -93,15 +135,54 @@ func (w *rulesetWrite) apply(rs *ruleset) error {
 	if w.Conditions != nil && w.Conditions.RefName != nil {
 		rs.include, rs.exclude = w.Conditions.RefName.Include, w.Conditions.RefName.Exclude
 	}
+	if w.Conditions != nil && w.Conditions.kinds() == 1 {
+		rs.target = w.Conditions.target
+	}
+	if w.BypassActors != nil {
+		rs.bypass = *w.BypassActors
+	}
 	if w.Rules == nil {
 		return nil
 	}
-	rs.checks, rs.strict, rs.pullRequest, rs.approvals, rs.update, rs.other = nil, false, false, 0, false, nil
+	rs.checks, rs.strict, rs.pullRequest, rs.approvals, rs.update, rs.queue, rs.other = nil, false, false, 0, false, nil, nil
 	for _, raw := range *w.Rules {
 		if err := rs.addRule(raw); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// queueSettings are the parameters of a merge_queue rule, all of which must be given.
+var queueSettings = []string{
+	"check_response_timeout_minutes", "grouping_strategy", "max_entries_to_build", "max_entries_to_merge", "merge_method",
+	"min_entries_to_merge", "min_entries_to_merge_wait_minutes",
+}
+
+func (rs *ruleset) addQueue(raw json.RawMessage) error {
+	var rule struct{ Parameters json.RawMessage }
+	var given map[string]json.RawMessage
+	queue := MergeQueue{}
+	_ = json.Unmarshal(raw, &rule) // it was read before
+	if rs.org != nil {
+		return invalid("Ruleset", "rules", "invalid", "merge_queue is no rule of an organization's ruleset")
+	}
+	if len(rule.Parameters) == 0 { // GitHub requires the type alone
+		queue = *UsualMergeQueue()
+	} else {
+		if json.Unmarshal(rule.Parameters, &given) != nil || json.Unmarshal(rule.Parameters, &queue) != nil {
+			return invalid("Ruleset", "rules", "invalid", "")
+		}
+		for _, name := range queueSettings {
+			if given[name] == nil {
+				return invalid("Ruleset", "rules", "missing_field", name)
+			}
+		}
+	}
+	if !queue.valid() {
+		return invalid("Ruleset", "rules", "invalid", "a setting of the merge queue is out of range")
+	}
+	rs.queue = &queue
 	return nil
 }
 
@@ -123,6 +204,8 @@ func (rs *ruleset) addRule(raw json.RawMessage) error {
 	switch rule.Type {
 	case "update":
 		rs.update = true
+	case "merge_queue":
+		return rs.addQueue(raw)
 	case "pull_request":
 		rs.pullRequest, rs.approvals = true, rule.Parameters.Approvals
 	case "required_status_checks":
@@ -157,6 +240,12 @@ func serveNewRuleset(c *call) error {
 	if err := body.validate(); err != nil {
 		return err
 	}
+	if c.nameTaken(body.Name, nil) {
+		return nameNotUnique()
+	}
+	if c.repo == nil && (body.Conditions == nil || body.Conditions.kinds() == 0) {
+		return invalid("Ruleset", "conditions", "missing_field", "")
+	}
 	made := ruleset{repo: c.repo, org: c.org}
 	if err := body.apply(&made); err != nil {
 		return err
@@ -169,7 +258,7 @@ func serveNewRuleset(c *call) error {
 		c.org.rulesets = append(c.org.rulesets, &made)
 	}
 	c.sim.emitRuleset(c.actor.user, &made, "created", obj{})
-	return c.reply(http.StatusCreated, made.json(c.sim, true))
+	return c.reply(http.StatusCreated, c.rulesetJSON(&made))
 }
 
 func serveEditRuleset(c *call) error {
@@ -184,12 +273,15 @@ func serveEditRuleset(c *call) error {
 	if err := body.validate(); err != nil {
 		return err
 	}
+	if c.nameTaken(body.Name, rs) {
+		return nameNotUnique()
+	}
 	next := *rs
 	if err := body.apply(&next); err != nil {
 		return err
 	}
 	c.sim.changeRuleset(c.actor.user, rs, func() { *rs = next })
-	return c.reply(http.StatusOK, rs.json(c.sim, true))
+	return c.reply(http.StatusOK, c.rulesetJSON(rs))
 }
 
 func serveDeleteRuleset(c *call) error {
@@ -197,15 +289,19 @@ func serveDeleteRuleset(c *call) error {
 	if err != nil {
 		return err
 	}
-	is := func(x *ruleset) bool { return x == rs }
-	if c.repo != nil {
-		c.repo.rulesets = slices.DeleteFunc(c.repo.rulesets, is)
-	} else {
-		c.org.rulesets = slices.DeleteFunc(c.org.rulesets, is)
-	}
-	c.sim.tick()
-	c.sim.emitRuleset(c.actor.user, rs, "deleted", obj{})
+	c.sim.deleteRuleset(c.actor.user, rs)
 	return c.reply(http.StatusNoContent, nil)
+}
+
+func (s *Sim) deleteRuleset(by *User, rs *ruleset) {
+	is := func(x *ruleset) bool { return x == rs }
+	if rs.repo != nil {
+		rs.repo.rulesets = slices.DeleteFunc(rs.repo.rulesets, is)
+	} else {
+		rs.org.rulesets = slices.DeleteFunc(rs.org.rulesets, is)
+	}
+	s.tick()
+	s.emitRuleset(by, rs, "deleted", obj{})
 }
 
 // serveBranchRules lists the active rules of a branch, each with the ruleset it comes from; whoever can read may ask.

@@ -24,14 +24,22 @@ type Protection struct {
 }
 
 // Ruleset is a set of rules for the branches that it names: "~DEFAULT_BRANCH", "~ALL", or an fnmatch pattern of a ref, where
-// "refs/heads/" may be left out. Nobody is above it.
+// "refs/heads/" may be left out. Nobody is above it but the Apps that it names.
 type Ruleset struct {
 	Name              string
 	Enforcement       string // active, disabled or evaluate; by default active
 	Branches          []string
 	RequiredChecks    []RequiredCheck
 	RequiredApprovals int
-	Update            bool // nobody may move the branch, neither by pushing nor by merging
+	Update            bool        // nobody may move the branch, neither by pushing nor by merging
+	MergeQueue        *MergeQueue // pull requests are merged by the queue alone; not in an organization's
+	BypassApps        []int64     // MergeQueueApp is GitHub's own queue
+
+	// Of an organization's ruleset, one of these says for which repositories it is: all, unless one is set. An edit that sets none
+	// leaves it as it is.
+	Repositories  []string            // names, patterns or "~ALL"
+	RepositoryIDs []int64             // ids
+	Properties    map[string][]string // custom properties that must all have one of these values
 }
 
 // ruleset is what is kept of a ruleset, however it was made.
@@ -47,6 +55,9 @@ type ruleset struct {
 	pullRequest      bool
 	approvals        int
 	update           bool
+	queue            *MergeQueue
+	bypass           []bypassActor
+	target           target            // of an organization's: which of its repositories
 	other            []json.RawMessage // rules that decide nothing here, kept as given
 	created, updated time.Time
 }
@@ -59,100 +70,18 @@ func (r *Repository) Protect(branch string, p Protection) {
 	defer r.sim.mu.Unlock()
 	r.protected[branch] = p
 	r.sim.tick()
+	r.sim.look(r)
 }
 
-// CreateRuleset adds a ruleset to the repository.
-func (r *Repository) CreateRuleset(rs Ruleset) (id int64) {
-	r.sim.mu.Lock()
-	defer r.sim.mu.Unlock()
-	made := r.sim.newRuleset(rs)
-	made.repo = r
-	r.rulesets = append(r.rulesets, made)
-	return made.id
-}
-
-// CreateRuleset adds a ruleset to every repository of the organization.
-func (o *Organization) CreateRuleset(rs Ruleset) (id int64) {
-	o.sim.mu.Lock()
-	defer o.sim.mu.Unlock()
-	made := o.sim.newRuleset(rs)
-	made.org = o
-	o.rulesets = append(o.rulesets, made)
-	return made.id
-}
-
-func (s *Sim) newRuleset(rs Ruleset) *ruleset {
-	if rs.Enforcement == "" {
-		rs.Enforcement = "active"
-	}
-	mustEnforce(rs.Enforcement)
-	at := s.tick()
-	return &ruleset{
-		id: s.id(), name: rs.Name, enforcement: rs.Enforcement, include: rs.Branches, checks: rs.RequiredChecks,
-		pullRequest: rs.RequiredApprovals > 0, approvals: rs.RequiredApprovals, update: rs.Update, created: at, updated: at,
-	}
-}
-
-func mustEnforce(enforcement string) {
-	if !slices.Contains(enforcements, enforcement) {
-		panic(fmt.Sprintf("githubsim: enforcement %q is none of %v", enforcement, enforcements))
-	}
-}
-
-// SetRulesetEnforcement flips a ruleset of the repository, as an admin does on the settings page.
-func (r *Repository) SetRulesetEnforcement(id int64, enforcement string) {
-	r.sim.mu.Lock()
-	defer r.sim.mu.Unlock()
-	mustEnforce(enforcement)
-	for _, rs := range r.rulesets {
-		if rs.id == id {
-			r.sim.changeRuleset(r.sim.users["ghost-owner"], rs, func() { rs.enforcement = enforcement })
-			return
-		}
-	}
-	panic(fmt.Sprintf("githubsim: %s has no ruleset %d", r.FullName(), id))
-}
-
-// SetRulesetEnforcement flips a ruleset of the organization.
-func (o *Organization) SetRulesetEnforcement(id int64, enforcement string) {
-	o.sim.mu.Lock()
-	defer o.sim.mu.Unlock()
-	mustEnforce(enforcement)
-	for _, rs := range o.rulesets {
-		if rs.id == id {
-			o.sim.changeRuleset(o.sim.users["ghost-owner"], rs, func() { rs.enforcement = enforcement })
-			return
-		}
-	}
-	panic(fmt.Sprintf("githubsim: organization %s has no ruleset %d", o.login, id))
-}
-
-// changeRuleset changes a ruleset and tells Apps, which hear repository_ruleset.edited with changes.enforcement.
-func (s *Sim) changeRuleset(by *User, rs *ruleset, change func()) {
-	was := rs.enforcement
-	change()
-	rs.updated = s.tick()
-	changes := obj{}
-	if was != rs.enforcement {
-		changes["enforcement"] = obj{"from": was}
-	}
-	s.emitRuleset(by, rs, "edited", obj{"changes": changes})
-}
-
-func (s *Sim) emitRuleset(by *User, rs *ruleset, action string, body obj) {
-	body["repository_ruleset"] = rs.json(s, true)
-	if rs.repo != nil {
-		s.emit(rs.repo, "repository_ruleset", action, by, body)
-		return
-	}
-	s.emitOrganization(rs.org, "repository_ruleset", action, by, body)
-}
-
-// allRulesets are the repository's own rulesets and its organization's.
+// allRulesets are the repository's own rulesets and those of its organization's that are for it.
 func (r *Repository) allRulesets() []*ruleset {
 	list := slices.Clone(r.rulesets)
 	if r.org != nil {
-		list = append(list, r.org.rulesets...)
+		for _, rs := range r.org.rulesets {
+			if rs.target.has(r) {
+				list = append(list, rs)
+			}
+		}
 	}
 	return list
 }
@@ -207,15 +136,21 @@ type demand struct {
 	strict    bool
 	update    bool // forbids any move
 	pull      bool // forbids a push past pull requests
+	queue     bool // forbids a merge past the merge queue
+	paused    bool // the merge queue merges no entry
 }
 
-// demands adds up every active ruleset and the branch protection; bypass leaves the protection out.
-func (r *Repository) demands(branch string, bypass bool) demand {
+// demands adds up every active ruleset and the branch protection for somebody: admins are above the protection unless it says
+// otherwise, and Apps above the rulesets that let them bypass. The zero actor is above nothing.
+func (r *Repository) demands(branch string, a actor) demand {
 	var d demand
-	if p, ok := r.protected[branch]; ok && !bypass {
+	if p, ok := r.protected[branch]; ok && !r.bypasses(a, branch) {
 		d = demand{checks: slices.Clone(p.RequiredChecks), approvals: p.RequiredApprovals, strict: p.Strict, pull: p.RequiredApprovals > 0}
 	}
 	for _, rs := range r.activeRulesets(branch) {
+		if rs.bypassedBy(a) {
+			continue
+		}
 		for _, c := range rs.checks {
 			if !slices.Contains(d.checks, c) {
 				d.checks = append(d.checks, c)
@@ -225,6 +160,8 @@ func (r *Repository) demands(branch string, bypass bool) demand {
 		d.strict = d.strict || rs.strict
 		d.update = d.update || rs.update
 		d.pull = d.pull || rs.pullRequest
+		d.queue = d.queue || rs.queue != nil
+		d.paused = d.paused || rs.queue != nil && rs.queue.MaxEntriesToMerge == 0
 	}
 	return d
 }

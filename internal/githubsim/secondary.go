@@ -2,7 +2,6 @@ package githubsim
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +16,9 @@ type SecondaryLimits struct {
 	Content, ContentAnHour int
 	// RetryAfter is what a refusal says; with 0 it says nothing, as GitHub's do at times.
 	RetryAfter time.Duration
+	// BanAfter is how many requests in a row may be refused for coming too fast before the installation is banned; with 0 it never is.
+	// GitHub documents that continuing to make requests while limited may get an integration banned, not when.
+	BanAfter int
 }
 
 // DocumentedLimits are the numbers that GitHub publishes.
@@ -32,15 +34,65 @@ func (s *Sim) SetSecondaryLimits(limits SecondaryLimits) {
 	clear(s.spent)
 }
 
+// Spending is what an installation asked for since the start or since limits were last set. It is counted with limits and without, and
+// counts what was refused too, but for Writes and CheckRunUpdates.
+type Spending struct {
+	MostRESTPoints, MostGraphQLPoints, MostContent int // in any minute
+	MostConcurrent                                 int
+	Writes                                         int // REST requests that write
+	CheckRunUpdates                                int // of these, those that change a check run
+	Refused                                        int // by secondary limits
+	Banned                                         bool
+}
+
+// Spending tells how fast an installation asked, and whether it ever broke a limit.
+func (s *Sim) Spending(i *Installation) Spending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mine := s.spendingOf(i)
+	out := mine.total
+	out.MostRESTPoints, out.MostGraphQLPoints, out.MostContent = mine.rest.most, mine.graph.most, mine.contents.most
+	return out
+}
+
+// LiftBan lets an installation ask again.
+func (s *Sim) LiftBan(i *Installation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mine := s.spendingOf(i)
+	mine.total.Banned, mine.inARow = false, 0
+}
+
 // spending is what an installation asked of late.
 type spending struct {
-	underWay              int
-	rest, graph, contents []spent
+	underWay, inARow      int // requests at once; refusals in a row
+	rest, graph, contents window
+	contentsAnHour        window
+	total                 Spending
+}
+
+// window is what was spent in the last minute or hour.
+type window struct {
+	list []spent // oldest first
+	sum  int
+	most int // that sum ever was
 }
 
 type spent struct {
 	at     time.Time
 	points int
+}
+
+// add notes what is spent, forgets what is older than the window is long, and returns what was spent in it.
+func (w *window) add(at time.Time, points int, long time.Duration) int {
+	for len(w.list) > 0 && !w.list[0].at.After(at.Add(-long)) {
+		w.sum -= w.list[0].points
+		w.list = w.list[1:]
+	}
+	w.list = append(w.list, spent{at, points})
+	w.sum += points
+	w.most = max(w.most, w.sum)
+	return w.sum
 }
 
 // begin counts a request as under way; end takes it off again.
@@ -54,6 +106,7 @@ func (s *Sim) begin(req *http.Request) (end func()) {
 	}
 	spending := s.spendingOf(t.install)
 	spending.underWay++
+	spending.total.MostConcurrent = max(spending.total.MostConcurrent, spending.underWay)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -75,46 +128,55 @@ func (c *call) checkSecondary() error {
 	}
 	limits, now, mine := c.sim.secondary, c.sim.now(), c.sim.spendingOf(c.actor.token.install)
 	reading := c.req.Method == http.MethodGet || c.req.Method == http.MethodHead
-	points := 5
-	if reading || c.graph {
-		points = 1
-	}
-	list, most := &mine.rest, limits.RESTPoints
-	if c.graph {
-		list, most = &mine.graph, limits.GraphQLPoints
-	}
 	over := tooMany(mine.underWay, limits.Concurrent)
-	over = tooMany(add(list, spent{now, points}, time.Minute, most > 0), most) || over
-	if !reading && !c.graph && c.req.Method == http.MethodPost && strings.HasPrefix(c.path, "/repos/") {
-		anHour := add(&mine.contents, spent{now, 1}, time.Hour, limits.Content+limits.ContentAnHour > 0)
-		over = tooMany(anHour, limits.ContentAnHour) || tooMany(sum(mine.contents, now.Add(-time.Minute)), limits.Content) || over
+	switch {
+	case c.graph:
+		over = tooMany(mine.graph.add(now, 1, time.Minute), limits.GraphQLPoints) || over
+	case reading:
+		over = tooMany(mine.rest.add(now, 1, time.Minute), limits.RESTPoints) || over
+	default:
+		over = tooMany(mine.rest.add(now, 5, time.Minute), limits.RESTPoints) || over
+		if c.req.Method == http.MethodPost && strings.HasPrefix(c.path, "/repos/") {
+			over = tooMany(mine.contentsAnHour.add(now, 1, time.Hour), limits.ContentAnHour) || over
+			over = tooMany(mine.contents.add(now, 1, time.Minute), limits.Content) || over
+		}
 	}
-	if !over {
-		return nil
+	if over || mine.total.Banned {
+		return c.refusedSecondary(limits, mine)
 	}
+	mine.inARow = 0
+	if !reading && !c.graph {
+		mine.total.Writes++
+		if c.req.Method == http.MethodPatch && strings.Contains(c.path, "/check-runs/") {
+			mine.total.CheckRunUpdates++
+		}
+	}
+	return nil
+}
+
+func (c *call) refusedSecondary(limits SecondaryLimits, mine *spending) error {
+	mine.total.Refused++
+	mine.inARow++
+	if mine.total.Banned {
+		return banned()
+	}
+	mine.total.Banned = limits.BanAfter > 0 && mine.inARow >= limits.BanAfter
 	if limits.RetryAfter > 0 {
 		c.header.Set("Retry-After", strconv.Itoa(int(limits.RetryAfter.Seconds())))
 	}
 	return refuse(http.StatusForbidden, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
 }
 
+// banned is what a banned installation is told; in which words GitHub does so is not documented.
+func banned() error {
+	return refuse(http.StatusForbidden, "This integration was banned: it continued to make requests while it was rate limited.")
+}
+
+// chargeMutation adds what a mutation costs more than a query: five points together.
+func (c *call) chargeMutation() {
+	if t := c.actor.token; t != nil && t.install != nil {
+		c.sim.spendingOf(t.install).graph.add(c.sim.now(), 4, time.Minute)
+	}
+}
+
 func tooMany(n, most int) bool { return most > 0 && n > most }
-
-// add notes what is spent, forgets what is older than the window, and returns what was spent in it.
-func add(list *[]spent, one spent, window time.Duration, counted bool) int {
-	if !counted {
-		return 0
-	}
-	*list = append(slices.DeleteFunc(*list, func(s spent) bool { return !s.at.After(one.at.Add(-window)) }), one)
-	return sum(*list, one.at.Add(-window))
-}
-
-func sum(list []spent, after time.Time) int {
-	total := 0
-	for _, s := range list {
-		if s.at.After(after) {
-			total += s.points
-		}
-	}
-	return total
-}

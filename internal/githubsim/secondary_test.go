@@ -98,3 +98,78 @@ func TestConcurrencyLimit(t *testing.T) {
 	resp, _ := w.do(http.MethodGet, "/repos/acme/castle", "Bearer "+token, "")
 	equal(t, "one at a time", resp.StatusCode, http.StatusOK)
 }
+
+// Asking on while limited gets an installation banned, if the limits say so; other installations are not.
+func TestBan(t *testing.T) {
+	w := newWorld(t)
+	other := w.sim.CreateApp(githubsim.AppSpec{Slug: "other"})
+	otherInstall := other.Install(w.org)
+	token, theirs := "Bearer "+w.token(w.app, w.install), "Bearer "+w.token(other, otherInstall)
+	ask := func(bearer string) string {
+		resp, out := w.do(http.MethodGet, "/repos/acme/castle", bearer, "")
+		if text, ok := at(out, "message").(string); ok {
+			return fmt.Sprint(resp.StatusCode, " ", text)
+		}
+		return fmt.Sprint(resp.StatusCode)
+	}
+	w.sim.SetSecondaryLimits(githubsim.SecondaryLimits{RESTPoints: 2, BanAfter: 2})
+	for i, want := range []string{"200", "200", "403 You have exceeded a secondary", "403 You have exceeded a secondary", "403 This integration was banned"} {
+		if got := ask(token); !strings.HasPrefix(got, want) {
+			t.Errorf("number %d is %q, want %q", i, got, want)
+		}
+	}
+	_, _, err := w.asApp(w.app).Apps.CreateInstallationToken(ctx, w.install.ID(), nil)
+	refused(t, err, 403, "banned")
+	w.clock.advance(2 * time.Minute)
+	equal(t, "later", strings.HasPrefix(ask(token), "403 This integration was banned"), true)
+	resp, _ := w.ask(strings.TrimPrefix(token, "Bearer "), `{rateLimit {cost}}`)
+	equal(t, "GraphQL", resp.StatusCode, 403)
+	equal(t, "others", ask(theirs), "200")
+	got := w.sim.Spending(w.install)
+	equal(t, "told", fmt.Sprint(got.Banned, got.Refused), "true 5")
+	equal(t, "of others", fmt.Sprint(w.sim.Spending(otherInstall).Banned, w.sim.Spending(otherInstall).Refused), "false 0")
+	w.clock.advance(2 * time.Minute)
+	w.sim.LiftBan(w.install)
+	equal(t, "lifted", ask(token), "200")
+}
+
+// A refusal now and then is no ban: a request that passes ends the row.
+func TestNoBanForOneRefusal(t *testing.T) {
+	w := newWorld(t)
+	token := "Bearer " + w.token(w.app, w.install)
+	w.sim.SetSecondaryLimits(githubsim.SecondaryLimits{RESTPoints: 1, BanAfter: 2})
+	for range 3 {
+		for range 2 {
+			w.do(http.MethodGet, "/repos/acme/castle", token, "")
+		}
+		w.clock.advance(61 * time.Second)
+	}
+	got := w.sim.Spending(w.install)
+	equal(t, "told", fmt.Sprint(got.Banned, got.Refused), "false 3")
+}
+
+// What an installation spent is counted without limits too: the most in any minute, not in a minute of the clock.
+func TestSpending(t *testing.T) {
+	w := newWorld(t)
+	p := w.pull("topic")
+	run := w.check(w.gh, p.HeadSHA(), "gate", "in_progress")
+	w.sim.SetSecondaryLimits(githubsim.SecondaryLimits{}) // counts anew
+	token := w.token(w.app, w.install)
+	update := func() {
+		resp, _ := w.do(http.MethodPatch, fmt.Sprintf("/repos/acme/castle/check-runs/%d", run.GetID()), "Bearer "+token, `{"status":"in_progress"}`)
+		equal(t, "update", resp.StatusCode, 200)
+	}
+	update()
+	w.clock.advance(40 * time.Second)
+	update()
+	w.do(http.MethodGet, "/repos/acme/castle", "Bearer "+token, "")
+	w.clock.advance(40 * time.Second)
+	update()
+	w.ask(token, `{rateLimit {cost}}`)
+	w.ask(token, `mutation {disablePullRequestAutoMerge(input: {pullRequestId: "PR_x"}) {clientMutationId}}`)
+	w.do(http.MethodPost, "/repos/acme/castle/labels", "Bearer "+token, `{"name":"new"}`)
+	w.clock.advance(2 * time.Minute)
+	w.do(http.MethodGet, "/repos/acme/castle", "Bearer "+token, "") // the most is not what was last
+	equal(t, "spending", fmt.Sprintf("%+v", w.sim.Spending(w.install)),
+		"{MostRESTPoints:16 MostGraphQLPoints:6 MostContent:1 MostConcurrent:1 Writes:4 CheckRunUpdates:3 Refused:0 Banned:false}")
+}

@@ -61,14 +61,10 @@ var repositoryLinks = map[string]string{
 }
 
 func (r *Repository) json() obj {
-	visibility := "public"
-	if r.private {
-		visibility = "private"
-	}
 	base, html := r.sim.api("repos/%s", r.FullName()), r.sim.base+"/"+r.FullName()
 	out := obj{
 		"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.FullName(), "owner": r.owner.json(),
-		"private": r.private, "visibility": visibility, "fork": r.parent != nil, "archived": false, "disabled": false,
+		"private": r.private, "visibility": r.visibility(), "fork": r.parent != nil, "archived": false, "disabled": false,
 		"default_branch": r.branch, "description": nil, "homepage": nil, "language": nil, "license": nil, "topics": []string{},
 		"html_url": html, "url": base, "clone_url": html + ".git", "git_url": html + ".git", "ssh_url": html + ".git", "svn_url": html,
 		"has_issues": true, "has_projects": false, "has_wiki": false, "has_pages": false, "has_downloads": false, "has_discussions": false,
@@ -83,10 +79,17 @@ func (r *Repository) json() obj {
 	return out
 }
 
+func (r *Repository) visibility() string {
+	if r.private {
+		return "private"
+	}
+	return "public"
+}
+
 // payload is the repository as webhooks have it.
 func (r *Repository) payload() obj {
 	out := r.json()
-	out["custom_properties"] = obj{}
+	out["custom_properties"] = r.propertiesJSON()
 	return out
 }
 

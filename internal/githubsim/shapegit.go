@@ -186,11 +186,23 @@ func (rs *ruleset) json(s *Sim, whole bool) obj {
 		"node_id": nodeID("RRS", rs.id), "_links": obj{"self": obj{"href": where}}, "created_at": rs.created, "updated_at": rs.updated,
 	}
 	if whole {
-		conditions := obj{"ref_name": obj{"include": append([]string{}, rs.include...), "exclude": append([]string{}, rs.exclude...)}}
+		conditions := rs.refNames()
 		if rs.org != nil {
-			conditions["repository_name"] = obj{"include": []string{"~ALL"}, "exclude": []string{}}
+			rs.target.json(conditions)
 		}
-		out["conditions"], out["rules"], out["bypass_actors"], out["current_user_can_bypass"] = conditions, rs.rules(), []obj{}, "never"
+		out["conditions"], out["rules"], out["bypass_actors"] = conditions, rs.rules(), each(rs.bypass, bypassActor.json)
+	}
+	return out
+}
+
+func (rs *ruleset) refNames() obj {
+	return obj{"ref_name": obj{"include": append([]string{}, rs.include...), "exclude": append([]string{}, rs.exclude...)}}
+}
+
+func (b bypassActor) json() obj {
+	out := obj{"actor_id": nil, "actor_type": b.ActorType, "bypass_mode": cmp.Or(b.BypassMode, "always")}
+	if b.ActorID != nil {
+		out["actor_id"] = *b.ActorID
 	}
 	return out
 }
@@ -212,6 +224,9 @@ func (rs *ruleset) rules() []obj {
 			"strict_required_status_checks_policy": rs.strict,
 			"required_status_checks":               each(rs.checks, checkRule),
 		}})
+	}
+	if rs.queue != nil {
+		list = append(list, rs.queue.json())
 	}
 	for _, raw := range rs.other {
 		rule := obj{}

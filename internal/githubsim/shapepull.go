@@ -76,9 +76,9 @@ func (p *PullRequest) brief() obj {
 	r := p.repo
 	out := obj{
 		"id": p.id, "node_id": nodeID("PR", p.id), "number": p.number, "state": p.state, "title": p.title, "body": text(p.body),
-		"user": p.author.json(), "labels": r.labelsJSON(p.labels), "draft": p.draft, "locked": p.locked, "active_lock_reason": text(p.lockReason),
+		"user": p.author.json(), "labels": p.labelsJSON(), "draft": p.draft, "locked": p.locked, "active_lock_reason": text(p.lockReason),
 		"head": branchJSON(p.headRepo, p.headRef, p.shownHead()), "base": branchJSON(r, p.base, p.baseSHA),
-		"author_association": r.association(p.author), "auto_merge": nil, "assignee": nil, "assignees": []obj{},
+		"author_association": r.association(p.author), "auto_merge": p.autoMergeJSON(), "assignee": nil, "assignees": []obj{},
 		"requested_reviewers": []obj{}, "requested_teams": []obj{}, "milestone": nil,
 		"created_at": p.created, "updated_at": p.updated, "closed_at": moment(p.closed), "merged_at": moment(p.mergedAt),
 		"merge_commit_sha": text(p.mergeSHA), "url": r.url("pulls/%d", p.number), "html_url": r.html("pull/%d", p.number),
@@ -95,6 +95,15 @@ func (p *PullRequest) brief() obj {
 	}
 	out["_links"] = links
 	return out
+}
+
+// labelsJSON are the labels as pull requests have them, where no description is an empty one: by what GitHub publishes of lists.
+func (p *PullRequest) labelsJSON() []obj {
+	list := p.repo.labelsJSON(p.labels)
+	for i, l := range p.labels {
+		list[i]["description"] = l.text
+	}
+	return list
 }
 
 // json is the whole pull request. In a webhook mergeable is null, for GitHub has not computed it yet.
@@ -123,10 +132,11 @@ func (p *PullRequest) payload(whole bool) obj {
 	if whole {
 		out = p.json(true)
 	}
+	sides := map[string]*Repository{"head": p.headRepo, "base": p.repo}
 	for _, side := range []string{"head", "base"} {
 		at, _ := out[side].(obj)
 		if repo, ok := at["repo"].(obj); ok {
-			repo["custom_properties"] = obj{}
+			repo["custom_properties"] = sides[side].propertiesJSON()
 		}
 	}
 	return out
@@ -148,7 +158,7 @@ func (p *PullRequest) mergeable() (bool, string) {
 	if p.draft {
 		return true, "draft"
 	}
-	d := p.repo.demands(p.base, false)
+	d := p.repo.demands(p.base, actor{})
 	switch {
 	case d.update || len(p.repo.checkReasons(d.checks, p.head)) > 0 || len(p.approvalReasons(d.approvals)) > 0:
 		return true, "blocked"

@@ -15,6 +15,9 @@ import (
 type Options struct {
 	// Now is the wall clock, by default time.Now. Lifetimes of tokens and JWTs and rate limits use it directly.
 	Now func() time.Time
+	// TokenNow is another clock for the lifetimes of tokens and JWTs, for a Now that runs faster than the clients' own clocks do; nil
+	// is Now.
+	TokenNow func() time.Time
 	// Wrap goes around the handler that Start serves; nil changes nothing. Tests put a judge there.
 	Wrap func(http.Handler) http.Handler
 }
@@ -23,7 +26,8 @@ type Options struct {
 // GitHub Enterprise Server does.
 type Sim struct {
 	now    func() time.Time
-	routes []route // immutable after New
+	valid  func() time.Time // by which tokens live
+	routes []route          // immutable after New
 
 	mu        sync.Mutex // guards everything below and all state reachable from it
 	base      string
@@ -33,6 +37,7 @@ type Sim struct {
 	orgs      map[string]*Organization // by lower-case login
 	repos     map[string]*Repository   // by lower-case full name
 	reposByID map[int64]*Repository
+	pullsByID map[int64]*PullRequest
 	apps      map[int64]*App
 	installs  map[int64]*Installation
 	tokens    map[string]*token
@@ -49,6 +54,10 @@ type Sim struct {
 	formula   func(http.Header, []byte) string // of ETags; nil is GitHub's
 	impostor  *App                             // whose runs they are under WrongAppOnRun
 
+	waiting map[*Repository]bool // where something waits for a change
+	looks   map[*Repository]bool // where GitHub is about to look whether it goes on
+	looking bool
+
 	stop   context.CancelFunc // ends deliveries in flight
 	ctx    context.Context    // lives until Close; deliveries run under it
 	work   sync.WaitGroup     // delivery goroutines and the server's
@@ -61,11 +70,15 @@ func New(opts Options) *Sim {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.TokenNow == nil {
+		opts.TokenNow = opts.Now
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sim{
-		now: opts.Now, base: "http://github.invalid", lastID: 1000,
+		now: opts.Now, valid: opts.TokenNow, base: "http://github.invalid", lastID: 1000,
 		users: map[string]*User{}, orgs: map[string]*Organization{},
-		repos: map[string]*Repository{}, reposByID: map[int64]*Repository{},
+		repos: map[string]*Repository{}, reposByID: map[int64]*Repository{}, pullsByID: map[int64]*PullRequest{},
+		waiting: map[*Repository]bool{}, looks: map[*Repository]bool{},
 		apps: map[int64]*App{}, installs: map[int64]*Installation{},
 		tokens: map[string]*token{}, buckets: map[string]*bucket{}, spent: map[int64]*spending{},
 		ctx: ctx, stop: stop,

@@ -112,6 +112,16 @@ func (r *Repository) openIssue(a actor, title, body string, labels []string) (*I
 	return &Issue{t}, nil
 }
 
+// Issue finds an issue by number, or returns nil.
+func (r *Repository) Issue(number int) *Issue {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	if t := r.threads[number]; t != nil && t.pull == nil {
+		return &Issue{t}
+	}
+	return nil
+}
+
 // Number is the number after the #.
 func (t *thread) Number() int { return t.number }
 
@@ -123,6 +133,20 @@ func (t *thread) State() string {
 	t.repo.sim.mu.Lock()
 	defer t.repo.sim.mu.Unlock()
 	return t.state
+}
+
+// Title is the title of the issue or pull request.
+func (t *thread) Title() string {
+	t.repo.sim.mu.Lock()
+	defer t.repo.sim.mu.Unlock()
+	return t.title
+}
+
+// Body is the text of the issue or pull request.
+func (t *thread) Body() string {
+	t.repo.sim.mu.Lock()
+	defer t.repo.sim.mu.Unlock()
+	return t.body
 }
 
 // Labels are the names of the labels, in the order in which they were added.

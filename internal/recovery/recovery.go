@@ -60,6 +60,8 @@ type GitHub interface {
 	Installations(ctx context.Context) ([]int64, error)
 	Repositories(ctx context.Context, installation int64) ([]policy.Repository, error)
 	OpenPullRequests(ctx context.Context, repositories []policy.Repository) (map[int64]map[int]string, error)
+	// Flagged lists what is open and carries a label that may be a kill switch.
+	Flagged(ctx context.Context, repositories []policy.Repository) (map[int64][]policy.Flag, error)
 }
 
 // Book is what recovery remembers. Each method is one transaction.
@@ -82,6 +84,8 @@ type Book interface {
 	// asks for those to be evaluated that look different, are new or are gone. It
 	// returns how many.
 	PutListing(ctx context.Context, repository policy.Repository, listed map[int]string) (int, error)
+	// WakeSwitches has the kill switches that are on compared with GitHub.
+	WakeSwitches(ctx context.Context, installation int64) error
 	// Prune deletes what was done before that time, and reports whether there is more.
 	Prune(ctx context.Context, before time.Time) (more bool, err error)
 }
@@ -100,7 +104,9 @@ type Progress struct {
 type Sweeper struct {
 	GitHub GitHub
 	Book   Book
-	Now    func() time.Time
+	// Switches hears of labels that are kill switches.
+	Switches Switches
+	Now      func() time.Time
 	// KeepDeliveries is how long deliveries are kept once they were worked off.
 	KeepDeliveries time.Duration
 }
@@ -120,28 +126,30 @@ const LongestWait = betweenDeliveries
 
 // Owns reports whether the key is one of a sweep.
 func Owns(key string) bool {
-	return strings.HasPrefix(key, "sweep:") || strings.HasPrefix(key, prefixResync)
+	return strings.HasPrefix(key, "sweep:") || strings.HasPrefix(key, prefixResync) || IsUrgent(key)
 }
 
 // Sweep does one step of the sweep with the key, and returns when to go on; zero:
 // not before it is asked for.
 func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
-	switch {
-	case key == KeyDeliveries:
+	switch key {
+	case KeyDeliveries:
 		return s.deliveries(ctx)
-	case key == KeyInstallations:
+	case KeyInstallations:
 		return s.installations(ctx)
-	case key == KeyPrune:
+	case KeyPrune:
 		return s.prune(ctx)
-	case strings.HasPrefix(key, prefixResync):
-		installation, err := strconv.ParseInt(strings.TrimPrefix(key, prefixResync), 10, 64)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("there is no sweep %s", key)
-		}
-		return s.resync(ctx, installation)
-	default:
-		return time.Time{}, fmt.Errorf("there is no sweep %s", key)
 	}
+	kind, number, _ := strings.Cut(key, ":")
+	installation, err := strconv.ParseInt(number, 10, 64)
+	switch {
+	case err != nil:
+	case kind+":" == prefixResync:
+		return s.resync(ctx, installation)
+	case kind+":" == prefixSwitches:
+		return s.switches(ctx, installation)
+	}
+	return time.Time{}, fmt.Errorf("there is no sweep %s", key)
 }
 
 // installations asks for a resync of each, so that one that cannot be read does
@@ -152,8 +160,10 @@ func (s *Sweeper) installations(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	for _, installation := range all {
-		if err := s.Book.Want(ctx, KeyResync(installation)); err != nil {
-			return time.Time{}, err
+		for _, key := range []string{KeySwitches(installation), KeyResync(installation)} {
+			if err := s.Book.Want(ctx, key); err != nil {
+				return time.Time{}, err
+			}
 		}
 	}
 	return s.Now().Add(betweenResyncs + rand.N(betweenResyncs)), nil //nolint:gosec // to spread load takes no secrecy

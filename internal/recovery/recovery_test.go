@@ -30,6 +30,9 @@ type fake struct {
 	progress  map[string]recovery.Progress
 	compared  []int64
 	wanted    []string
+	flags     map[int64][]policy.Flag
+	woken     []int64
+	swept     map[int64]int
 	pruned    []time.Time
 	failing   error
 }
@@ -54,6 +57,31 @@ func (f *fake) Redeliver(_ context.Context, attempt int64) error {
 		return errAway
 	}
 	return f.failing
+}
+
+func (f *fake) Flagged(_ context.Context, repositories []policy.Repository) (map[int64][]policy.Flag, error) {
+	found := map[int64][]policy.Flag{}
+	for _, r := range repositories {
+		if r.ID != f.unreadable {
+			found[r.ID] = f.flags[r.ID]
+		}
+	}
+	return found, f.failing
+}
+
+func (f *fake) WakeSwitches(_ context.Context, installation int64) error {
+	f.woken = append(f.woken, installation)
+	return nil
+}
+
+func (f *fake) Known(context.Context) (map[string]bool, error) { return map[string]bool{}, nil }
+
+func (f *fake) Swept(_ context.Context, repository policy.Repository, found []policy.Flag, _ map[string]bool) error {
+	if f.swept == nil {
+		f.swept = map[int64]int{}
+	}
+	f.swept[repository.ID] = len(found)
+	return nil
 }
 
 func (f *fake) Installations(context.Context) ([]int64, error) { return []int64{5, 6}, f.failing }
@@ -121,7 +149,7 @@ func (f *fake) Prune(_ context.Context, before time.Time) (bool, error) {
 func newSweeper() (*fake, *recovery.Sweeper, *time.Time) {
 	now := start
 	f := &fake{pages: map[string]page{}, known: map[string]bool{}, due: map[string]int64{}, progress: map[string]recovery.Progress{}}
-	return f, &recovery.Sweeper{GitHub: f, Book: f, Now: func() time.Time { return now }, KeepDeliveries: 24 * time.Hour}, &now
+	return f, &recovery.Sweeper{GitHub: f, Book: f, Switches: f, Now: func() time.Time { return now }, KeepDeliveries: 24 * time.Hour}, &now
 }
 
 func sweep(t *testing.T, s *recovery.Sweeper, key string) time.Time {
@@ -173,7 +201,7 @@ func TestAResyncIsMadeInSteps(t *testing.T) {
 	if again := sweep(t, s, recovery.KeyInstallations); again.Before(start.Add(30*time.Minute)) || again.After(start.Add(time.Hour)) {
 		t.Errorf("the next resync is at %s", again)
 	}
-	if !slices.Equal(f.wanted, []string{"resync:5", "resync:6"}) {
+	if !slices.Equal(f.wanted, []string{"switches:5", "resync:5", "switches:6", "resync:6"}) {
 		t.Errorf("asked for %v", f.wanted)
 	}
 }
@@ -236,5 +264,25 @@ func TestBeginAndPrune(t *testing.T) {
 	}
 	if want := start.Add(-24 * time.Hour); !f.pruned[0].Equal(want) {
 		t.Errorf("pruned what was before %s", f.pruned[0])
+	}
+}
+
+func TestLabelsOfWhichNothingWasTold(t *testing.T) {
+	f, s, now := newSweeper()
+	f.repositories, f.unreadable = 60, 7
+	f.flags = map[int64][]policy.Flag{3: {{Number: 1}, {Number: 2}}}
+	again := sweep(t, s, recovery.KeySwitches(5))
+	if f.swept[3] != 2 || len(f.swept) != 59 || !slices.Equal(f.woken, []int64{5}) {
+		t.Errorf("swept %d repositories, %d labels in the third, woke %v", len(f.swept), f.swept[3], f.woken)
+	}
+	if _, read := f.swept[7]; read {
+		t.Error("a repository that could not be read counts as one without labels")
+	}
+	if wait := again.Sub(*now); wait <= 0 || wait > time.Minute {
+		t.Errorf("the next look is in %s", wait)
+	}
+	f.failing = errAway
+	if _, err := s.Sweep(t.Context(), recovery.KeySwitches(5)); !errors.Is(err, errAway) {
+		t.Errorf("GitHub is away: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func (s *Store) Current(ctx context.Context, ref policy.PullRequestRef, generati
 // BeginPost keeps the decision and that its check is about to be written:
 // LastPosted has no Digest until PutPosted. Those that share the check are asked
 // to be evaluated. It returns gate.ErrSuperseded if a newer generation was
-// handed out.
+// handed out, and gate.ErrStopped for an open gate while a kill switch is on.
 func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted gate.Posted, sharing []policy.PullRequestRef) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		newest, err := newestGeneration(ctx, tx, ref)
@@ -57,6 +57,12 @@ func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted
 			return err
 		case posted.Generation < newest:
 			return gate.ErrSuperseded
+		}
+		if posted.Decision.Outcome == policy.OutcomeOpen {
+			// A switch that is thrown after this finds a gate that may show green.
+			if stopped, err := stopped(ctx, tx, ref, posted.Decision.ByAgent); err != nil || stopped {
+				return errors.Join(err, gate.ErrStopped)
+			}
 		}
 		posted.Digest = ""
 		if err := putDecision(ctx, tx, ref, posted); err != nil {
@@ -107,6 +113,9 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 			return fmt.Errorf("generation %d was never handed out, the newest is %d", posted.Generation, newest)
 		}
 		if err := putDecision(ctx, tx, ref, posted); err != nil {
+			return err
+		}
+		if err := putShown(ctx, tx, ref, posted, s.now()); err != nil {
 			return err
 		}
 		if err := setTimer(ctx, tx, ref, atLatest(posted.ReviewAt)); err != nil {
@@ -215,18 +224,19 @@ func decision(ctx context.Context, tx *transaction, ref policy.PullRequestRef) (
 	var encoded []byte
 	var postedAt int64
 	var reviewAt sql.NullInt64
-	var closed int64
+	var closed, autoMerge int64
 	err := tx.QueryRowContext(ctx, `
-		SELECT posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch
+		SELECT posted_generation, decision, check_run_id, digest, posted_at, review_at, closed, base_branch, auto_merge,
+			EXISTS (SELECT 1 FROM marked_gates WHERE marked_gates.pull_request = decisions.pull_request)
 		FROM decisions WHERE pull_request = ?`, ref.Key()).
-		Scan(&row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &closed, &row.posted.Base)
+		Scan(&row.posted.Generation, &encoded, &row.posted.CheckRunID, &row.posted.Digest, &postedAt, &reviewAt, &closed, &row.posted.Base, &autoMerge, &row.posted.Marked)
 	if errors.Is(err, sql.ErrNoRows) {
 		return decisionRow{}, nil
 	}
 	if err != nil {
 		return decisionRow{}, fmt.Errorf("read the decision: %w", err)
 	}
-	row.posted.Closed = closed != 0
+	row.posted.Closed, row.posted.AutoMerge = closed != 0, autoMerge != 0
 	if row.posted.Generation == 0 {
 		return row, nil
 	}
@@ -244,9 +254,9 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 		return fmt.Errorf("write the decision: %w", err)
 	}
 	_, err = tx.ExecContext(ctx, `
-		UPDATE decisions SET closed = ?, base_branch = ?, posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
+		UPDATE decisions SET closed = ?, auto_merge = ?, by_agent = ?, base_branch = ?, posted_generation = ?, head_sha = ?, decision = ?, check_run_id = ?, digest = ?, posted_at = ?, review_at = ?
 		WHERE pull_request = ?`,
-		asNumber(posted.Closed), posted.Base, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
+		asNumber(posted.Closed), asNumber(posted.AutoMerge), asNumber(posted.Decision.ByAgent || posted.Decision.Fault != ""), posted.Base, posted.Generation, posted.Decision.HeadSHA, string(encoded), posted.CheckRunID, posted.Digest, posted.At.UnixMilli(),
 		nullMillis(atLatest(posted.ReviewAt)), ref.Key())
 	if err != nil {
 		return fmt.Errorf("write the decision: %w", err)
@@ -259,6 +269,15 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 		return fmt.Errorf("write the decision: %w", err)
 	}
 	return nil
+}
+
+// putShown keeps what the check shows now that it was written, and that the gate was
+// decided anew.
+func putShown(ctx context.Context, tx *transaction, ref policy.PullRequestRef, posted gate.Posted, now time.Time) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE decisions SET shows = ? WHERE pull_request = ?`, int(posted.Decision.Outcome), ref.Key()); err != nil {
+		return fmt.Errorf("write the decision: %w", err)
+	}
+	return unmark(ctx, tx, ref, now)
 }
 
 // asNumber is how a truth is kept: the two databases have no type for it in common.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -37,6 +38,16 @@ func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullR
 	if about != (policy.PullRequestRef{}) {
 		key = pullRequestKey(about)
 	}
+	return s.accept(ctx, id, event, key, about, urgency, payload)
+}
+
+// AcceptSwitch is Accept for a delivery about the switches of a place, whose work is
+// done before all other.
+func (s *Store) AcceptSwitch(ctx context.Context, id, event string, place killswitch.Scope, payload []byte) error {
+	return s.accept(ctx, id, event, place.WorkKey(), place.Ref(), gate.UrgencySwitch, payload)
+}
+
+func (s *Store) accept(ctx context.Context, id, event, key string, about policy.PullRequestRef, urgency gate.Urgency, payload []byte) error {
 	packed, err := compress(payload)
 	if err != nil {
 		return fmt.Errorf("keep the delivery %s: %w", id, err)

@@ -19,7 +19,11 @@ var _ recovery.Book = (*Store)(nil)
 // Want asks for work that is about no pull request.
 func (s *Store) Want(ctx context.Context, key string) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := wantWork(ctx, tx, key, policy.PullRequestRef{}, gate.UrgencyBackground, s.now())
+		urgency := gate.UrgencyBackground
+		if recovery.IsUrgent(key) {
+			urgency = gate.UrgencySwitch
+		}
+		_, err := wantWork(ctx, tx, key, policy.PullRequestRef{}, urgency, s.now())
 		return err
 	})
 	if err != nil {

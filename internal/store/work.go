@@ -106,7 +106,11 @@ func ringTimer(ctx context.Context, tx *transaction, row *workRow, now time.Time
 	if err != nil {
 		return err
 	}
-	row.ask(row.runAt, gate.UrgencyBackground)
+	urgency := gate.UrgencyBackground
+	if row.ref.Number == 0 {
+		urgency = row.urgency // its own: it always is
+	}
+	row.ask(row.runAt, urgency)
 	row.runAt = time.Time{}
 	if last.reviewAt.After(now) {
 		row.runAt = last.reviewAt

@@ -14,6 +14,14 @@ var since = []revision{
 		"team/properties/type", `{"type": "string", "enum": ["enterprise", "organization"]}`,
 		"the newer description requires it: teams can be an enterprise's",
 	},
+	{
+		"installation/properties/permissions/properties/organization_custom_properties", `{"type": "string", "enum": ["read", "write", "admin"]}`,
+		"the newer description has it",
+	},
+	{
+		"installation/properties/permissions/properties/repository_custom_properties", `{"type": "string", "enum": ["read", "write"]}`,
+		"the newer description has it",
+	},
 	{"installation/properties/client_id", `{"type": "string"}`, "the newer description has it"},
 	{
 		"ping$event/properties/hook/required", `["id", "type", "name", "active", "events", "config", "created_at", "updated_at"]`,

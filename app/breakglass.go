@@ -1,0 +1,396 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/internal/store"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// commandLine is who threw a switch from a terminal.
+const commandLine = "the command line"
+
+// serverAnswers is how long `killswitch off` waits for a server to lift the lock.
+const serverAnswers = time.Minute
+
+// breakGlass works the kill switch from a terminal, through GitHub: no server needs
+// to run.
+type breakGlass struct {
+	config, scope, reason string
+	agents, withoutServer bool
+	wait                  time.Duration
+
+	out      io.Writer
+	settings Config
+	client   *githubapi.Client
+	stop     *killswitch.GitHubKillSwitch
+	record   *killswitch.MemoryStore
+}
+
+func killswitchCommand(stdio Stdio) *cobra.Command {
+	command := &cobra.Command{
+		Use: "killswitch", Short: "Stop everything in a scope, or start it again, from a terminal",
+		Long: "Works through GitHub, as the App, with no server running: a ruleset that forbids\n" +
+			"merges, and the label that is the switch. A server that runs does the rest.",
+	}
+	b := &breakGlass{out: stdio.Out}
+	sub := func(use, short string, run func(context.Context) error, flags func(*cobra.Command)) {
+		c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+			if err := b.begin(); err != nil {
+				return err
+			}
+			return run(githubapi.Urgent(zerolog.Nop().WithContext(c.Context())))
+		}}
+		c.Flags().StringVar(&b.config, "config", "config.yml", "the server's configuration")
+		c.Flags().StringVar(&b.scope, "scope", "", "what to stop: OWNER, OWNER/REPO or OWNER/REPO#NUMBER")
+		c.Flags().BoolVar(&b.agents, "agents", false, "stop only what agents made")
+		if err := c.MarkFlagRequired("scope"); err != nil {
+			panic(err) // only a flag that is not there
+		}
+		flags(c)
+		command.AddCommand(c)
+	}
+	reason := func(c *cobra.Command) { c.Flags().StringVar(&b.reason, "reason", "", "why; it is shown to everybody") }
+	sub("on", "Stop", b.on, func(c *cobra.Command) {
+		reason(c)
+		if err := c.MarkFlagRequired("reason"); err != nil {
+			panic(err)
+		}
+	})
+	sub("off", "Start again", b.off, func(c *cobra.Command) {
+		reason(c)
+		c.Flags().BoolVar(&b.withoutServer, "without-server", false, "lift the lock now; every check that is green is made red first")
+		c.Flags().DurationVar(&b.wait, "wait", serverAnswers, "how long to wait for a server to lift the lock")
+	})
+	sub("status", "Tell what is stopped", b.status, func(*cobra.Command) {})
+	return command
+}
+
+// begin reads the configuration and prepares to ask GitHub.
+func (b *breakGlass) begin() (err error) {
+	if b.settings, err = LoadConfig(b.config); err != nil {
+		return err
+	}
+	return b.prepare()
+}
+
+func (b *breakGlass) prepare() (err error) {
+	if b.client, err = githubapi.New(b.settings.GitHub, clientOptions(b.settings, time.Now)); err != nil {
+		return err
+	}
+	b.record = killswitch.NewMemoryStore()
+	b.stop = killswitch.NewGitHubKillSwitch(killswitch.Config{
+		GitHub: platform{b.client}, Store: b.record, Gates: b.record, Now: time.Now, Log: zerolog.Nop(),
+		OrganizationRepository: b.settings.Policy.OrganizationRepository, Self: b.client.Self,
+	})
+	return nil
+}
+
+func (b *breakGlass) tell(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.out, format+"\n", args...)
+}
+
+var scopeName = regexp.MustCompile(`^([A-Za-z0-9_-]+)(?:/([A-Za-z0-9._-]+)(?:#([1-9][0-9]*))?)?$`)
+
+// errScopeName is returned for what names no scope.
+var errScopeName = errors.New("--scope is OWNER, OWNER/REPO or OWNER/REPO#NUMBER, such as acme, acme/shop or acme/shop#7")
+
+// place finds out what GitHub calls the scope: from the server's database if it can
+// be read, which takes no call, and otherwise from GitHub.
+func (b *breakGlass) place(ctx context.Context) (killswitch.Scope, error) {
+	match := scopeName.FindStringSubmatch(b.scope)
+	if match == nil {
+		return killswitch.Scope{}, errScopeName
+	}
+	scope := killswitch.Scope{Agents: b.agents}
+	if strings.EqualFold(match[2], b.settings.Policy.OrganizationRepository) && match[3] == "" {
+		match[2] = "" // its issues are the organization's
+	}
+	var err error
+	if scope.Repository = b.recorded(ctx, match[1], match[2]); scope.Repository.Installation == 0 {
+		if match[2] == "" {
+			scope.Repository, _, err = b.client.FindInstallation(ctx, match[1])
+		} else {
+			scope.Repository, err = b.client.Repository(ctx, match[1], match[2])
+		}
+	}
+	if match[3] != "" && err == nil {
+		scope.Number, err = strconv.Atoi(match[3])
+	}
+	return scope, err
+}
+
+// recorded is the repository as the server knows it. That the database cannot be
+// read keeps nobody from stopping.
+func (b *breakGlass) recorded(ctx context.Context, owner, name string) policy.Repository {
+	recorded, found, err := store.OpenRecorded(ctx, b.settings.Database.URL, time.Now)
+	if err != nil || !found {
+		return policy.Repository{}
+	}
+	repository, err := recorded.Repository(ctx, owner, name)
+	if errors.Join(err, recorded.Close()) != nil {
+		return policy.Repository{}
+	}
+	return repository
+}
+
+// on stops: the lock, the label, and for one pull request its check.
+func (b *breakGlass) on(ctx context.Context) error {
+	began := time.Now()
+	scope, err := b.place(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.stop.Activate(ctx, scope, policy.Actor{Login: commandLine}, b.reason); err != nil {
+		return err
+	}
+	_, err = b.stop.Enforce(ctx, scope.Whole())
+	sw, _ := b.record.Switch(ctx, scope) // in memory, it cannot fail
+	switch {
+	case sw.Lock.Enforced && !sw.LockedAt.IsZero():
+		b.tell("%s is locked: GitHub refuses every merge, read back %d ms after the command", scope, sw.LockedAt.Sub(began).Milliseconds())
+	case sw.Lock.Impossible != "":
+		b.tell("%s is not locked: %s. Pull requests that are green can be merged until a server has made their checks red", scope, sw.Lock.Impossible)
+	case scope.Agents, scope.Number != 0:
+		b.tell("%s has no lock of its own: the checks say that it is stopped, as soon as a server runs", scope)
+	}
+	if sw.Carrier.Number != 0 {
+		b.tell("%s carries the label %s", sw.Carrier, sw.Carrier.Label)
+	}
+	if scope.Number != 0 && !scope.Agents {
+		err = errors.Join(err, b.red(ctx, scope, sw))
+	}
+	return err
+}
+
+// red makes the check of the one pull request red.
+func (b *breakGlass) red(ctx context.Context, scope killswitch.Scope, sw killswitch.Switch) error {
+	heads, err := b.client.OpenHeads(ctx, scope.Repository)
+	if err != nil {
+		return err
+	}
+	head, open := heads[scope.Number]
+	if !open {
+		b.tell("%s is not open", scope)
+		return nil
+	}
+	decision := policy.Closed(head, "").Stopped([]policy.Stop{sw.Stop()})
+	if _, err := b.client.PutCheck(ctx, scope.Repository, 0, decision.Check(b.settings.Check.Name, scope.Ref(), "")); err != nil {
+		return err
+	}
+	b.tell("the check of %s is red", scope)
+	return nil
+}
+
+// carriers are what has the label of the scope's switch.
+func (b *breakGlass) carriers(ctx context.Context, scope killswitch.Scope) (home policy.Repository, found map[int]string, err error) {
+	home = scope.Repository
+	if scope.IsOrganization() {
+		if home, _, err = b.client.OwnRepository(ctx, scope.Repository, b.settings.Policy.OrganizationRepository); err != nil {
+			return home, nil, err
+		}
+	}
+	texts, err := b.client.Policies(ctx, home, "")
+	if err != nil {
+		return home, nil, err
+	}
+	sources := make([]policy.PolicySource, len(texts))
+	for i, text := range texts {
+		sources[i] = policy.LoadPolicy(text)
+	}
+	found = map[int]string{}
+	for _, label := range policy.JoinSwitchRules(sources).AllLabels(scope.Agents) {
+		if scope.Number != 0 {
+			issue, there, err := b.client.Issue(ctx, home, scope.Number)
+			if err != nil {
+				return home, nil, err
+			}
+			for _, own := range issue.Labels {
+				if there && strings.EqualFold(own, label) {
+					found[scope.Number] = own
+				}
+			}
+			continue
+		}
+		issues, err := b.client.FindIssues(ctx, home, label)
+		if err != nil {
+			return home, nil, err
+		}
+		for _, issue := range issues {
+			found[issue.Number] = label
+		}
+	}
+	return home, found, nil
+}
+
+// locked is the id of the lock's ruleset, and whether it is in force.
+func (b *breakGlass) locked(ctx context.Context, scope killswitch.Scope) (id int64, on bool, err error) {
+	if scope.Agents || scope.Number != 0 {
+		return 0, false, nil
+	}
+	if id, err = b.client.FindLock(ctx, scope.Repository); err != nil || id == 0 {
+		return 0, false, err
+	}
+	lock, _, err := b.client.ReadLock(ctx, scope.Repository, id)
+	return id, lock.Enforced, err
+}
+
+// off takes the label off, which a server that runs takes as the operator's word: it
+// decides every gate anew and lifts the lock. Without a server, it does that itself
+// as far as it can.
+func (b *breakGlass) off(ctx context.Context) error {
+	scope, err := b.place(ctx)
+	if err != nil {
+		return err
+	}
+	home, carriers, err := b.carriers(ctx, scope)
+	if err != nil {
+		return err
+	}
+	for number, label := range carriers {
+		if err := b.client.RemoveLabel(ctx, home, number, label); err != nil {
+			return err
+		}
+		b.tell("the label %s is off %s#%d", label, home, number)
+	}
+	id, on, err := b.locked(ctx, scope)
+	if err != nil {
+		return err
+	}
+	if b.withoutServer {
+		return b.lift(ctx, scope, id, home, carriers)
+	}
+	for deadline := time.Now().Add(b.wait); on && time.Now().Before(deadline); {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if _, on, err = b.locked(ctx, scope); err != nil {
+			return err
+		}
+	}
+	if on {
+		b.tell("%s is still locked: no server has lifted the lock. Start one, or use --without-server", scope)
+		return errReported
+	}
+	b.tell("%s is not locked", scope)
+	return nil
+}
+
+// lift lifts the lock with no server: a check that is green was decided before the
+// stop, and is made red first.
+func (b *breakGlass) lift(ctx context.Context, scope killswitch.Scope, id int64, home policy.Repository, carriers map[int]string) error {
+	closed, err := b.closeGreen(ctx, scope)
+	if err != nil {
+		return err
+	}
+	b.tell("%d checks that were green are red until a server decides them anew", closed)
+	if id != 0 {
+		if _, err := b.client.PutLock(ctx, githubapi.Lock{Place: scope.Repository, RulesetID: id}); err != nil {
+			return err
+		}
+		if _, on, err := b.locked(ctx, scope); err != nil || on {
+			return errors.Join(err, fmt.Errorf("%s is still locked", scope))
+		}
+	}
+	b.tell("%s is not locked", scope)
+	if scope.Number != 0 {
+		return nil
+	}
+	for number := range carriers {
+		if err := b.closeIssue(ctx, policy.PullRequestRef{Repository: home, Number: number}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeGreen makes the green checks in scope red, and counts them.
+func (b *breakGlass) closeGreen(ctx context.Context, scope killswitch.Scope) (closed int, err error) {
+	repositories := []policy.Repository{scope.Repository}
+	if scope.IsOrganization() {
+		if repositories, err = b.client.Repositories(ctx, scope.Repository.Installation); err != nil {
+			return 0, err
+		}
+	}
+	for _, repository := range repositories {
+		heads, err := b.client.OpenHeads(ctx, repository)
+		if err != nil {
+			return closed, err
+		}
+		for number, head := range heads {
+			if scope.Number != 0 && scope.Number != number {
+				continue
+			}
+			decision := policy.Closed(head, "the kill switch was turned off from "+commandLine+"; a server decides this anew")
+			was, err := b.client.CloseIfOpen(ctx, repository, decision.Check(b.settings.Check.Name, policy.PullRequestRef{Repository: repository, Number: number}, ""))
+			if err != nil {
+				return closed, err
+			}
+			if was {
+				closed++
+			}
+		}
+	}
+	return closed, nil
+}
+
+func (b *breakGlass) closeIssue(ctx context.Context, issue policy.PullRequestRef) error {
+	text := "Started again from " + commandLine
+	if b.reason != "" {
+		text += ": " + b.reason
+	}
+	now := time.Now()
+	if err := b.client.Reply(ctx, issue, fmt.Sprintf("killswitch:off:%d", now.Unix()), now, text+"."); err != nil {
+		return err
+	}
+	if err := b.client.SetIssueState(ctx, issue.Repository, issue.Number, false); err != nil {
+		return err
+	}
+	b.tell("%s is closed", issue)
+	return nil
+}
+
+// status tells what GitHub shows.
+func (b *breakGlass) status(ctx context.Context) error {
+	scope, err := b.place(ctx)
+	if err != nil {
+		return err
+	}
+	home, carriers, err := b.carriers(ctx, scope)
+	if err != nil {
+		return err
+	}
+	_, on, err := b.locked(ctx, scope)
+	if err != nil {
+		return err
+	}
+	for number, label := range carriers {
+		b.tell("%s is stopped: %s#%d carries the label %s", scope, home, number, label)
+	}
+	if len(carriers) == 0 {
+		b.tell("%s: nothing carries the label", scope)
+	}
+	switch {
+	case on:
+		b.tell("%s is locked: GitHub refuses every merge", scope)
+	case scope.Agents || scope.Number != 0:
+		b.tell("%s has no lock of its own; its checks say that it is stopped", scope)
+	default:
+		b.tell("%s is not locked", scope)
+	}
+	return nil
+}

@@ -1,0 +1,405 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/internal/recovery"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// switchHistories is how many random histories of kill switches are tried.
+func switchHistories(t *testing.T) int {
+	t.Helper()
+	asked := os.Getenv("PORTCULLIS_SWITCH_HISTORIES")
+	if asked == "" {
+		return 4
+	}
+	n, err := strconv.Atoi(asked)
+	if err != nil {
+		t.Fatalf("PORTCULLIS_SWITCH_HISTORIES: %v", err)
+	}
+	return n
+}
+
+// halting is a random history of kill switches that go on and off in scopes which
+// overlap, while everybody tries to merge by every road.
+type halting struct {
+	*testWorld
+	clock  *clock
+	random *rand.Rand
+	repos  []*githubsim.Repository
+	pulls  []*githubsim.PullRequest
+	lines  []string
+	// locked are the confirmed locks over each open pull request, as of the last step,
+	// and judged the pull requests whose merge was held to them.
+	locked map[*githubsim.PullRequest][]killswitch.Switch
+	judged map[*githubsim.PullRequest]bool
+	// broken are the periods of switches in which an admin broke the lock.
+	broken          map[string]bool
+	merged, refused int
+	locks           []time.Duration
+	counted         map[string]bool
+}
+
+// TestNothingMergesOnceALockIsConfirmed is the model test of issue 5: whatever
+// happens in between, no merge succeeds in a scope from the moment its lock is on
+// record as confirmed until those who may have asked for its end.
+func TestNothingMergesOnceALockIsConfirmed(t *testing.T) {
+	for i := range switchHistories(t) {
+		seed := uint64(time.Now().UnixNano()) + uint64(i)
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			h := newHalting(t, seed)
+			for range 60 {
+				h.act()
+				h.everybodyMerges()
+			}
+			h.atRest()
+			slices.Sort(h.locks)
+			if len(h.locks) == 0 || h.refused == 0 || h.merged == 0 {
+				t.Errorf("it was too quiet to prove anything: %d locks, %d merges, %d refused", len(h.locks), h.merged, h.refused)
+				return
+			}
+			t.Logf("seed %d: %d locks, confirmed after %s in the middle and %s at most; %d merges, %d refused",
+				seed, len(h.locks), h.locks[len(h.locks)/2], h.locks[len(h.locks)-1], h.merged, h.refused)
+		})
+	}
+}
+
+func newHalting(t *testing.T, seed uint64) *halting {
+	t.Helper()
+	c := &clock{}
+	h := &halting{clock: c, testWorld: newTestWorldWith(t, Options{sweeping: true, Backoff: atOnce.Backoff, Now: c.now}), random: rand.New(rand.NewPCG(seed, 1)), counted: map[string]bool{}, judged: map[*githubsim.PullRequest]bool{}, broken: map[string]bool{}}
+	far := time.Now().Add(24 * time.Hour)
+	h.github.SetRateLimit(h.installation.ID(), 1_000_000, far)
+	h.github.SetGraphQLRateLimit(h.installation.ID(), 1_000_000, far)
+	h.set(switchPolicy)
+	floor := h.acme.CreateRepository(".github", map[string]string{"README.md": "x\n", ".github/portcullis.yml": "version: 1\nkill_switch: {deactivate: {teams: [acme/security], approvals: 2}}\n"})
+	stall := h.acme.CreateRepository("stall", map[string]string{"README.md": "x\n", ".github/portcullis.yml": switchPolicy})
+	h.repos = []*githubsim.Repository{h.shop, stall, floor}
+	stall.CreateRuleset(githubsim.Ruleset{
+		Name: "required", Branches: []string{"~DEFAULT_BRANCH"}, RequiredChecks: []githubsim.RequiredCheck{{Context: "portcullis", AppID: h.hook.ID()}},
+	})
+	eve := h.github.CreateUser("eve")
+	for _, repo := range h.repos {
+		repo.SetRole(h.github.User("ann"), "write")
+		repo.SetRole(h.github.User("bob"), "write")
+		repo.SetRole(h.github.User("lee"), "admin")
+		repo.SetRole(h.github.User("sam"), "write")
+		repo.SetRole(h.github.User("sue"), "write")
+		repo.SetRole(h.github.User("claude[bot]"), "write")
+		repo.SetRole(eve, "read")
+	}
+	for range 4 {
+		h.open()
+	}
+	h.settled()
+	return h
+}
+
+func (h *halting) say(format string, args ...any) {
+	h.lines = append(h.lines, fmt.Sprintf(format, args...))
+}
+
+// open opens a pull request that nobody has to approve.
+func (h *halting) open() {
+	repo := h.repos[h.random.IntN(2)]
+	branch := fmt.Sprintf("typo-%d", len(h.pulls))
+	_, err := repo.Push(h.github.User("ann"), branch, githubsim.Commit{Message: "typo", Files: map[string]string{branch + ".md": "x\n"}})
+	h.must(err)
+	pr, err := repo.Open(h.github.User("ann"), githubsim.PullRequestSpec{Title: branch, Head: branch})
+	h.must(err)
+	h.pulls = append(h.pulls, pr)
+	h.say("ann opens %s#%d", repo.Name(), pr.Number())
+}
+
+// act does one thing, and now and then waits for what follows from it.
+func (h *halting) act() {
+	acts := []func(){
+		h.halt, h.halt, h.halt, h.command, h.labelPull,
+		h.askOff, h.askOff, h.askOff, h.askOff, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk,
+		h.tamper, h.fault, h.restart, h.open, h.sweepNow, h.lose,
+	}
+	acts[h.random.IntN(len(acts))]()
+	if h.random.IntN(3) > 0 {
+		h.settled()
+	}
+}
+
+func (h *halting) anybody(logins ...string) *githubsim.User {
+	return h.github.User(logins[h.random.IntN(len(logins))])
+}
+
+func (h *halting) label() string {
+	if h.random.IntN(5) == 0 {
+		return switchLabel + policy.AgentsSuffix
+	}
+	return switchLabel
+}
+
+// halt opens an issue with the label.
+func (h *halting) halt() {
+	repo, who, label := h.repos[h.random.IntN(3)], h.anybody("bob", "ann"), h.label()
+	_, err := repo.OpenIssue(who, "Stop", "", label)
+	h.must(err)
+	h.say("%s opens an issue in %s with %s", who.Login(), repo.Name(), label)
+}
+
+func (h *halting) command() {
+	pr := h.pulls[h.random.IntN(len(h.pulls))]
+	who := h.anybody("bob", "eve", "claude[bot]")
+	body := "/killswitch " + []string{"repo", "org", "pr", "agents"}[h.random.IntN(4)] + " for a test"
+	_, err := pr.Comment(who, body)
+	h.must(err)
+	h.say("%s comments on %s#%d: %s", who.Login(), pr.Repository().Name(), pr.Number(), body)
+}
+
+func (h *halting) labelPull() {
+	pr := h.pulls[h.random.IntN(len(h.pulls))]
+	h.must(pr.AddLabel(h.github.User("bob"), switchLabel))
+	h.say("bob labels %s#%d", pr.Repository().Name(), pr.Number())
+}
+
+// carriers are the open issues with a label of the switch.
+func (h *halting) carriers() (found []*githubsim.Issue) {
+	for _, repo := range h.repos {
+		for n := 1; n <= 200; n++ {
+			if issue := repo.Issue(n); issue != nil && issue.State() == "open" && len(issue.Labels()) > 0 {
+				found = append(found, issue)
+			}
+		}
+	}
+	return found
+}
+
+// askOff asks to start again, by a road that means it: those who may, and others.
+func (h *halting) askOff() {
+	carriers := h.carriers()
+	if len(carriers) == 0 {
+		return
+	}
+	issue := carriers[h.random.IntN(len(carriers))]
+	who := h.anybody("sam", "sue", "sam", "sue", "bob", "claude[bot]", "eve")
+	var err error
+	road := h.random.IntN(4)
+	switch road {
+	case 0:
+		err = issue.RemoveLabel(who, issue.Labels()[0])
+	case 1:
+		err = issue.Close(who)
+	default:
+		_, err = issue.Comment(who, "/killswitch off")
+	}
+	h.say("%s asks for the end of %s#%d by road %d: %v", who.Login(), issue.Repository().Name(), issue.Number(), road, err)
+}
+
+// bothAsk has enough people ask, for everything that is stopped.
+func (h *halting) bothAsk() {
+	for _, issue := range h.carriers() {
+		for _, login := range []string{"sam", "sue"} {
+			if _, err := issue.Comment(h.github.User(login), "/killswitch off"); err != nil {
+				h.say("%s cannot comment: %v", login, err)
+			}
+		}
+		h.say("sam and sue ask for the end of %s#%d", issue.Repository().Name(), issue.Number())
+	}
+	for _, pr := range h.pulls {
+		if len(pr.Labels()) > 0 && h.random.IntN(2) == 0 {
+			_ = pr.RemoveLabel(h.github.User("sam"), switchLabel)
+			_ = pr.RemoveLabel(h.github.User("sue"), switchLabel)
+		}
+	}
+}
+
+// tamper has an admin flip what locks.
+func (h *halting) tamper() {
+	for _, sw := range h.inForce() {
+		if sw.Lock.ID == 0 || sw.Agents || sw.Number != 0 {
+			continue
+		}
+		h.broken[fmt.Sprint(sw.Key(), sw.Period)] = true
+		if sw.IsOrganization() {
+			h.acme.SetRulesetEnforcement(sw.Lock.ID, "disabled")
+		} else {
+			for _, repo := range h.repos {
+				if repo.ID() == sw.Repository.ID {
+					_ = repo.DeleteRuleset(h.github.User("lee"), sw.Lock.ID) // it may be gone
+				}
+			}
+		}
+		h.say("an admin breaks the lock of %s", sw.Scope)
+		// Until the App has heard of it, GitHub merges what is green.
+		h.settled()
+		return
+	}
+}
+
+func (h *halting) fault() {
+	path := []string{`/rulesets`, `/check-runs`, `/issues`, `/rules/branches`, `/graphql$`}[h.random.IntN(5)]
+	h.github.Inject(githubsim.Fault{Path: regexp.MustCompile(path), Status: []int{0, 500, 502}[h.random.IntN(3)], After: h.random.IntN(2) == 0, Times: 1 + h.random.IntN(3)})
+	h.say("GitHub fails %s", path)
+}
+
+// restart ends the server while it works, and starts it again.
+func (h *halting) restart() {
+	over, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
+	cancel() // nothing is finished
+	_ = h.server.Stop(over)
+	h.must(h.serve(h.t.Context()))
+	h.say("the server is stopped in the middle, and starts")
+}
+
+func (h *halting) sweepNow() {
+	h.must(h.server.store.Want(h.t.Context(), recovery.KeySwitches(h.installation.ID())))
+	h.say("the server looks for labels")
+}
+
+// lose has a label come and no webhook with it; the sweep finds it.
+func (h *halting) lose() {
+	h.hook.SetWebhookURL(h.github.URL() + "/nowhere")
+	h.halt()
+	h.must(h.github.WaitForDeliveries(h.t.Context()))
+	h.hook.SetWebhookURL(h.server.webhookURL())
+	h.sweepNow()
+}
+
+func (h *halting) inForce() []killswitch.Switch {
+	found, err := h.server.store.InForce(h.t.Context(), killswitch.Scope{})
+	h.must(err)
+	return found
+}
+
+// confirmed are the switches whose lock is confirmed and that stop the pull request.
+func (h *halting) confirmed(pr *githubsim.PullRequest) (found []killswitch.Switch) {
+	at := killswitch.PullRequest(policy.PullRequestRef{
+		Repository: policy.Repository{Owner: "acme", ID: pr.Repository().ID(), Name: pr.Repository().Name()}, Number: pr.Number(),
+	})
+	for _, sw := range h.inForce() {
+		if sw.Covers(at) && !sw.LockedAt.IsZero() && sw.Lock.Enforced {
+			found = append(found, sw)
+			if key := fmt.Sprint(sw.Key(), sw.Period); !h.counted[key] {
+				h.counted[key] = true
+				h.locks = append(h.locks, sw.LockedAt.Sub(sw.HeardAt).Round(time.Millisecond))
+			}
+		}
+	}
+	return found
+}
+
+// everybodyMerges tries every road with every pull request. What was locked before
+// it, and is locked after it, must not have let anything through: neither now nor,
+// by GitHub itself, since the last time.
+func (h *halting) everybodyMerges() {
+	ann := h.github.User("ann")
+	var open []*githubsim.PullRequest
+	for _, pr := range h.pulls {
+		if pr.State() != "open" {
+			continue
+		}
+		open = append(open, pr)
+		before := h.confirmed(pr)
+		switch h.random.IntN(4) {
+		case 0:
+			_ = pr.Merge(ann)
+		case 1:
+			h.mergeByAPI(pr)
+		case 2:
+			_ = pr.EnableAutoMerge(ann)
+		default:
+			if group, err := pr.Enqueue(ann); err == nil {
+				group.Try()
+			}
+		}
+		h.judge(pr, before)
+	}
+	locked := map[*githubsim.PullRequest][]killswitch.Switch{}
+	for _, pr := range open {
+		if pr.State() == "open" {
+			locked[pr] = h.confirmed(pr)
+		}
+	}
+	for pr, before := range h.locked {
+		if pr.Merged() && !h.judged[pr] {
+			h.judge(pr, before)
+		}
+	}
+	h.locked = locked
+	for n := len(locked); n < 4; n++ {
+		h.open()
+	}
+}
+
+// judge holds a pull request that was merged to what was locked before.
+func (h *halting) judge(pr *githubsim.PullRequest, before []killswitch.Switch) {
+	if !pr.Merged() {
+		h.refused++
+		return
+	}
+	h.merged++
+	h.judged[pr] = true
+	for _, sw := range before {
+		now := h.theSwitch(sw.Scope)
+		if h.broken[fmt.Sprint(sw.Key(), sw.Period)] && (now.State == killswitch.StateReleasing || sw.SoftAt.IsZero()) {
+			// An admin broke the lock while it was the only thing that held: before
+			// every check was red, or when gates were open again that enough people had
+			// asked for.
+			continue
+		}
+		if now.Period == sw.Period && now.State != killswitch.StateOff {
+			h.t.Errorf("%s#%d was merged (%s) while %s was %s and locked\n%s", pr.Repository().Name(), pr.Number(), pr.MergeRoad(), sw.Scope, now.State, h.tail())
+		}
+	}
+}
+
+// mergeByAPI asks GitHub as ann would with curl, past the judge of what the server
+// asks.
+func (h *halting) mergeByAPI(pr *githubsim.PullRequest) {
+	path := fmt.Sprintf("/api/v3/repos/%s/pulls/%d/merge", pr.Repository().FullName(), pr.Number())
+	request := httptest.NewRequest(http.MethodPut, path, strings.NewReader("{}"))
+	request.Header.Set("Authorization", "Bearer "+h.github.User("ann").Token())
+	request.Header.Set("User-Agent", "curl")
+	h.github.ServeHTTP(httptest.NewRecorder(), request)
+}
+
+func (h *halting) tail() string { return strings.Join(h.lines[max(0, len(h.lines)-40):], "\n") }
+
+// atRest holds what is on record to what GitHub shows, once nothing is left to do.
+func (h *halting) atRest() {
+	// A reading is not taken for newer than what replicas with other clocks did.
+	h.settled()
+	h.clock.pass(10 * time.Second)
+	h.sweepNow()
+	h.settled()
+	for _, sw := range h.inForce() {
+		if sw.State != killswitch.StateOn {
+			continue
+		}
+		if sw.Number == 0 && !sw.Agents && !sw.Lock.Enforced {
+			h.t.Errorf("%s is on and not locked: %+v %v\n%s", sw.Scope, sw.Lock, sw.Problems, h.tail())
+		}
+	}
+	for _, issue := range h.carriers() {
+		is := func(sw killswitch.Switch) bool {
+			if issue.Repository().Name() == ".github" {
+				return sw.IsOrganization()
+			}
+			return sw.Repository.ID == issue.Repository().ID() && sw.Number == 0
+		}
+		if !slices.ContainsFunc(h.inForce(), is) {
+			h.t.Errorf("%s#%d carries %v and stops nothing\n%s", issue.Repository().Name(), issue.Number(), issue.Labels(), h.tail())
+		}
+	}
+}

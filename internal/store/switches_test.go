@@ -1,0 +1,216 @@
+package store_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+var (
+	shopScope = killswitch.Scope{Repository: pullRequest(1).Repository}
+	acmeScope = killswitch.Organization("acme", 5)
+)
+
+// throw turns the switch of the scope on.
+func (d *database) throw(t *testing.T, scope killswitch.Scope) {
+	t.Helper()
+	_, err := d.Change(t.Context(), scope, true, func(sw *killswitch.Switch) (bool, []audit.Entry) {
+		changed := sw.Throw(killswitch.Thrown{Reason: "leak", At: d.clock.Now(), HeardAt: d.clock.Now(), Verified: true})
+		return changed, []audit.Entry{{At: d.clock.Now(), Actor: "ann", Action: "killswitch.on", Subject: scope.String()}}
+	})
+	must(t, err)
+}
+
+// shown keeps that the pull request's check shows the outcome.
+func (d *database) shown(t *testing.T, number int, outcome policy.Outcome, autoMerge bool) {
+	t.Helper()
+	ref := pullRequest(number)
+	must(t, d.Evaluate(t.Context(), ref))
+	generation, err := d.NextGeneration(t.Context(), ref)
+	must(t, err)
+	p := posted(generation, time.Time{})
+	p.Decision.Outcome, p.Base, p.AutoMerge = outcome, "main", autoMerge
+	must(t, d.PutPosted(t.Context(), ref, p, decisionEntry))
+	work := d.claim(t)
+	must(t, d.Done(t.Context(), work, nil))
+}
+
+func TestSwitchesAreKept(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		if sw, err := d.Switch(t.Context(), shopScope); err != nil || sw.State != killswitch.StateOff || sw.Scope != shopScope {
+			t.Errorf("one that was never thrown: %+v, %v", sw, err)
+		}
+		d.throw(t, acmeScope)
+		if work := d.claim(t); work.Key != "switch:owner:acme" || work.Urgency != gate.UrgencySwitch || killswitch.Place(work.Ref) != acmeScope {
+			t.Errorf("its work is %+v", work)
+		} else {
+			must(t, d.Done(t.Context(), work, nil))
+		}
+		agents := shopScope
+		agents.Agents = true
+		d.throw(t, agents)
+		d.reopen(t)
+		at := killswitch.PullRequest(pullRequest(7))
+		for name, c := range map[string]struct {
+			scope killswitch.Scope
+			want  string
+		}{
+			"a person's": {at, "acme"}, "an agent's": {killswitch.Scope{Repository: at.Repository, Number: 7, Agents: true}, "acme, agents in acme/shop"},
+			"another owner's": {killswitch.Organization("other", 6), ""}, "all": {killswitch.Scope{}, "acme, agents in acme/shop"},
+		} {
+			found, err := d.InForce(t.Context(), c.scope)
+			must(t, err)
+			var words []string
+			for _, sw := range found {
+				words = append(words, sw.String())
+			}
+			if got := strings.Join(words, ", "); got != c.want {
+				t.Errorf("%s is stopped by %q, want %q", name, got, c.want)
+			}
+		}
+		before := len(d.entries(t))
+		_, err := d.Change(t.Context(), acmeScope, false, func(sw *killswitch.Switch) (bool, []audit.Entry) {
+			sw.Reason = "something else"
+			return false, []audit.Entry{{Action: "nothing"}}
+		})
+		must(t, err)
+		if sw, _ := d.Switch(t.Context(), acmeScope); sw.Reason != "leak" || len(d.entries(t)) != before {
+			t.Errorf("what is no change was kept: %q", sw.Reason)
+		}
+	})
+}
+
+// From the moment a switch is on no open gate is kept, and its check not written.
+func TestNoGateOpensWhileASwitchIsOn(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		begin := func(outcome policy.Outcome, byAgent bool) error {
+			t.Helper()
+			generation, err := d.NextGeneration(t.Context(), ref)
+			must(t, err)
+			p := posted(generation, time.Time{})
+			p.Decision.Outcome, p.Decision.ByAgent = outcome, byAgent
+			return d.BeginPost(t.Context(), ref, p, nil)
+		}
+		must(t, begin(policy.OutcomeOpen, false))
+		agents := acmeScope
+		agents.Agents = true
+		d.throw(t, agents)
+		must(t, begin(policy.OutcomeOpen, false))
+		if err := begin(policy.OutcomeOpen, true); !errors.Is(err, gate.ErrStopped) {
+			t.Errorf("an agent's gate opens: %v", err)
+		}
+		d.throw(t, shopScope)
+		if err := begin(policy.OutcomeOpen, false); !errors.Is(err, gate.ErrStopped) {
+			t.Errorf("a person's gate opens: %v", err)
+		}
+		must(t, begin(policy.OutcomeWaiting, false))
+		_, err := d.Change(t.Context(), shopScope, false, func(sw *killswitch.Switch) (bool, []audit.Entry) { return sw.BeginRelease(d.clock.Now()), nil })
+		must(t, err)
+		must(t, begin(policy.OutcomeOpen, false))
+	})
+}
+
+// wantMarked asks for so many marked gates, and returns whose work came due.
+func (d *database) wantMarked(t *testing.T, n int) (numbers []int, waiting int) {
+	t.Helper()
+	waiting, err := d.WantMarked(t.Context(), 5, d.clock.Now().Add(-time.Minute), func(int, int) int { return n })
+	must(t, err)
+	for {
+		work, ok, err := d.claimNext(t.Context())
+		must(t, err)
+		if !ok {
+			slices.Sort(numbers)
+			return numbers, waiting
+		}
+		if work.Ref.Number != 0 {
+			numbers = append(numbers, work.Ref.Number)
+		}
+		must(t, d.Done(t.Context(), work, nil))
+	}
+}
+
+func TestMarkedGatesGoGreenFirst(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		d.shown(t, 1, policy.OutcomeClosed, false)
+		d.shown(t, 2, policy.OutcomeWaiting, false)
+		d.shown(t, 3, policy.OutcomeOpen, false)
+		d.shown(t, 4, policy.OutcomeOpen, true)
+		d.shown(t, 5, policy.OutcomeOpen, false)
+		must(t, d.PutClosed(t.Context(), pullRequest(5)))
+		superseded, err := d.NextGeneration(t.Context(), pullRequest(3))
+		must(t, err)
+
+		must(t, d.MarkGates(t.Context(), acmeScope, "once"))
+		must(t, d.MarkGates(t.Context(), acmeScope, "once"))
+		if left, green, err := d.MarkedGates(t.Context(), acmeScope); left != 4 || green != 2 || err != nil {
+			t.Errorf("%d are left, %d of them green, %v", left, green, err)
+		}
+		if err := d.PutPosted(t.Context(), pullRequest(3), posted(superseded, time.Time{}), decisionEntry); !errors.Is(err, gate.ErrSuperseded) {
+			t.Errorf("an evaluation that was under way is kept: %v", err)
+		}
+		for i, want := range [][]int{{4}, {3}, {2}, {1}, nil} {
+			got, waiting := d.wantMarked(t, 1)
+			if !slices.Equal(got, want) || waiting != max(0, 3-i) {
+				t.Errorf("%d: asked for %v, %d wait, want %v", i, got, waiting, want)
+			}
+		}
+		if last, err := d.LastPosted(t.Context(), pullRequest(4)); err != nil || !last.Marked || last.Digest != "" {
+			t.Errorf("the one that is asked for: %+v, %v", last, err)
+		}
+		d.throw(t, acmeScope)
+		for number := range 4 {
+			d.post(t, pullRequest(number+1), time.Time{})
+		}
+		if left, green, err := d.MarkedGates(t.Context(), acmeScope); left != 0 || green != 0 || err != nil {
+			t.Errorf("decided anew, and %d are left, %d green, %v", left, green, err)
+		}
+		if work := d.claim(t); work.Key != "switch:owner:acme" {
+			t.Errorf("after the last of them, %s is woken", work.Key)
+		}
+		bases, err := d.Bases(t.Context(), shopScope)
+		if must(t, err); !slices.Equal(bases, []string{"main"}) && len(bases) != 0 {
+			t.Errorf("they go to %v", bases)
+		}
+	})
+}
+
+func TestThePaceIsKeptOverARestart(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		for number := range 10 {
+			d.shown(t, number+1, policy.OutcomeOpen, false)
+		}
+		must(t, d.MarkGates(t.Context(), acmeScope, "once"))
+		ask := func() (underWay, lately int) {
+			_, err := d.WantMarked(t.Context(), 5, d.clock.Now().Add(-time.Minute), func(u, l int) int { underWay, lately = u, l; return 0 })
+			must(t, err)
+			return underWay, lately
+		}
+		if got, _ := d.wantMarked(t, 6); len(got) != 6 {
+			t.Errorf("asked for %v", got)
+		}
+		d.reopen(t)
+		if underWay, lately := ask(); underWay != 6 || lately != 6 {
+			t.Errorf("%d are under way, %d of the last minute", underWay, lately)
+		}
+		d.clock.pass(2 * time.Minute)
+		if _, lately := ask(); lately != 0 {
+			t.Errorf("%d of the last minute", lately)
+		}
+		pacer := &gate.Pacer{Marks: d.Store, Spent: func(int64) int { return 0 }, Now: d.clock.Now, Started: d.clock.Now()}
+		again, err := pacer.Step(t.Context(), 5)
+		if must(t, err); !again.IsZero() {
+			t.Errorf("nothing is left, and it goes on at %s", again)
+		}
+	})
+}

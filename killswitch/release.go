@@ -1,0 +1,229 @@
+package killswitch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+const (
+	// releaseLook is how often it is looked whether the gates are decided.
+	releaseLook = time.Second
+	// releaseWait is how long a release waits for gates that are closed: they may as
+	// well be decided after it. For one that may show an old green it always waits.
+	releaseWait = 5 * time.Minute
+)
+
+// ask keeps that somebody asks to start again, and begins to once enough have.
+func (k *GitHubKillSwitch) ask(ctx context.Context, scope Scope, request Request) error {
+	sw, err := k.config.Store.Switch(ctx, scope)
+	if err != nil {
+		return fmt.Errorf("look up the kill switch of %s: %w", scope, err)
+	}
+	if sw.State == StateOff {
+		return ErrNotActive
+	}
+	rules, err := k.rules(ctx, scope)
+	if err != nil {
+		return err
+	}
+	why, err := k.mayRelease(ctx, scope, rules, request.By)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		if err := k.config.Store.Audit(ctx, k.entry("killswitch.off_refused", &sw, request.By, why)); err != nil {
+			return err
+		}
+		return &RefusedError{Why: why}
+	}
+	sw, err = k.config.Store.Change(ctx, scope, true, func(sw *Switch) (bool, []audit.Entry) {
+		if !sw.Ask(request) {
+			return false, nil
+		}
+		return true, []audit.Entry{k.entry("killswitch.off_asked", sw, request.By, request.Reason)}
+	})
+	if err != nil {
+		return fmt.Errorf("keep that %s asked to start %s again: %w", request.By, scope, err)
+	}
+	if sw.State != StateOn {
+		return nil
+	}
+	missing, err := k.missing(ctx, &sw, rules)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return &WaitingError{Missing: missing}
+	}
+	return k.beginRelease(ctx, scope, request.By)
+}
+
+// mayRelease says why the person may not start again, or returns "". Nobody starts
+// their own pull request again.
+func (k *GitHubKillSwitch) mayRelease(ctx context.Context, scope Scope, rules policy.SwitchRules, person policy.Actor) (string, error) {
+	standing, err := k.standing(ctx, scope, rules, person)
+	if err != nil {
+		return "", err
+	}
+	if why := rules.MayRelease(person, standing); why != "" || scope.Number == 0 {
+		return why, nil
+	}
+	pr, found, err := k.config.GitHub.Issue(ctx, scope.Repository, scope.Number)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("find out who opened %s: %w", scope, err)
+	case !found || !pr.Author.Known():
+		return "it is not known who opened " + scope.String(), nil
+	case pr.Author.ID == person.ID:
+		return person.String() + " opened the pull request", nil
+	default:
+		return "", nil
+	}
+}
+
+func (k *GitHubKillSwitch) standing(ctx context.Context, scope Scope, rules policy.SwitchRules, person policy.Actor) (policy.Standing, error) {
+	repository, err := k.home(ctx, scope)
+	if gone(err) {
+		return policy.Standing{}, &RefusedError{Why: fmt.Sprintf("%s has no repository %s that the App can read, whose people may", scope, k.config.OrganizationRepository)}
+	}
+	if err != nil {
+		return policy.Standing{}, err
+	}
+	standing, err := k.config.GitHub.Standing(ctx, repository, person, rules.Asks())
+	if err != nil {
+		return policy.Standing{}, fmt.Errorf("find out what %s may do: %w", person, err)
+	}
+	return standing, nil
+}
+
+// missing says who must still ask. What those may do who have is asked anew.
+func (k *GitHubKillSwitch) missing(ctx context.Context, sw *Switch, rules policy.SwitchRules) ([]string, error) {
+	var asked []policy.Releaser
+	for _, request := range sw.Requests {
+		standing, err := k.standing(ctx, sw.Scope, rules, request.By)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, policy.Releaser{Actor: request.By, Standing: standing})
+	}
+	return rules.Missing(asked), nil
+}
+
+func (k *GitHubKillSwitch) beginRelease(ctx context.Context, scope Scope, by policy.Actor) error {
+	_, err := k.config.Store.Change(ctx, scope, true, func(sw *Switch) (bool, []audit.Entry) {
+		if !sw.BeginRelease(k.config.Now()) {
+			return false, nil
+		}
+		return true, []audit.Entry{k.entry("killswitch.releasing", sw, by, "the gates are decided anew before the lock is lifted")}
+	})
+	if err != nil {
+		return fmt.Errorf("begin to start %s again: %w", scope, err)
+	}
+	return nil
+}
+
+// release takes the steps that can be taken now to start again: every gate decided
+// anew, label off, lock lifted and read back, the record off. It returns when to go
+// on; zero once it is done.
+func (k *GitHubKillSwitch) release(ctx context.Context, sw Switch) (time.Time, error) {
+	if err := k.config.Gates.MarkGates(ctx, sw.Scope, fmt.Sprintf("%s:%d:release", sw.Key(), sw.Period)); err != nil {
+		return time.Time{}, err
+	}
+	left, green, err := k.config.Gates.MarkedGates(ctx, sw.Scope)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if now := k.config.Now(); green > 0 || left > 0 && now.Before(sw.ReleasingAt.Add(releaseWait)) {
+		// Gates are open already that nothing else holds.
+		return now.Add(releaseLook), k.enforceLock(ctx, sw)
+	}
+	if err := k.unlabel(ctx, sw); err != nil {
+		return time.Time{}, err
+	}
+	if err := k.setLock(ctx, sw, false); err != nil {
+		return time.Time{}, err
+	}
+	if err := k.resumeQueue(ctx, sw); err != nil {
+		return time.Time{}, err
+	}
+	// Whoever threw it again meanwhile finds it on.
+	sw, err = k.config.Store.Change(ctx, sw.Scope, false, func(now *Switch) (bool, []audit.Entry) {
+		if now.State != StateReleasing || now.Period != sw.Period || !now.Release(k.config.Now()) {
+			return false, nil
+		}
+		return true, []audit.Entry{k.entry("killswitch.off", now, policy.Actor{}, "on for "+lasted(now.Lasted(k.config.Now())))}
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("turn the kill switch of %s off: %w", sw.Scope, err)
+	}
+	if sw.State != StateOff {
+		// The lock is put back with the rest.
+		return k.config.Now(), nil
+	}
+	if err := k.config.Gates.ResumeGates(ctx, sw.Scope); err != nil {
+		return time.Time{}, err
+	}
+	return time.Time{}, k.closeIssue(ctx, sw)
+}
+
+// unlabel takes the label off everything that carries it.
+func (k *GitHubKillSwitch) unlabel(ctx context.Context, sw Switch) error {
+	carriers := []Carrier{}
+	if sw.Carrier.Number != 0 {
+		carriers = append(carriers, sw.Carrier)
+	}
+	if sw.Number == 0 {
+		home, err := k.home(ctx, sw.Scope)
+		if err != nil {
+			return err
+		}
+		for _, label := range k.labelsOf(sw) {
+			issues, err := k.config.GitHub.FindIssues(ctx, home, label)
+			if err != nil {
+				return fmt.Errorf("list the issues with the label %s in %s: %w", label, home, err)
+			}
+			for _, issue := range issues {
+				carriers = append(carriers, Carrier{Repository: home, Number: issue.Number, Label: label})
+			}
+		}
+	}
+	for _, c := range carriers {
+		if err := k.config.GitHub.RemoveLabel(ctx, c.Repository, c.Number, c.Label); err != nil && !gone(err) {
+			return fmt.Errorf("take the label %s off %s: %w", c.Label, c, err)
+		}
+	}
+	return nil
+}
+
+// closeIssue tells what it was and closes the issue; a pull request stays open.
+func (k *GitHubKillSwitch) closeIssue(ctx context.Context, sw Switch) error {
+	if !sw.Unclosed {
+		return nil
+	}
+	carrier := sw.Carrier
+	about := policy.PullRequestRef{Repository: carrier.Repository, Number: carrier.Number}
+	var errs []error
+	if sw.Number == 0 {
+		errs = append(errs, k.config.GitHub.PutIssueSection(ctx, carrier.Repository, carrier.Number, sw.section(k.config.Now(), "", nil, 0)))
+	}
+	errs = append(errs, k.config.GitHub.Reply(ctx, about, fmt.Sprintf("killswitch:%s:%d:off", sw.Key(), sw.Period), sw.Since, sw.farewell()))
+	if sw.Number == 0 {
+		errs = append(errs, k.config.GitHub.SetIssueState(ctx, carrier.Repository, carrier.Number, false))
+	}
+	for _, err := range errs {
+		if err != nil && !gone(err) && !refused(err) {
+			return errors.Join(errs...)
+		}
+	}
+	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(sw *Switch) (bool, []audit.Entry) {
+		was := sw.Unclosed && sw.State == StateOff
+		sw.Unclosed = sw.Unclosed && !was
+		return was, nil
+	})
+	return err
+}
