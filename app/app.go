@@ -110,6 +110,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		Stoppers: stoppers,
 		GitHub:   platform{client}, Store: facts, Gates: facts, Now: options.Now, Log: options.Log,
 		OrganizationRepository: config.Policy.OrganizationRepository, Self: client.Self,
+		RepositoryProperty: config.KillSwitch.RepositoryProperty, OrganizationProperty: config.KillSwitch.OrganizationProperty,
 	})
 	if options.stoppers != nil {
 		maps.Copy(stoppers, options.stoppers(stop))

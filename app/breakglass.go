@@ -94,6 +94,7 @@ func (b *breakGlass) prepare() (err error) {
 	b.stop = killswitch.NewGitHubKillSwitch(killswitch.Config{
 		GitHub: platform{b.client}, Store: b.record, Gates: b.record, Now: time.Now, Log: zerolog.Nop(),
 		OrganizationRepository: b.settings.Policy.OrganizationRepository, Self: b.client.Self,
+		RepositoryProperty: b.settings.KillSwitch.RepositoryProperty, OrganizationProperty: b.settings.KillSwitch.OrganizationProperty,
 	})
 	return nil
 }
@@ -235,133 +236,40 @@ func (b *breakGlass) carriers(ctx context.Context, scope killswitch.Scope) (home
 	return home, found, nil
 }
 
-// locked is the id of the lock's ruleset, and whether it is in force.
-func (b *breakGlass) locked(ctx context.Context, scope killswitch.Scope) (id int64, on bool, err error) {
+// locks are what may lock the scope, the App's ruleset and the property, and whether
+// one of them does.
+func (b *breakGlass) locks(ctx context.Context, scope killswitch.Scope) (locks []killswitch.Lock, on bool, err error) {
 	if scope.Agents || scope.Number != 0 {
-		return 0, false, nil
+		return nil, false, nil
 	}
-	if id, err = b.client.FindLock(ctx, scope.Repository); err != nil || id == 0 {
-		return 0, false, err
-	}
-	lock, _, err := b.client.ReadLock(ctx, scope.Repository, id)
-	return id, lock.Enforced, err
-}
-
-// off takes the label off, which a server that runs takes as the operator's word: it
-// decides every gate anew and lifts the lock. Without a server, it does that itself
-// as far as it can.
-func (b *breakGlass) off(ctx context.Context) error {
-	scope, err := b.place(ctx)
-	if err != nil {
-		return err
-	}
-	home, carriers, err := b.carriers(ctx, scope)
-	if err != nil {
-		return err
-	}
-	for number, label := range carriers {
-		if err := b.client.RemoveLabel(ctx, home, number, label); err != nil {
-			return err
-		}
-		b.tell("the label %s is off %s#%d", label, home, number)
-	}
-	id, on, err := b.locked(ctx, scope)
-	if err != nil {
-		return err
-	}
-	if b.withoutServer {
-		return b.lift(ctx, scope, id, home, carriers)
-	}
-	for deadline := time.Now().Add(b.wait); on && time.Now().Before(deadline); {
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if _, on, err = b.locked(ctx, scope); err != nil {
-			return err
-		}
-	}
-	if on {
-		b.tell("%s is still locked: no server has lifted the lock. Start one, or use --without-server", scope)
-		return errReported
-	}
-	b.tell("%s is not locked", scope)
-	return nil
-}
-
-// lift lifts the lock with no server: a check that is green was decided before the
-// stop, and is made red first.
-func (b *breakGlass) lift(ctx context.Context, scope killswitch.Scope, id int64, home policy.Repository, carriers map[int]string) error {
-	closed, err := b.closeGreen(ctx, scope)
-	if err != nil {
-		return err
-	}
-	b.tell("%d checks that were green are red until a server decides them anew", closed)
-	if id != 0 {
-		if _, err := b.client.PutLock(ctx, githubapi.Lock{Place: scope.Repository, RulesetID: id}); err != nil {
-			return err
-		}
-		if _, on, err := b.locked(ctx, scope); err != nil || on {
-			return errors.Join(err, fmt.Errorf("%s is still locked", scope))
-		}
-	}
-	b.tell("%s is not locked", scope)
-	if scope.Number != 0 {
-		return nil
-	}
-	for number := range carriers {
-		if err := b.closeIssue(ctx, policy.PullRequestRef{Repository: home, Number: number}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// closeGreen makes the green checks in scope red, and counts them.
-func (b *breakGlass) closeGreen(ctx context.Context, scope killswitch.Scope) (closed int, err error) {
-	repositories := []policy.Repository{scope.Repository}
+	property := b.settings.KillSwitch.RepositoryProperty
 	if scope.IsOrganization() {
-		if repositories, err = b.client.Repositories(ctx, scope.Repository.Installation); err != nil {
-			return 0, err
-		}
+		property = b.settings.KillSwitch.OrganizationProperty
 	}
-	for _, repository := range repositories {
-		heads, err := b.client.OpenHeads(ctx, repository)
-		if err != nil {
-			return closed, err
-		}
-		for number, head := range heads {
-			if scope.Number != 0 && scope.Number != number {
-				continue
-			}
-			decision := policy.Closed(head, "the kill switch was turned off from "+commandLine+"; a server decides this anew")
-			was, err := b.client.CloseIfOpen(ctx, repository, decision.Check(b.settings.Check.Name, policy.PullRequestRef{Repository: repository, Number: number}, ""))
-			if err != nil {
-				return closed, err
-			}
-			if was {
-				closed++
-			}
-		}
+	id, err := b.client.FindLock(ctx, scope.Repository)
+	switch {
+	case err != nil && (property == "" || !isRefused(err)):
+		return nil, false, err
+	case id != 0:
+		locks = append(locks, killswitch.Lock{ID: id})
 	}
-	return closed, nil
+	if property != "" {
+		locks = append(locks, killswitch.Lock{Property: property})
+	}
+	for _, lock := range locks {
+		there, found, err := platform{b.client}.ReadLock(ctx, scope.Repository, lock)
+		if err != nil && !isRefused(err) {
+			return nil, false, err
+		}
+		on = on || found && there.Enforced
+	}
+	return locks, on, nil
 }
 
-func (b *breakGlass) closeIssue(ctx context.Context, issue policy.PullRequestRef) error {
-	text := "Started again from " + commandLine
-	if b.reason != "" {
-		text += ": " + b.reason
-	}
-	now := time.Now()
-	if err := b.client.Reply(ctx, issue, fmt.Sprintf("killswitch:off:%d", now.Unix()), now, text+"."); err != nil {
-		return err
-	}
-	if err := b.client.SetIssueState(ctx, issue.Repository, issue.Number, false); err != nil {
-		return err
-	}
-	b.tell("%s is closed", issue)
-	return nil
+// isRefused reports whether GitHub does not let the App do it.
+func isRefused(err error) bool {
+	refused, is := errors.AsType[*githubapi.Error](err)
+	return is && refused.Refused()
 }
 
 // status tells what GitHub shows.
@@ -374,7 +282,7 @@ func (b *breakGlass) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, on, err := b.locked(ctx, scope)
+	_, on, err := b.locks(ctx, scope)
 	if err != nil {
 		return err
 	}

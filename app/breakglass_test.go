@@ -33,8 +33,12 @@ func (tw *testWorld) holdUntilLocked() (release func()) {
 		return slices.ContainsFunc(all, writesRuleset)
 	}
 	return tw.github.Before("", besideTheLock, func() {
-		for deadline := time.Now().Add(5 * time.Second); !locked() && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
+		for late := time.After(5 * time.Second); !locked(); {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-late:
+				return
+			}
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -278,8 +279,9 @@ func (c *cluster) tellHistory(line string) {
 	number, _, _ := strings.Cut(rest, " ")
 	for _, h := range c.histories {
 		if h.shop.Name() == name {
-			told := h.lines[max(0, len(h.lines)-60):]
-			c.t.Logf("%s#%s, the end of the history:\n%s", name, number, strings.Join(told, "\n"))
+			about := regexp.MustCompile(`#` + number + `\b|is given the role|the policy of`)
+			told := slices.DeleteFunc(slices.Clone(h.lines), func(line string) bool { return !about.MatchString(line) })
+			c.t.Logf("%s#%s, its history:\n%s", name, number, strings.Join(told, "\n"))
 			c.t.Logf("on record:\n%s", c.records.about(c.t.Context(), fmt.Sprintf("pr:%d#%s", h.shop.ID(), number), fmt.Sprintf("acme/%s#%s", name, number)))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,8 @@ type Config struct {
 	Database DatabaseConfig `yaml:"database" envPrefix:"DATABASE_"`
 	Policy   PolicyConfig   `yaml:"policy"   envPrefix:"POLICY_"`
 	Check    CheckConfig    `yaml:"check"    envPrefix:"CHECK_"`
+
+	KillSwitch KillSwitchConfig `yaml:"kill_switch" envPrefix:"KILL_SWITCH_"`
 }
 
 // ServerConfig says where the server listens.
@@ -85,6 +88,17 @@ type PolicyConfig struct {
 type CheckConfig struct {
 	// Name is the check run's name, which branch protection must require.
 	Name string `yaml:"name" env:"NAME"`
+}
+
+// KillSwitchConfig names the custom properties of an organization's repositories by
+// which the kill switch locks where the App may not write rulesets: a ruleset of the
+// same name, which an owner makes, holds where the property is true. Empty: none.
+type KillSwitchConfig struct {
+	// RepositoryProperty is set while a repository is stopped.
+	RepositoryProperty string `yaml:"repository_property" env:"REPOSITORY_PROPERTY"`
+	// OrganizationProperty is set while an organization is. It is another one, so that
+	// starting one again does not start the other.
+	OrganizationProperty string `yaml:"organization_property" env:"ORGANIZATION_PROPERTY"`
 }
 
 const (
@@ -200,8 +214,26 @@ func (c Config) validate() error {
 	if c.Check.Name == "" {
 		fault("check.name", "is empty")
 	}
+	c.KillSwitch.validate(fault)
 	return errors.Join(faults...)
 }
+
+// validate tells the faults of the block.
+func (c KillSwitchConfig) validate(fault func(field, problem string)) {
+	for _, p := range []struct{ field, name string }{
+		{"kill_switch.repository_property", c.RepositoryProperty}, {"kill_switch.organization_property", c.OrganizationProperty},
+	} {
+		if !propertyName.MatchString(p.name) {
+			fault(p.field, "is no name of a custom property: letters, digits, _, -, $ and #, at most 75")
+		}
+	}
+	if c.RepositoryProperty != "" && strings.EqualFold(c.RepositoryProperty, c.OrganizationProperty) {
+		fault("kill_switch.organization_property", "is kill_switch.repository_property, so that starting a repository again would start what the organization's switch stops")
+	}
+}
+
+// propertyName is what GitHub lets a custom property be called, and nothing.
+var propertyName = regexp.MustCompile(`^[A-Za-z0-9_$#-]{0,75}$`)
 
 func newLogger(config LogConfig, out io.Writer) zerolog.Logger {
 	if config.Format == "console" {

@@ -60,6 +60,8 @@ func TestConfigFaults(t *testing.T) {
 		{"a URL that is none", "github:", "github:\n  v3_api_url: nowhere", "github.v3_api_url is not a URL"},
 		{"an absolute policy path", "server:", "policy: {path: /etc/x}\nserver:", "policy.path is not a path relative"},
 		{"no check name", "server:", "check: {name: \"\"}\nserver:", "check.name is empty"},
+		{"a property that is none", "server:", "kill_switch: {repository_property: \"a b\"}\nserver:", "kill_switch.repository_property is no name"},
+		{"one property for both", "server:", "kill_switch: {repository_property: x, organization_property: X}\nserver:", "kill_switch.organization_property is kill_switch.repository_property"},
 		{"a database that is none", "server:", "database: {url: \"mysql://x\"}\nserver:", "database"},
 		{"a database in no folder", "server:", "database: {url: \"sqlite:/no/such/folder/x.db\"}\nserver:", "database"},
 	} {

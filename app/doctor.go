@@ -136,21 +136,46 @@ func (d *doctor) killSwitch(ctx context.Context, config Config, client *githubap
 		d.finding(owner+": the App may not write issues, so that it cannot see or put the label of the kill switch; every gate stays closed",
 			"grant Issues: read and write in the App's settings, and accept it in the installation")
 	}
-	if may["administration"] == "write" {
-		d.fine("%s: repositories can be locked with a ruleset", owner)
-	} else {
-		d.finding(owner+": repositories cannot be locked: a kill switch only makes checks red, one after the other",
-			"grant Administration: read and write")
-	}
-	if may["organization_administration"] == "write" {
-		d.fine("%s: all of it can be locked with one ruleset", owner)
-	} else {
-		d.finding(owner+": all of it cannot be locked at once: a kill switch for the organization only makes checks red, one after the other",
-			"grant the organization permission Administration: read and write")
+	for _, lock := range []struct{ what, permission, remedy, property string }{
+		{"repositories", "administration", "grant Administration: read and write", config.KillSwitch.RepositoryProperty},
+		{"all of it", "organization_administration", "grant the organization permission Administration: read and write", config.KillSwitch.OrganizationProperty},
+	} {
+		switch {
+		case may[lock.permission] == "write":
+			d.fine("%s: %s can be locked with a ruleset", owner, lock.what)
+		case lock.property == "":
+			d.finding(fmt.Sprintf("%s: %s cannot be locked at once: a kill switch only makes checks red, one after the other", owner, lock.what),
+				lock.remedy+"; or set kill_switch up, see docs/operations.md")
+		default:
+			d.property(ctx, client, repositories[0], lock.what, lock.property, may["organization_custom_properties"])
+		}
 	}
 	if !slices.ContainsFunc(repositories, func(r policy.Repository) bool { return strings.EqualFold(r.Name, config.Policy.OrganizationRepository) }) {
 		d.finding(fmt.Sprintf("%s: the App sees no repository %s, whose issues stop the organization", owner, config.Policy.OrganizationRepository),
 			"create it, or let the App read it")
+	}
+}
+
+// property tells whether a custom property can lock.
+func (d *doctor) property(ctx context.Context, client *githubapi.Client, of policy.Repository, what, name, may string) {
+	if may != "write" && may != "admin" {
+		d.finding(fmt.Sprintf("%s: %s cannot be locked at once: the App may not set the custom property %s", of.Owner, what, name),
+			"grant the organization permission Custom properties: read and write")
+		return
+	}
+	const remedy = "set kill_switch up anew, see docs/operations.md"
+	defined, found, err := client.PropertyDefinition(ctx, of, name)
+	switch {
+	case err != nil:
+		d.finding(fmt.Sprintf("%s: %v", of.Owner, err), "check the organization permission Custom properties")
+	case !found:
+		d.finding(fmt.Sprintf("%s: there is no custom property %s, with which %s is to be locked", of.Owner, name, what), remedy)
+	case defined.Type != "true_false":
+		d.finding(fmt.Sprintf("%s: the custom property %s is %s and not true_false", of.Owner, name, defined.Type), remedy)
+	case defined.EditableBy != "org_actors":
+		d.finding(fmt.Sprintf("%s: the admins of a repository can change the custom property %s, and so break the lock", of.Owner, name), remedy)
+	default:
+		d.fine("%s: %s can be locked with the custom property %s, if the ruleset of that name is there", of.Owner, what, name)
 	}
 }
 

@@ -88,7 +88,7 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	healthy()
 
 	for permission, want := range map[string]string{
-		"administration": "repositories cannot be locked", "organization_administration": "all of it cannot be locked at once", "issues": "may not write issues",
+		"administration": "repositories cannot be locked at once", "organization_administration": "all of it cannot be locked at once", "issues": "may not write issues",
 	} {
 		tw.installation.SetPermission(permission, "read")
 		ill(want, "grant ")

@@ -54,24 +54,6 @@ func (p platform) WhoTook(ctx context.Context, carrier killswitch.Carrier, since
 	return by, at, found, err
 }
 
-// PutLock puts the ruleset.
-func (p platform) PutLock(ctx context.Context, place policy.Repository, lock killswitch.Lock) (int64, error) {
-	return p.Client.PutLock(ctx, githubapi.Lock{
-		Place: place, RulesetID: lock.ID, Enforced: lock.Enforced, Branches: lock.Branches, Drain: lock.Drain,
-	})
-}
-
-// Locked reads it back.
-func (p platform) Locked(ctx context.Context, witness killswitch.Witness, id int64) (bool, error) {
-	return p.Client.Locked(ctx, witness.Repository, witness.Branch, id)
-}
-
-// ReadLock reads the ruleset itself.
-func (p platform) ReadLock(ctx context.Context, place policy.Repository, id int64) (killswitch.Lock, bool, error) {
-	lock, found, err := p.Client.ReadLock(ctx, place, id)
-	return killswitch.Lock{ID: lock.RulesetID, Enforced: lock.Enforced, Branches: lock.Branches, Drain: lock.Drain}, found, err
-}
-
 // QueueLimits are those of the rulesets with a merge queue.
 func (p platform) QueueLimits(ctx context.Context, repository policy.Repository) (map[int64]int, error) {
 	found, err := p.Client.QueueLimits(ctx, repository)

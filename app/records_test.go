@@ -107,6 +107,9 @@ func (r records) about(ctx context.Context, key, subject string) string {
 	var lines []string
 	for _, query := range []string{
 		`SELECT 'work', want, done, attempts, due_at, reason FROM work WHERE work_key = '` + key + `'`,
+		`SELECT 'head', position, sha, since, pusher_login, replaced FROM approval_heads WHERE request_id = '` + key + `' ORDER BY position`,
+		`SELECT 'vote', source, voter_login, verdict, commit_sha, given_at FROM approval_votes WHERE request_id = '` + key + `' ORDER BY position`,
+		`SELECT 'asked again', redeliveries.id, times, next_at FROM redeliveries WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.id = redeliveries.id)`,
 		`SELECT 'delivery', want, received_at, done_at, event, id FROM deliveries WHERE work_key = '` + key + `' ORDER BY want`,
 		`SELECT 'audit', at, action, actor, commit_sha, detail FROM audit_entries WHERE subject = '` + subject + `' ORDER BY sequence`,
 	} {
@@ -124,7 +127,7 @@ func (r records) about(ctx context.Context, key, subject string) string {
 			lines = append(lines, err.Error())
 		}
 	}
-	return strings.Join(lines[max(0, len(lines)-80):], "\n")
+	return strings.Join(lines[max(0, len(lines)-200):], "\n")
 }
 
 // wanted are the deliveries that ask for work: those that the door hands to an

@@ -22,6 +22,8 @@ type world struct {
 	// database and options are what the server is started with, and started again.
 	database string
 	options  Options
+	// killSwitch is what the server is told of custom properties.
+	killSwitch KillSwitchConfig
 }
 
 // demoSecret signs webhooks that never leave the machine.
@@ -119,6 +121,7 @@ func (w *world) config() Config {
 	config.GitHub.App.WebhookSecret = demoSecret
 	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0}
 	config.Database.URL = w.database
+	config.KillSwitch = w.killSwitch
 	return config
 }
 

@@ -119,7 +119,7 @@ func New(config Config) (*Door, error) {
 	for _, e := range []event{
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
 		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d},
-		pushEvent{d}, repositoryEvent{d}, labelEvent{d}, issuesEvent{d}, rulesetEvent{d},
+		pushEvent{d}, repositoryEvent{d}, labelEvent{d}, issuesEvent{d}, rulesetEvent{d}, propertyEvent{d},
 		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d},
 	} {
 		registered = append(registered, kept{e})

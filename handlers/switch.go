@@ -17,6 +17,9 @@ type KillSwitch interface {
 	Means(repository policy.Repository, label string) (is, agents bool)
 	Put(ctx context.Context, n killswitch.Notice) error
 	Taken(ctx context.Context, n killswitch.Notice, done string) error
+	// Locks reports whether the custom property is one that locks, and whether it is the
+	// organization's.
+	Locks(property string) (is, organization bool)
 	Tampered(ctx context.Context, scope killswitch.Scope, by policy.Actor, done string) error
 	// Lost records that the App can enforce nothing in an installation any more.
 	Lost(ctx context.Context, installation int64, owner string, by policy.Actor, done string) error

@@ -23,6 +23,8 @@ const (
 	partLock  = "the lock"
 	partIssue = "this issue"
 	partGates = "pull requests"
+	// partRelease is what of starting again fails.
+	partRelease = "starting again"
 )
 
 // Enforce makes GitHub and everything else be as the record of the place's switches
@@ -54,13 +56,29 @@ func (k *GitHubKillSwitch) enforce(ctx context.Context, sw Switch) (time.Time, e
 		return k.stop(ctx, sw)
 	case StateReleasing:
 		next, err := k.release(ctx, sw)
-		if err == nil && !next.IsZero() {
-			err = k.tellIssue(ctx, sw.Scope)
+		if next.IsZero() && err == nil {
+			return next, nil
 		}
-		return next, err
+		return next, errors.Join(err, k.obstruct(ctx, sw.Scope, err), k.tellIssue(ctx, sw.Scope))
 	default:
 		return time.Time{}, k.closeIssue(ctx, sw)
 	}
+}
+
+// obstruct keeps what keeps the scope from being started again; nil: nothing.
+func (k *GitHubKillSwitch) obstruct(ctx context.Context, scope Scope, cause error) error {
+	why := ""
+	if cause != nil {
+		why = cause.Error()
+	}
+	_, err := k.config.Store.Change(ctx, scope, false, func(sw *Switch) (bool, []audit.Entry) {
+		changed := sw.State == StateReleasing && sw.Problems[partRelease] != why
+		if changed {
+			sw.Problem(partRelease, why)
+		}
+		return changed, nil
+	})
+	return err
 }
 
 // stop does all that a switch does that is on, side by side.

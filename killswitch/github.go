@@ -44,15 +44,17 @@ type Issues interface {
 	Reply(ctx context.Context, about policy.PullRequestRef, key string, since time.Time, body string) error
 }
 
-// Locks flips rulesets. A place without a name is an organization.
+// Locks flips locks. A place without a name is an organization.
 type Locks interface {
-	// PutLock makes the ruleset with that id forbid updates of the branches, or no
-	// longer; with id 0 it finds or creates it. It returns the id.
+	// PutLock makes GitHub forbid updates of the branches, or no longer: by the lock's
+	// property if it has one, and otherwise by the ruleset with its id, which with id 0
+	// is found or created. It returns the ruleset's id.
 	PutLock(ctx context.Context, place policy.Repository, lock Lock) (int64, error)
-	// Locked reports whether GitHub says that the ruleset forbids updates of the branch.
-	Locked(ctx context.Context, witness Witness, id int64) (bool, error)
-	// ReadLock reads the ruleset; Enforced is false if it does not do all that was put.
-	ReadLock(ctx context.Context, place policy.Repository, id int64) (lock Lock, found bool, err error)
+	// Locked reports whether GitHub says that the lock forbids updates of the branch.
+	Locked(ctx context.Context, witness Witness, lock Lock) (bool, error)
+	// ReadLock reads what the lock was put by; Enforced is false if that does not do all
+	// that was put.
+	ReadLock(ctx context.Context, place policy.Repository, lock Lock) (there Lock, found bool, err error)
 }
 
 // People answers who may.
@@ -102,7 +104,8 @@ type Gates interface {
 	Bases(ctx context.Context, scope Scope) ([]string, error)
 }
 
-// Config is what a switch is made of. Every field but Stoppers is required.
+// Config is what a switch is made of. Every field but Stoppers and the properties is
+// required.
 type Config struct {
 	GitHub Platform
 	Store  Store
@@ -114,6 +117,9 @@ type Config struct {
 	// OrganizationRepository is the name of the repository whose issues stop an
 	// organization.
 	OrganizationRepository string
+	// RepositoryProperty and OrganizationProperty are the custom properties that lock
+	// where the App may not write rulesets; empty: none does.
+	RepositoryProperty, OrganizationProperty string
 	// Self is the login of the App's own account.
 	Self func(ctx context.Context) (string, error)
 }

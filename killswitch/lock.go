@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portcullis-app/portcullis/audit"
@@ -37,12 +38,31 @@ func (k *GitHubKillSwitch) enforceLock(ctx context.Context, sw Switch) error {
 	if err != nil {
 		return err
 	}
-	if sw.Lock.Enforced && want.ID != 0 && !sw.LockedAt.IsZero() && want.Drain == sw.Lock.Drain && contained(want.Branches, sw.Lock.Branches) {
-		if there, found, err := k.config.GitHub.ReadLock(ctx, sw.Repository, sw.Lock.ID); err != nil || found && there.Enforced {
+	if sw.Lock.does(want) && !sw.LockedAt.IsZero() {
+		holds, err := k.holds(ctx, sw)
+		if err != nil || holds {
 			return err
 		}
 	}
 	return k.setLock(ctx, sw, true)
+}
+
+// does reports whether the lock is in force and as it is wanted. Of which branches a
+// property keeps merges, and from whom, its ruleset says.
+func (l Lock) does(want Lock) bool {
+	if l.Property != "" {
+		return l.Enforced
+	}
+	return l.Enforced && l.ID != 0 && want.Drain == l.Drain && contained(want.Branches, l.Branches)
+}
+
+// holds asks GitHub whether what was put is still there.
+func (k *GitHubKillSwitch) holds(ctx context.Context, sw Switch) (bool, error) {
+	there, found, err := k.config.GitHub.ReadLock(ctx, sw.Repository, sw.Lock)
+	if err != nil || !found || !there.Enforced || sw.Lock.Property == "" {
+		return found && there.Enforced, err
+	}
+	return k.config.GitHub.Locked(ctx, sw.Witness, sw.Lock)
 }
 
 // wanted is the lock that the switch asks for: the default branch and every branch
@@ -52,7 +72,7 @@ func (k *GitHubKillSwitch) wanted(ctx context.Context, sw Switch) (Lock, error) 
 	if err != nil {
 		return Lock{}, err
 	}
-	lock := Lock{ID: sw.Lock.ID, Enforced: true, Branches: []string{defaultBranch}, Drain: k.queueMode(sw.Scope) == policy.QueueDrain}
+	lock := Lock{ID: sw.Lock.ID, Property: sw.Lock.Property, Enforced: true, Branches: []string{defaultBranch}, Drain: k.queueMode(sw.Scope) == policy.QueueDrain}
 	for _, base := range bases {
 		lock.Branches = append(lock.Branches, "refs/heads/"+base)
 	}
@@ -90,31 +110,30 @@ func (k *GitHubKillSwitch) CancelsWorkflows(scope Scope) bool {
 	return rules.CancelWorkflows
 }
 
-// setLock puts the ruleset and reads back that it holds, or holds no longer.
+// setLock puts the lock and reads back that it holds, or holds no longer.
 func (k *GitHubKillSwitch) setLock(ctx context.Context, sw Switch, on bool) error {
-	if !sw.lockable() || !on && sw.Lock.ID == 0 {
+	if !sw.lockable() || !on && sw.Lock.ID == 0 && sw.Lock.Property == "" && !sw.Lock.Tried {
 		return nil
 	}
-	lock := Lock{ID: sw.Lock.ID, Branches: sw.Lock.Branches, Drain: sw.Lock.Drain}
+	lock := Lock{ID: sw.Lock.ID, Property: sw.Lock.Property, Branches: sw.Lock.Branches, Drain: sw.Lock.Drain}
 	if on {
 		var err error
 		if lock, err = k.wanted(ctx, sw); err != nil {
 			return err
 		}
 	}
-	id, err := k.config.GitHub.PutLock(ctx, sw.Repository, lock)
-	if refused(err) {
-		return k.cannotLock(ctx, sw, err)
+	lock, err := k.putLock(ctx, sw.Repository, lock)
+	if refused(err) && (on || sw.Lock.Impossible != "") {
+		return k.cannotLock(ctx, sw, lock, err)
 	}
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", sw.Scope, err)
+		return errors.Join(fmt.Errorf("lock %s: %w", sw.Scope, err), k.tried(ctx, sw, lock))
 	}
-	lock.ID = id
 	witness, err := k.witness(ctx, sw)
 	if err != nil {
 		return err
 	}
-	locked, err := k.config.GitHub.Locked(ctx, witness, id)
+	locked, err := k.config.GitHub.Locked(ctx, witness, lock)
 	if err == nil && locked != on {
 		err = errNotLocked
 	}
@@ -133,6 +152,38 @@ func (k *GitHubKillSwitch) setLock(ctx context.Context, sw Switch, on bool) erro
 	return nil
 }
 
+// putLock puts a ruleset of the App's own, or, where that is refused, sets the
+// property that puts one of the organization's into force. It returns the lock with
+// what it may have been put by.
+func (k *GitHubKillSwitch) putLock(ctx context.Context, place policy.Repository, lock Lock) (Lock, error) {
+	id, err := k.config.GitHub.PutLock(ctx, place, lock)
+	property := k.property(place)
+	if err == nil {
+		lock.ID = id
+	}
+	if !refused(err) || lock.Property != "" || property == "" {
+		return lock, err
+	}
+	lock.ID, lock.Property = 0, property
+	_, err = k.config.GitHub.PutLock(ctx, place, lock)
+	return lock, err
+}
+
+// property is the one that locks the place; empty if there is none.
+func (k *GitHubKillSwitch) property(place policy.Repository) string {
+	if place.Name == "" {
+		return k.config.OrganizationProperty
+	}
+	return k.config.RepositoryProperty
+}
+
+// Locks reports whether the custom property is one that locks, and whether it is the
+// organization's.
+func (k *GitHubKillSwitch) Locks(property string) (is, organization bool) {
+	organization = strings.EqualFold(property, k.config.OrganizationProperty)
+	return property != "" && (organization || strings.EqualFold(property, k.config.RepositoryProperty)), organization
+}
+
 func (k *GitHubKillSwitch) lockEntries(sw *Switch, on bool) []audit.Entry {
 	if !on {
 		return []audit.Entry{k.entry("killswitch.unlocked", sw, policy.Actor{}, "")}
@@ -146,12 +197,26 @@ func (k *GitHubKillSwitch) lockEntries(sw *Switch, on bool) []audit.Entry {
 	return []audit.Entry{k.entry("killswitch.locked", sw, policy.Actor{}, fmt.Sprintf("confirmed %s after it was heard", after))}
 }
 
-// cannotLock keeps that GitHub does not let the App lock.
-func (k *GitHubKillSwitch) cannotLock(ctx context.Context, sw Switch, cause error) error {
+// tried keeps that GitHub was told and did not answer, so that what may be there is
+// taken away in the end.
+func (k *GitHubKillSwitch) tried(ctx context.Context, sw Switch, put Lock) error {
+	if sw.Lock.Tried && sw.Lock.Property == put.Property {
+		return nil
+	}
+	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(now *Switch) (bool, []audit.Entry) {
+		now.Lock.Property, now.Lock.Tried = put.Property, true
+		return true, nil
+	})
+	return err
+}
+
+// cannotLock keeps that GitHub does not let the App lock. What it was put by may be
+// there in a part of the scope.
+func (k *GitHubKillSwitch) cannotLock(ctx context.Context, sw Switch, put Lock, cause error) error {
 	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(now *Switch) (bool, []audit.Entry) {
 		why := cause.Error()
 		changed := now.Lock.Impossible != why || now.Lock.Enforced
-		now.Lock.Impossible, now.Lock.Enforced = why, false
+		now.Lock.Impossible, now.Lock.Enforced, now.Lock.Property, now.Lock.Tried = why, false, put.Property, false
 		if !changed {
 			return false, nil
 		}

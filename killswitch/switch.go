@@ -94,6 +94,11 @@ type Witness struct {
 type Lock struct {
 	// ID is GitHub's; 0 while it is not known.
 	ID int64
+	// Property is the custom property that puts a ruleset of the organization's into
+	// force, where the App may not write rulesets; empty if it may.
+	Property string
+	// Tried is true if it was put and GitHub did not answer: it may be there.
+	Tried bool
 	// Enforced is what it was confirmed to do.
 	Enforced bool
 	Branches []string
@@ -130,6 +135,7 @@ func (s *Switch) Throw(t Thrown) (changed bool) {
 			Scope: s.Scope, State: StateOn, Period: s.Period + 1, Reason: t.Reason, By: t.By, Since: t.At, HeardAt: t.HeardAt,
 			Carrier: carrier, Witness: witness, Lock: lock,
 		}
+		s.Lock.Property = "" // the App may have been granted more
 		if s.HeardAt.IsZero() {
 			s.HeardAt = t.At
 		}

@@ -58,7 +58,11 @@ func (s *Switch) section(now time.Time, releasers string, missing []string, left
 		fmt.Fprintf(&b, "| put back | %s |\n", text(done))
 	}
 	for _, part := range slices.Sorted(maps.Keys(s.Problems)) {
-		fmt.Fprintf(&b, "| **not in force yet:** %s | %s |\n", part, text(s.Problems[part]))
+		state := "not in force yet"
+		if part == partRelease {
+			state = "held up"
+		}
+		fmt.Fprintf(&b, "| **%s:** %s | %s |\n", state, part, text(s.Problems[part]))
 	}
 	if s.State == StateOn {
 		s.writeHow(&b, releasers, missing)

@@ -118,6 +118,13 @@ func (a *App) SetWebhookURL(url string) {
 	a.hookURL = url
 }
 
+// Subscribe has the App hear more events, as its settings page does.
+func (a *App) Subscribe(events ...string) {
+	a.sim.mu.Lock()
+	defer a.sim.mu.Unlock()
+	a.events = append(a.events, events...)
+}
+
 // Ping sends the ping event, as GitHub does when a webhook is set up.
 func (a *App) Ping() {
 	a.sim.mu.Lock()

@@ -113,6 +113,25 @@ func TestADeliveryIsAskedForAgainAtGrowingDistances(t *testing.T) {
 	})
 }
 
+// What GitHub was asked for and did not come is asked for when a process starts,
+// however often one does.
+func TestUndeliveredAreAskedForAtAStart(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		must(t, d.PutUndelivered(t.Context(), map[string]int64{"lost": 9}, nil))
+		for range 20 {
+			must(t, d.PutAsked(t.Context(), "lost"))
+			if due, _, err := d.Undelivered(t.Context()); err != nil || len(due) != 0 {
+				t.Fatalf("asked for a moment ago, due are %v, %v", due, err)
+			}
+			must(t, d.RetryStuck(t.Context()))
+			if due, _, err := d.Undelivered(t.Context()); err != nil || due["lost"] != 9 {
+				t.Fatalf("at a start, due are %v, %v", due, err)
+			}
+		}
+	})
+}
+
 func TestManyUndeliveredAreAskedForInSteps(t *testing.T) {
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
 		d, failed := newDatabase(t), map[string]int64{}

@@ -38,8 +38,9 @@ func (s *Store) Stuck(ctx context.Context) ([]StuckWork, error) {
 	return stuck, nil
 }
 
-// RetryStuck makes the work that failed due at once, as when a process starts:
-// what it failed for may have been mended.
+// RetryStuck makes the work that failed due at once, and the deliveries that GitHub
+// is to be asked for again, as when a process starts: what they failed for may have
+// been mended.
 func (s *Store) RetryStuck(ctx context.Context) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		rows, err := list(ctx, tx, scanWork, selectFromWork+`WHERE attempts > 0 AND not_before IS NOT NULL`)
@@ -52,7 +53,9 @@ func (s *Store) RetryStuck(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		// Counted anew: a process that starts again and again gives none up.
+		_, err = tx.ExecContext(ctx, `UPDATE redeliveries SET next_at = ?, times = 0 WHERE next_at IS NOT NULL`, s.now().UnixMilli())
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("try the work again that failed: %w", err)
