@@ -204,3 +204,35 @@ func TestDoctorOnProperties(t *testing.T) {
 	tw.killSwitch = KillSwitchConfig{RepositoryProperty: "none"}
 	wants(exitError, "there is no custom property none", "all of it cannot be locked at once")
 }
+
+// The command line locks with a property as the server does, and claims nothing that
+// it may not see.
+func TestBreakGlassWithAProperty(t *testing.T) {
+	tw, _ := withoutAdministration(t)
+	tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n"})
+	tw.settled()
+	tw.must(tw.server.Stop(t.Context()))
+	for _, scope := range []string{"acme/shop", "acme"} {
+		b, out := tw.glass(scope)
+		tw.must(b.on(t.Context()))
+		wantText(t, out.String(), scope+" is locked: GitHub refuses every merge")
+		if !tw.lockOn(tw.shop) {
+			t.Errorf("%s: GitHub lets a branch be moved", scope)
+		}
+		b, out = tw.glass(scope)
+		b.withoutServer = true
+		tw.must(b.off(t.Context()))
+		wantText(t, out.String(), scope+" is not locked")
+		if tw.lockOn(tw.shop) {
+			t.Errorf("%s: it is still locked", scope)
+		}
+	}
+	b, _ := tw.glass("acme")
+	tw.must(b.on(t.Context()))
+	tw.installation.SetPermission("organization_custom_properties", "")
+	b, out := tw.glass("acme")
+	b.withoutServer = true
+	if err := b.off(t.Context()); err == nil || strings.Contains(out.String(), "is not locked") {
+		t.Errorf("it may not see the lock, and says %q, %v", out, err)
+	}
+}
