@@ -68,15 +68,7 @@ func said(ref policy.PullRequestRef, e *github.IssueCommentEvent) speech {
 }
 
 func (d issueCommentEvent) throws(payload []byte) (killswitch.Scope, bool, error) {
-	if !strings.Contains(strings.ToLower(string(payload)), "killswitch") {
-		return killswitch.Scope{}, false, nil
-	}
-	_, orders, err := d.ordered(payload, time.Time{})
-	if err != nil {
-		return killswitch.Scope{}, false, err
-	}
-	scope, is := d.switchOf(orders)
-	return scope, is, nil
+	return d.ordersFor(payload, d.ordered)
 }
 
 func (d issueCommentEvent) order(ctx context.Context, payload []byte, heardAt time.Time) (SwitchAnswer, error) {

@@ -71,15 +71,7 @@ func (d pullRequestReviewEvent) withdrawText(ctx context.Context, ref policy.Pul
 }
 
 func (d pullRequestReviewEvent) throws(payload []byte) (killswitch.Scope, bool, error) {
-	if !strings.Contains(strings.ToLower(string(payload)), "killswitch") {
-		return killswitch.Scope{}, false, nil
-	}
-	_, orders, err := d.ordered(payload, time.Time{})
-	if err != nil {
-		return killswitch.Scope{}, false, err
-	}
-	scope, is := d.switchOf(orders)
-	return scope, is, nil
+	return d.ordersFor(payload, d.ordered)
 }
 
 func (d pullRequestReviewEvent) order(ctx context.Context, payload []byte, heardAt time.Time) (SwitchAnswer, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/portcullis-app/portcullis/killswitch"
@@ -107,6 +108,20 @@ func (d *Door) switchOf(orders map[int]killswitch.Order) (killswitch.Scope, bool
 	}
 	scope, _ := d.config.Switch.Scope(orders[first])
 	return scope, true
+}
+
+// ordersFor is the scope of the first order in a payload that ordered reads; few hold
+// the word at all.
+func (d *Door) ordersFor(payload []byte, ordered func([]byte, time.Time) (speech, map[int]killswitch.Order, error)) (killswitch.Scope, bool, error) {
+	if !strings.Contains(strings.ToLower(string(payload)), "killswitch") {
+		return killswitch.Scope{}, false, nil
+	}
+	_, orders, err := ordered(payload, time.Time{})
+	if err != nil {
+		return killswitch.Scope{}, false, err
+	}
+	scope, is := d.switchOf(orders)
+	return scope, is, nil
 }
 
 // obeyOrders does what the orders say, in their order, and returns how each is
