@@ -236,11 +236,20 @@ func (b *breakGlass) carriers(ctx context.Context, scope killswitch.Scope) (home
 	return home, found, nil
 }
 
+// held is how much of a scope is locked.
+type held int
+
+const (
+	lockedNowhere held = iota
+	lockedInPart       // a property is set in some of the organization's repositories
+	lockedWhole
+)
+
 // locks are what may lock the scope, the App's ruleset and the property, and whether
-// one of them does.
-func (b *breakGlass) locks(ctx context.Context, scope killswitch.Scope) (locks []killswitch.Lock, on bool, err error) {
+// one of them does, in a part of the scope or in all of it.
+func (b *breakGlass) locks(ctx context.Context, scope killswitch.Scope) (locks []killswitch.Lock, held held, err error) {
 	if scope.Agents || scope.Number != 0 {
-		return nil, false, nil
+		return nil, lockedNowhere, nil
 	}
 	property := b.settings.KillSwitch.RepositoryProperty
 	if scope.IsOrganization() {
@@ -249,7 +258,7 @@ func (b *breakGlass) locks(ctx context.Context, scope killswitch.Scope) (locks [
 	id, err := b.client.FindLock(ctx, scope.Repository)
 	switch {
 	case err != nil && (property == "" || !isRefused(err)):
-		return nil, false, err
+		return nil, lockedNowhere, err
 	case id != 0:
 		locks = append(locks, killswitch.Lock{ID: id})
 	}
@@ -259,11 +268,16 @@ func (b *breakGlass) locks(ctx context.Context, scope killswitch.Scope) (locks [
 	for _, lock := range locks {
 		there, found, err := platform{b.client}.ReadLock(ctx, scope.Repository, lock)
 		if err != nil {
-			return nil, false, err
+			return nil, lockedNowhere, err
 		}
-		on = on || found && there.Enforced
+		switch {
+		case found && there.Enforced:
+			held = lockedWhole
+		case found && there.Property != "":
+			held = max(held, lockedInPart)
+		}
 	}
-	return locks, on, nil
+	return locks, held, nil
 }
 
 // isRefused reports whether GitHub does not let the App do it.
@@ -282,7 +296,7 @@ func (b *breakGlass) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, on, err := b.locks(ctx, scope)
+	_, held, err := b.locks(ctx, scope)
 	if err != nil {
 		return err
 	}
@@ -293,8 +307,10 @@ func (b *breakGlass) status(ctx context.Context) error {
 		b.tell("%s: nothing carries the label", scope)
 	}
 	switch {
-	case on:
+	case held == lockedWhole:
 		b.tell("%s is locked: GitHub refuses every merge", scope)
+	case held == lockedInPart:
+		b.tell("%s is locked in some of its repositories and not in all of them", scope)
 	case scope.Agents || scope.Number != 0:
 		b.tell("%s has no lock of its own; its checks say that it is stopped", scope)
 	default:

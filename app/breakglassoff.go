@@ -28,24 +28,24 @@ func (b *breakGlass) off(ctx context.Context) error {
 		}
 		b.tell("the label %s is off %s#%d", label, home, number)
 	}
-	locks, on, err := b.locks(ctx, scope)
+	locks, held, err := b.locks(ctx, scope)
 	if err != nil {
 		return err
 	}
 	if b.withoutServer {
 		return b.lift(ctx, scope, locks, home, carriers)
 	}
-	for deadline := time.Now().Add(b.wait); on && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(b.wait); held != lockedNowhere && time.Now().Before(deadline); {
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if _, on, err = b.locks(ctx, scope); err != nil {
+		if _, held, err = b.locks(ctx, scope); err != nil {
 			return err
 		}
 	}
-	if on {
+	if held != lockedNowhere {
 		b.tell("%s is still locked: no server has lifted the lock. Start one, or use --without-server", scope)
 		return errReported
 	}
@@ -66,7 +66,7 @@ func (b *breakGlass) lift(ctx context.Context, scope killswitch.Scope, locks []k
 			return err
 		}
 	}
-	if _, on, err := b.locks(ctx, scope); err != nil || on {
+	if _, held, err := b.locks(ctx, scope); err != nil || held != lockedNowhere {
 		return errors.Join(err, fmt.Errorf("%s is still locked", scope))
 	}
 	b.tell("%s is not locked", scope)

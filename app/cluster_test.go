@@ -37,6 +37,8 @@ type cluster struct {
 
 	trouble trouble
 	kills   int
+	// verdict is why the test failed, if it waited in vain.
+	verdict string
 	// launched has the replica of a story, once it runs.
 	launched chan *replica
 }
@@ -211,11 +213,11 @@ func (c *cluster) rightWithin(limit time.Duration) time.Duration {
 			return time.Since(begun)
 		}
 		if time.Since(begun) > limit {
-			c.t.Errorf("not right after %s:\n%s", limit, why)
+			c.verdict = fmt.Sprintf("not right after %s:\n%s\n%s", limit, why, c.undelivered())
 			for _, line := range c.wrong() {
 				c.tellHistory(line)
 			}
-			c.t.FailNow()
+			c.t.Fatal(c.verdict)
 		}
 		<-time.After(100 * time.Millisecond)
 	}
@@ -272,6 +274,20 @@ func (c *cluster) answeredOnce() {
 	}
 }
 
+// undelivered says which webhooks nobody acknowledged, and how often and when last
+// they were sent.
+func (c *cluster) undelivered() string {
+	known, lines := c.door.known(), []string{}
+	for _, d := range c.github.Deliveries() {
+		if known[d.GUID] == 0 {
+			lines = append(lines, fmt.Sprintf("%s %s.%s was sent %d times, last at %s, answered %d, held: %t",
+				d.GUID, d.Event, d.Action, d.Attempts, d.DeliveredAt.Format(time.TimeOnly), d.StatusCode, d.Held))
+		}
+	}
+	return fmt.Sprintf("it is %s; not acknowledged are %d webhooks:\n%s",
+		time.Now().UTC().Format(time.TimeOnly), len(lines), strings.Join(lines[:min(len(lines), 10)], "\n"))
+}
+
 // tellHistory prints what happened to the pull request that a line of wrong is
 // about, and what is on record about it.
 func (c *cluster) tellHistory(line string) {
@@ -297,6 +313,9 @@ func (c *cluster) tellLogs() {
 		return
 	}
 	c.t.Logf("the end of the log:\n%s", c.tail())
+	if c.verdict != "" {
+		c.t.Log(c.verdict) // once more: of a long output the end is read
+	}
 	if kept := os.Getenv("PORTCULLIS_KEEP_LOGS"); kept != "" {
 		if content, err := os.ReadFile(c.log()); err == nil {
 			_ = os.WriteFile(filepath.Join(kept, strings.ReplaceAll(c.t.Name(), "/", "-")+".json"), content, 0o600)

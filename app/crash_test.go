@@ -20,19 +20,28 @@ var (
 		"BeginPost:1", "BeginPost:2", "PutPosted:1", "PutPosted:2", "DeliveryDone:1", "DoneUntil:1", "DoneUntil:4",
 		"RetryStuck:1", "Want:1", "PutUndelivered:1", "PutAsked:1", "PutProgress:1", "PutListing:1", "Prune:1",
 	}
-	crashesAtCalls = []struct{ name, method, path string }{
+	crashesAtCalls = []crashCall{
 		{"token", http.MethodPost, `/access_tokens$`}, {"snapshot", http.MethodPost, `/graphql$`},
 		{"check created", http.MethodPost, `/check-runs$`}, {"check updated", http.MethodPatch, `/check-runs/\d+$`},
 		{"reaction", http.MethodPost, `/reactions$`}, {"reply", http.MethodPost, `/issues/\d+/comments$`},
 	}
 )
 
+// crashCall is a call to GitHub at which the process dies.
+type crashCall struct{ name, method, path string }
+
 // quickCrashes are walked by `go test`; with PORTCULLIS_KILLLOOP all are.
-var quickCrashes = regexp.MustCompile(`after:(Accept|Claim|BeginPost|PutPosted):1|after check (created|updated)|before reply`)
+var quickCrashes = regexp.MustCompile(`after:(Accept|Claim|BeginPost|PutPosted|Change):1|after check (created|updated)|before reply`)
 
 // TestCrashPoints lets the process die once at each of its moments, and starts it
 // again: in the end all is as if it had not.
 func TestCrashPoints(t *testing.T) {
+	walkCrashes(t, crashesAtWrites, crashesAtCalls, (*cluster).crashStory)
+}
+
+// walkCrashes tells the story once for each moment and each database.
+func walkCrashes(t *testing.T, atWrites []string, atCalls []crashCall, story func(c *cluster, variables ...string)) {
+	t.Helper()
 	_, thorough := crashTime(t)
 	for engine, database := range map[string]func(*testing.T) string{"sqlite": func(*testing.T) string { return "" }, "postgres": sharedDatabase} {
 		walk := func(point string, crash func(t *testing.T, c *cluster)) {
@@ -46,17 +55,17 @@ func TestCrashPoints(t *testing.T) {
 				crash(t, c)
 			})
 		}
-		for _, name := range crashesAtWrites {
+		for _, name := range atWrites {
 			for _, when := range []string{"before", "after"} {
 				point := when + ":" + name
-				walk(point, func(_ *testing.T, c *cluster) { c.crashStory("PORTCULLIS_CRASH_AT=" + point) })
+				walk(point, func(_ *testing.T, c *cluster) { story(c, "PORTCULLIS_CRASH_AT="+point) })
 			}
 		}
-		for _, call := range crashesAtCalls {
+		for _, call := range atCalls {
 			for _, when := range []string{"before", "after"} {
 				walk(when+" "+call.name, func(_ *testing.T, c *cluster) {
 					c.trouble.killAt.Store(&killPoint{method: call.method, path: regexp.MustCompile(call.path), after: when == "after", kill: func() { (<-c.launched).kill() }})
-					c.crashStory()
+					story(c)
 				})
 			}
 		}
@@ -69,24 +78,7 @@ func (c *cluster) crashStory(variables ...string) {
 	t := c.t
 	t.Helper()
 	w, ann := c.world, c.github.User("ann")
-	// What was told so far found nobody: it is there to be asked for again.
-	if err := w.github.WaitForDeliveries(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r, err := launch(t, c.binary, c.config, c.log(), append(c.variables, variables...)...)
-	c.replicas = []*replica{r}
-	c.launched <- r
-	if err != nil && len(variables) == 0 {
-		t.Fatal(err)
-	}
-	c.balance()
-	again := make(chan struct{})
-	go func() {
-		defer close(again)
-		<-r.gone
-		c.replicas[0], err = launch(t, c.binary, c.config, c.log(), c.variables...)
-		c.balance()
-	}()
+	again := c.startToDie(variables...)
 	tw := &testWorld{world: w, t: t, report: t}
 	_, failed := w.shop.Push(ann, "attempts", githubsim.Commit{Message: "more attempts", Files: map[string]string{"auth/login.go": "package auth\n"}})
 	tw.must(failed)
@@ -110,18 +102,49 @@ func (c *cluster) crashStory(variables ...string) {
 	tw.must(failed)
 	_, failed = pr.Comment(w.github.User("sue"), "/approve")
 	tw.must(failed)
-	select {
-	case <-again:
-	case <-time.After(storyTimeout):
-		t.Fatal("the process did not die where it should")
+	c.endsWell(tw, pr, again())
+}
+
+// startToDie starts the process, which is to die somewhere, and starts it again as
+// soon as it has. died waits for that, and returns how long it may take until all is
+// as if it had not.
+func (c *cluster) startToDie(variables ...string) (died func() time.Duration) {
+	t := c.t
+	t.Helper()
+	// What was told so far found nobody: it is there to be asked for again.
+	if err := c.github.WaitForDeliveries(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	tw.must(err)
-	c.records = openRecords(t, c.database)
-	limit := 30 * time.Second
-	if c.records.file == "" {
-		limit = 60 * time.Second
+	r, err := launch(t, c.binary, c.config, c.log(), append(c.variables, variables...)...)
+	c.replicas = []*replica{r}
+	c.launched <- r
+	if err != nil && len(variables) == 0 {
+		t.Fatal(err)
 	}
-	c.endsWell(tw, pr, limit)
+	c.balance()
+	again := make(chan struct{})
+	go func() {
+		defer close(again)
+		<-r.gone
+		c.replicas[0], err = launch(t, c.binary, c.config, c.log(), c.variables...)
+		c.balance()
+	}()
+	return func() time.Duration {
+		t.Helper()
+		select {
+		case <-again:
+		case <-time.After(storyTimeout):
+			t.Fatal("the process did not die where it should")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.records = openRecords(t, c.database)
+		if c.records.file == "" {
+			return 60 * time.Second // a lease ends
+		}
+		return 30 * time.Second
+	}
 }
 
 // endsWell holds the end of the story.

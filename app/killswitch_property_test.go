@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -229,6 +230,16 @@ func TestBreakGlassWithAProperty(t *testing.T) {
 	}
 	b, _ := tw.glass("acme")
 	tw.must(b.on(t.Context()))
+	tw.must(tw.shop.SetProperty(tw.github.User("olga"), tw.killSwitch.OrganizationProperty))
+	b, part := tw.glass("acme")
+	tw.must(b.status(t.Context()))
+	wantText(t, part.String(), "acme is locked in some of its repositories and not in all of them")
+	b, part = tw.glass("acme")
+	b.wait = 0
+	if err := b.off(t.Context()); !errors.Is(err, errReported) {
+		t.Errorf("off with no server that lifts it: %v", err)
+	}
+	wantText(t, part.String(), "acme is still locked")
 	tw.installation.SetPermission("organization_custom_properties", "")
 	b, out := tw.glass("acme")
 	b.withoutServer = true

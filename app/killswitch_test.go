@@ -1,20 +1,15 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/internal/githubsim"
-	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/killswitch"
-	"github.com/portcullis-app/portcullis/sandbox"
 )
 
 // switchPolicy asks for two of a team to start again.
@@ -221,54 +216,6 @@ func TestTheAgentsSwitchStopsAgentsOnly(t *testing.T) {
 	tw.wantMerge(agent, true)
 }
 
-func TestTampering(t *testing.T) {
-	for name, tamper := range map[string]func(tw *testWorld, issue *githubsim.Issue) error{
-		"the label taken off": func(tw *testWorld, issue *githubsim.Issue) error {
-			return issue.RemoveLabel(tw.github.User("bob"), switchLabel)
-		},
-		"the issue closed": func(tw *testWorld, issue *githubsim.Issue) error { return issue.Close(tw.github.User("bob")) },
-		"the ruleset disabled": func(tw *testWorld, _ *githubsim.Issue) error {
-			tw.shop.SetRulesetEnforcement(tw.theSwitch(tw.shopScope()).Lock.ID, "disabled")
-			return nil
-		},
-		"the ruleset deleted": func(tw *testWorld, _ *githubsim.Issue) error {
-			return tw.shop.DeleteRuleset(tw.github.User("bob"), tw.theSwitch(tw.shopScope()).Lock.ID)
-		},
-		"the issue deleted": func(tw *testWorld, issue *githubsim.Issue) error { return issue.Delete(tw.github.User("bob")) },
-		"the issue moved away": func(tw *testWorld, issue *githubsim.Issue) error {
-			attic := tw.acme.CreateRepository("attic", map[string]string{"README.md": "x\n"})
-			attic.SetRole(tw.github.User("bob"), "admin")
-			_, err := issue.Transfer(tw.github.User("bob"), attic)
-			return err
-		},
-		"the label deleted from the repository": func(tw *testWorld, _ *githubsim.Issue) error {
-			tw.shop.DeleteLabel(switchLabel)
-			return nil
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tw, pr := stoppable(t)
-			tw.shop.SetRole(tw.github.User("bob"), "admin")
-			issue := tw.halts(tw.shop, "lee", "Stop", switchLabel)
-			tw.must(tamper(tw, issue))
-			tw.settled()
-			tw.wantMerge(pr, false)
-			sw := tw.theSwitch(tw.shopScope())
-			issue = tw.shop.Issue(sw.Carrier.Number)
-			if sw.State != killswitch.StateOn || issue == nil || issue.State() != "open" || strings.Join(issue.Labels(), " ") != switchLabel {
-				t.Fatalf("the switch is %q, carried by %s: %v", sw.State, sw.Carrier, issue)
-			}
-			if rules := tw.lockOn(tw.shop); !rules {
-				t.Error("the ruleset does not lock any more")
-			}
-			if acts := tw.audited("killswitch.tampered"); acts == "" {
-				t.Error("it is not on record")
-			}
-			wantText(t, issue.Body(), "| put back | ")
-		})
-	}
-}
-
 // lockOn reports whether GitHub itself refuses to move the default branch.
 func (tw *testWorld) lockOn(repo *githubsim.Repository) bool {
 	_, err := repo.Push(tw.github.User("lee"), repo.DefaultBranch(), githubsim.Commit{Message: "x", Files: map[string]string{"x": "x\n"}})
@@ -367,158 +314,4 @@ func TestWhatALockCosts(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestASweepFindsWhatNoWebhookTold(t *testing.T) {
-	tw, clock := sweepingWorld(t)
-	tw.set(switchPolicy)
-	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
-	tw.wantMerge(pr, true)
-	tw.hook.SetWebhookURL(tw.github.URL() + "/nowhere")
-	issue, err := tw.shop.OpenIssue(tw.github.User("bob"), "Stop", "", switchLabel)
-	tw.must(err)
-	tw.sweep(recovery.KeySwitches(tw.installation.ID()))
-	tw.wantMerge(pr, false)
-	tw.wantState(tw.shopScope(), killswitch.StateOn)
-
-	clock.pass(2 * time.Minute)
-	tw.must(issue.RemoveLabel(tw.github.User("bob"), switchLabel))
-	tw.sweep(recovery.KeySwitches(tw.installation.ID()))
-	if strings.Join(issue.Labels(), " ") != switchLabel {
-		t.Errorf("the label was taken off, and nobody put it back: %v", issue.Labels())
-	}
-	for _, login := range []string{"sam", "sue"} {
-		clock.pass(2 * time.Minute)
-		tw.shop.SetRole(tw.github.User(login), "triage")
-		tw.must(issue.RemoveLabel(tw.github.User(login), switchLabel))
-		tw.sweep(recovery.KeySwitches(tw.installation.ID()))
-	}
-	tw.wantState(tw.shopScope(), killswitch.StateOff)
-	tw.wantMerge(pr, true)
-}
-
-func TestWhatAMergeQueueDoes(t *testing.T) {
-	for mode, want := range map[string]string{"halt": "dequeued", "drain": "merged", "pause": "queued"} {
-		t.Run(mode, func(t *testing.T) {
-			tw, _ := stoppable(t)
-			queue := tw.mergeQueue(5)
-			tw.set(switchPolicy + "  merge_queue: " + mode + "\n")
-			tw.settled()
-			pr := tw.opened("ann", "queued", map[string]string{"catalogue/list.go": "package list\n"})
-			tw.review(pr, "bob", "APPROVE")
-			group, err := pr.Enqueue(tw.github.User("ann"))
-			tw.must(err)
-			tw.settled()
-			issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
-			if got := group.Try(); got != want {
-				t.Errorf("the entry is %s, want %s", got, want)
-			}
-			tw.says(issue, "sam", "/killswitch off")
-			tw.says(issue, "sue", "/killswitch off")
-			tw.wantState(tw.shopScope(), killswitch.StateOff)
-			if got := tw.queueLimit(queue); got != 5 {
-				t.Errorf("the queue merges %d entries at once, and did 5", got)
-			}
-			if got := group.Try(); mode == "pause" && got != "merged" {
-				t.Errorf("once it goes on the entry is %s", got)
-			}
-		})
-	}
-}
-
-// mergeQueue makes a ruleset with a merge queue, and returns its id.
-func (tw *testWorld) mergeQueue(most int) int64 {
-	tw.report.Helper()
-	id := tw.shop.CreateRuleset(githubsim.Ruleset{Name: "queue", Branches: []string{"~DEFAULT_BRANCH"}})
-	tw.asLee(http.MethodPut, id, fmt.Sprintf(`{"rules":[{"type":"merge_queue","parameters":{"check_response_timeout_minutes":60,"grouping_strategy":"ALLGREEN",
-		"max_entries_to_build":5,"max_entries_to_merge":%d,"merge_method":"MERGE","min_entries_to_merge":1,"min_entries_to_merge_wait_minutes":5}}]}`, most))
-	return id
-}
-
-// asLee asks for a ruleset of the shop as an admin with curl, past the judge of what
-// the server asks.
-func (tw *testWorld) asLee(method string, ruleset int64, body string) string {
-	tw.report.Helper()
-	tw.shop.SetRole(tw.github.User("lee"), "admin")
-	request := httptest.NewRequest(method, fmt.Sprintf("/api/v3/repos/acme/shop/rulesets/%d", ruleset), strings.NewReader(body))
-	request.Header.Set("Authorization", "Bearer "+tw.github.User("lee").Token())
-	request.Header.Set("User-Agent", "curl")
-	answer := httptest.NewRecorder()
-	if tw.github.ServeHTTP(answer, request); answer.Code != http.StatusOK {
-		tw.report.Fatal(answer.Code, answer.Body)
-	}
-	return answer.Body.String()
-}
-
-func (tw *testWorld) queueLimit(ruleset int64) (most int) {
-	tw.report.Helper()
-	_, rest, _ := strings.Cut(tw.asLee(http.MethodGet, ruleset, ""), `"max_entries_to_merge":`)
-	_, err := fmt.Sscanf(strings.TrimSpace(rest), "%d", &most)
-	tw.must(err)
-	return most
-}
-
-// What was lent and started in scope ends, and nothing is lent or started until the
-// switch is off.
-func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
-	var lend *credential.MemoryJITCredentialIssuer
-	var boxes *sandbox.MemorySandbox
-	options := atOnce
-	options.stoppers = func(stop killswitch.KillSwitch) map[string]killswitch.Stopper {
-		lend = credential.NewMemoryJITCredentialIssuer(stop, time.Now)
-		boxes = sandbox.NewMemorySandbox(stop, func([]string) sandbox.Result { return sandbox.Result{} })
-		return map[string]killswitch.Stopper{"credentials": lend, "sandboxes": boxes}
-	}
-	tw := newTestWorldWith(t, options)
-	tw.set(switchPolicy)
-	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
-	place := killswitch.PullRequest(tw.refOf(pr))
-	lent, err := lend.Issue(t.Context(), place, nil, time.Hour)
-	tw.must(err)
-	elsewhere := place
-	elsewhere.Repository.ID, elsewhere.Repository.Name = 99, "stall"
-	other, err := lend.Issue(t.Context(), elsewhere, nil, time.Hour)
-	tw.must(err)
-	box, _, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{})
-	tw.must(err)
-
-	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
-	if valid, _ := lend.IsValid(t.Context(), lent.ID); valid {
-		t.Error("what was lent in scope is valid still")
-	}
-	if valid, _ := lend.IsValid(t.Context(), other.ID); !valid {
-		t.Error("what was lent elsewhere is not valid any more")
-	}
-	if status, _ := boxes.Status(t.Context(), box); status != sandbox.StatusTerminated {
-		t.Errorf("the sandbox is %s", status)
-	}
-	if _, err := lend.Issue(t.Context(), place, nil, time.Hour); !errors.Is(err, credential.ErrStopped) {
-		t.Errorf("while it is stopped: %v", err)
-	}
-	if _, _, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{}); !errors.Is(err, sandbox.ErrStopped) {
-		t.Errorf("while it is stopped: %v", err)
-	}
-	wantText(t, issue.Body(), "| credentials | 1 ended |", "| sandboxes | 1 ended |")
-	tw.says(issue, "sam", "/killswitch off")
-	tw.says(issue, "sue", "/killswitch off")
-	if _, err := lend.Issue(t.Context(), place, nil, time.Hour); err != nil {
-		t.Errorf("once it goes on: %v", err)
-	}
-}
-
-func TestAStopCancelsWorkflowsOfAgents(t *testing.T) {
-	tw, pr := stoppable(t)
-	tw.installation.SetPermission("actions", "write")
-	tw.set(switchPolicy + "  cancel_workflows: true\n")
-	tw.settled()
-	agent := tw.opened("claude[bot]", "agent/typo", map[string]string{"catalogue/list.go": "package list\n"})
-	theirs := tw.shop.StartWorkflowRun(tw.github.User("claude[bot]"), "agent/typo")
-	ours := tw.shop.StartWorkflowRun(tw.github.User("ann"), "typo")
-	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
-	tw.wantMerge(agent, false)
-	tw.wantMerge(pr, false)
-	if theirs.Conclusion() != "cancelled" || ours.Conclusion() != "" {
-		t.Errorf("the agent's run is %q, the person's %q", theirs.Conclusion(), ours.Conclusion())
-	}
-	wantText(t, issue.Body(), "| workflow runs | 1 ended |")
 }

@@ -49,36 +49,37 @@ func (p platform) Locked(ctx context.Context, witness killswitch.Witness, lock k
 	return p.Client.Locked(ctx, witness.Repository, witness.Branch, id)
 }
 
-// ReadLock reads the ruleset itself, or the property of all that it is to lock.
+// ReadLock reads the ruleset itself, or the property of all that it is to lock: that
+// is found if one has it, and enforced if all do.
 func (p platform) ReadLock(ctx context.Context, place policy.Repository, lock killswitch.Lock) (killswitch.Lock, bool, error) {
 	if lock.Property != "" {
-		there := lock
-		var err error
-		there.Enforced, err = p.propertySet(ctx, place, lock.Property)
-		return there, err == nil, err
+		locked, all, err := p.propertySet(ctx, place, lock.Property)
+		lock.Enforced = all
+		return lock, locked, err
 	}
 	there, found, err := p.Client.ReadLock(ctx, place, lock.ID)
 	return killswitch.Lock{ID: there.RulesetID, Enforced: there.Enforced, Branches: there.Branches, Drain: there.Drain}, found, err
 }
 
-// propertySet reports whether the property has its value in the whole place.
-func (p platform) propertySet(ctx context.Context, place policy.Repository, property string) (bool, error) {
+// propertySet reports whether the property has its value anywhere in the place, and
+// whether everywhere.
+func (p platform) propertySet(ctx context.Context, place policy.Repository, property string) (some, all bool, _ error) {
 	if place.Name != "" {
 		value, err := p.Property(ctx, place, property)
-		return value == stopped, err
+		return value == stopped, value == stopped, err
 	}
 	repositories, err := p.Repositories(ctx, place.Installation)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	values, err := p.Properties(ctx, place, property)
 	if err != nil {
-		return false, fmt.Errorf("see whether %s is locked: %w", place.Owner, err)
+		return false, false, fmt.Errorf("see whether %s is locked: %w", place.Owner, err)
 	}
+	all = true
 	for _, repository := range repositories {
-		if values[repository.ID] != stopped {
-			return false, nil
-		}
+		set := values[repository.ID] == stopped
+		some, all = some || set, all && set
 	}
-	return true, nil
+	return some, all, nil
 }

@@ -305,3 +305,12 @@ func refused(err error) bool {
 	}](err)
 	return ok && call.Refused()
 }
+
+// invalid reports whether GitHub does not take what was put as it is.
+func invalid(err error) bool {
+	call, ok := errors.AsType[interface {
+		error
+		Invalid() bool
+	}](err)
+	return ok && call.Invalid()
+}

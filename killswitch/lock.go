@@ -72,7 +72,8 @@ func (k *GitHubKillSwitch) wanted(ctx context.Context, sw Switch) (Lock, error) 
 	if err != nil {
 		return Lock{}, err
 	}
-	lock := Lock{ID: sw.Lock.ID, Property: sw.Lock.Property, Enforced: true, Branches: []string{defaultBranch}, Drain: k.queueMode(sw.Scope) == policy.QueueDrain}
+	lock := Lock{ID: sw.Lock.ID, Property: sw.Lock.Property, Enforced: true, Branches: []string{defaultBranch}, Undrainable: sw.Lock.Undrainable}
+	lock.Drain = k.queueMode(sw.Scope) == policy.QueueDrain && lock.Undrainable == ""
 	for _, base := range bases {
 		lock.Branches = append(lock.Branches, "refs/heads/"+base)
 	}
@@ -154,9 +155,15 @@ func (k *GitHubKillSwitch) setLock(ctx context.Context, sw Switch, on bool) erro
 
 // putLock puts a ruleset of the App's own, or, where that is refused, sets the
 // property that puts one of the organization's into force. It returns the lock with
-// what it may have been put by.
+// what it may have been put by. A lock that lets merge queues go on and that GitHub
+// does not take is put without: elsewhere than on github.com they push as another
+// App, and everything stops rather than nothing.
 func (k *GitHubKillSwitch) putLock(ctx context.Context, place policy.Repository, lock Lock) (Lock, error) {
 	id, err := k.config.GitHub.PutLock(ctx, place, lock)
+	if lock.Drain && invalid(err) {
+		lock.Drain, lock.Undrainable = false, err.Error()
+		id, err = k.config.GitHub.PutLock(ctx, place, lock)
+	}
 	property := k.property(place)
 	if err == nil {
 		lock.ID = id

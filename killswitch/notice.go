@@ -162,15 +162,21 @@ func gone(err error) bool {
 }
 
 // Tampered records that somebody changed a part of a switch that is on, as its
-// ruleset: it is put back.
+// ruleset: it is put back. While it is off, what they did is kept and left as it is:
+// it may forbid merges, and whoever may change rulesets may do that.
 func (k *GitHubKillSwitch) Tampered(ctx context.Context, scope Scope, by policy.Actor, done string) error {
 	own, err := k.own(ctx, by)
 	if err != nil || own {
 		return err
 	}
 	sw, err := k.config.Store.Switch(ctx, scope)
-	if err != nil || sw.State == StateOff {
+	if err != nil {
 		return err
+	}
+	if sw.State == StateOff {
+		k.config.Log.Warn().Str("event", "killswitch.stray").Stringer("scope", scope).Str("by", by.Login).
+			Msg(done + " while no kill switch is on: if merges are refused, `portcullis killswitch off` lifts the lock")
+		return k.config.Store.Audit(ctx, k.entry("killswitch.stray", &sw, by, done+" while no kill switch is on"))
 	}
 	if err := k.tampered(ctx, &sw, by, done); err != nil || sw.Carrier.Number == 0 {
 		return err

@@ -102,7 +102,9 @@ type Lock struct {
 	// Enforced is what it was confirmed to do.
 	Enforced bool
 	Branches []string
-	Drain    bool
+	// Drain lets merge queues go on; Undrainable is why GitHub did not take that.
+	Drain       bool
+	Undrainable string
 	// Impossible is why there can be none; empty if it is not known that there cannot.
 	Impossible string
 }

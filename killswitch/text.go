@@ -51,6 +51,9 @@ func (s *Switch) section(now time.Time, releasers string, missing []string, left
 	if s.State == StateOn {
 		fmt.Fprintf(&b, "| checks | %s |\n", checks(left))
 	}
+	if s.Lock.Undrainable != "" {
+		fmt.Fprintf(&b, "| merge queues | halted: GitHub does not let them go on through the lock (%s) |\n", text(s.Lock.Undrainable))
+	}
 	for _, part := range slices.Sorted(maps.Keys(s.Ended)) {
 		fmt.Fprintf(&b, "| %s | %d ended |\n", part, s.Ended[part])
 	}

@@ -125,8 +125,9 @@ func (r *reader) switchLabel(v value, to *string) {
 	s, ok := r.text(v)
 	switch {
 	case !ok:
-	case strings.ContainsAny(s, "/%?#"):
-		r.wrong(v, "is %s, but the label's name is part of an address; remove the characters / %% ? #", quote(s))
+	case strings.ContainsAny(s, "/%?#,"):
+		// GitHub takes a list of labels to filter by with commas between them.
+		r.wrong(v, "is %s, but the label's name is part of an address; remove the characters / %% ? # ,", quote(s))
 	case utf8.RuneCountInString(s) > maxSwitchLabel:
 		r.wrong(v, "is longer than %d characters, which leaves no room for -agents; shorten it", maxSwitchLabel)
 	default:

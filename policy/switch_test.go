@@ -59,6 +59,12 @@ func TestSwitchRulesAreJoined(t *testing.T) {
 			t.Errorf("%q means %v, %v", label, is, agents)
 		}
 	}
+	for _, label := range []string{"a/b", "a%b", "a?b", "a#b", "a,b"} {
+		_, err := ParsePolicyFile("f", []byte("version: 1\nkill_switch: {label: '"+label+"'}\n"))
+		if want := `kill_switch.label is "` + label + `", but the label's name is part of an address; remove the characters / % ? # ,`; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	// A file whose label is another's with the suffix stops everything: the stricter reading.
 	odd := JoinSwitchRules(sources("kill_switch: {label: stop}", "kill_switch: {label: stop-agents}"))
 	if is, agents := odd.Means("stop-agents"); !is || agents {

@@ -133,6 +133,9 @@ func (e *Error) Gone() bool {
 // somebody grants more. A limit is not meant.
 func (e *Error) Refused() bool { return e.Status == http.StatusForbidden }
 
+// Invalid reports whether GitHub does not take what was sent as it is.
+func (e *Error) Invalid() bool { return e.Status == http.StatusUnprocessableEntity }
+
 func isNotFound(err error) bool { return statusOf(err) == http.StatusNotFound }
 
 // ErrNoInstallation is returned for a repository whose installation is unknown.
