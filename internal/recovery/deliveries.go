@@ -42,10 +42,11 @@ func (s *Sweeper) look(ctx context.Context) (more bool, _ error) {
 		return false, errors.Join(failure, err)
 	}
 	progress.Cursor = next
-	if next == "" && failure == nil {
-		progress = Progress{Through: progress.Began}
+	more = next != ""
+	if !more && failure == nil {
+		progress, more = progress.end()
 	}
-	return next != "", errors.Join(failure, s.Book.PutProgress(ctx, KeyDeliveries, progress))
+	return more, errors.Join(failure, s.Book.PutProgress(ctx, KeyDeliveries, progress))
 }
 
 // ask asks for what is due, and returns when to go on. One that fails does not keep

@@ -66,10 +66,11 @@ type GitHub interface {
 
 // Book is what recovery remembers. Each method is one transaction.
 type Book interface {
-	// Want asks for a sweep, at once.
+	// Want asks for a sweep, at once. That it was asked for shows in its progress.
 	Want(ctx context.Context, key string) error
 	// Progress is how far the sweep came; zero if it was never begun.
 	Progress(ctx context.Context, key string) (Progress, error)
+	// PutProgress keeps how far the sweep came, but for when it was wanted.
 	PutProgress(ctx context.Context, key string, progress Progress) error
 	// PutUndelivered keeps which deliveries failed, each with an attempt, and forgets
 	// those that were delivered since.
@@ -98,6 +99,14 @@ type Progress struct {
 	Began time.Time
 	// Cursor is where it goes on.
 	Cursor string
+	// Wanted is when it was last asked for with [Book.Want].
+	Wanted time.Time
+}
+
+// end ends the sweep, and reports whether another is to follow: it was asked for
+// since this one began, which a process may have done that is no more.
+func (p Progress) end() (_ Progress, again bool) {
+	return Progress{Through: p.Began, Wanted: p.Wanted}, p.Began.Before(p.Wanted)
 }
 
 // Sweeper does sweeps. Its fields are required and do not change.

@@ -16,6 +16,7 @@ var start = time.Date(2026, time.November, 23, 9, 0, 0, 0, time.UTC)
 
 // fake is a GitHub and a book.
 type fake struct {
+	now func() time.Time
 	// pages are what is answered to each cursor: the failed, and the next cursor.
 	pages        map[string]page
 	asked        []time.Time
@@ -105,6 +106,9 @@ func (f *fake) OpenPullRequests(_ context.Context, repositories []policy.Reposit
 
 func (f *fake) Want(_ context.Context, key string) error {
 	f.wanted = append(f.wanted, key)
+	p := f.progress[key]
+	p.Wanted = f.now()
+	f.progress[key] = p
 	return nil
 }
 
@@ -148,8 +152,9 @@ func (f *fake) Prune(_ context.Context, before time.Time) (bool, error) {
 
 func newSweeper() (*fake, *recovery.Sweeper, *time.Time) {
 	now := start
-	f := &fake{pages: map[string]page{}, known: map[string]bool{}, due: map[string]int64{}, progress: map[string]recovery.Progress{}}
-	return f, &recovery.Sweeper{GitHub: f, Book: f, Switches: f, Now: func() time.Time { return now }, KeepDeliveries: 24 * time.Hour}, &now
+	clock := func() time.Time { return now }
+	f := &fake{now: clock, pages: map[string]page{}, known: map[string]bool{}, due: map[string]int64{}, progress: map[string]recovery.Progress{}}
+	return f, &recovery.Sweeper{GitHub: f, Book: f, Switches: f, Now: clock, KeepDeliveries: 24 * time.Hour}, &now
 }
 
 func sweep(t *testing.T, s *recovery.Sweeper, key string) time.Time {
@@ -180,6 +185,37 @@ func TestDeliveriesAreLookedThroughInSteps(t *testing.T) {
 	sweep(t, s, recovery.KeyDeliveries)
 	if want := []time.Time{start.Add(-72 * time.Hour), now.Add(-72 * time.Hour), start.Add(-10 * time.Minute)}; !slices.Equal(f.asked, want) {
 		t.Errorf("looked back to %v, want %v", f.asked, want)
+	}
+}
+
+// A process that is killed in a sweep leaves what it began, and what got lost with it
+// came after that: whoever starts goes on, and looks again from the top at once.
+func TestASweepThatBeganBeforeItWasWantedIsFollowedByAnother(t *testing.T) {
+	f, s, now := newSweeper()
+	f.pages[""] = page{map[string]int64{"a": 1}, nil, "older"}
+	f.pages["older"] = page{map[string]int64{"b": 2}, nil, ""}
+	f.repositories = 60
+	sweep(t, s, recovery.KeyDeliveries)
+	sweep(t, s, recovery.KeyResync(5))
+	*now = start.Add(20 * time.Second)
+	if err := errors.Join(s.Begin(t.Context()), f.Want(t.Context(), recovery.KeyResync(5))); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{recovery.KeyDeliveries, recovery.KeyResync(5)} {
+		if again := sweep(t, s, key); !again.Equal(*now) {
+			t.Errorf("%s: what began before it was wanted is at its end, and it goes on at %s", key, again)
+		}
+	}
+	f.pages[""] = page{map[string]int64{"lost": 3}, nil, ""}
+	if again := sweep(t, s, recovery.KeyDeliveries); !again.Equal(now.Add(5 * time.Minute)) {
+		t.Errorf("it goes on at %s", again)
+	}
+	if !slices.Equal(f.redelivered, []int64{1, 2, 3}) {
+		t.Errorf("asked for the attempts %v", f.redelivered)
+	}
+	sweep(t, s, recovery.KeyResync(5))
+	if again := sweep(t, s, recovery.KeyResync(5)); !again.IsZero() {
+		t.Errorf("a resync that began afterwards is followed by one at %s", again)
 	}
 }
 

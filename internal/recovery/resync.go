@@ -13,7 +13,7 @@ import (
 
 // resync compares the open pull requests of an installation with what was seen
 // of them last.
-func (s *Sweeper) resync(ctx context.Context, installation int64) (time.Time, error) {
+func (s *Sweeper) resync(ctx context.Context, installation int64) (again time.Time, _ error) {
 	key := KeyResync(installation)
 	progress, err := s.Book.Progress(ctx, key)
 	if err != nil {
@@ -37,7 +37,11 @@ func (s *Sweeper) resync(ctx context.Context, installation int64) (time.Time, er
 		progress.Cursor = strconv.FormatInt(rest[len(rest)-1].ID, 10)
 		return s.Now(), s.Book.PutProgress(ctx, key, progress)
 	}
-	return time.Time{}, s.Book.PutProgress(ctx, key, Progress{Through: progress.Began})
+	progress, more := progress.end()
+	if more {
+		again = s.Now()
+	}
+	return again, s.Book.PutProgress(ctx, key, progress)
 }
 
 func (s *Sweeper) compare(ctx context.Context, repositories []policy.Repository) error {

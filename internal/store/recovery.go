@@ -23,7 +23,13 @@ func (s *Store) Want(ctx context.Context, key string) error {
 		if recovery.IsUrgent(key) {
 			urgency = gate.UrgencySwitch
 		}
-		_, err := wantWork(ctx, tx, key, policy.PullRequestRef{}, urgency, s.now())
+		now := s.now()
+		if _, err := wantWork(ctx, tx, key, policy.PullRequestRef{}, urgency, now); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO sweeps (sweep, cursor_at, wanted_at) VALUES (?, '', ?)
+			ON CONFLICT (sweep) DO UPDATE SET wanted_at = excluded.wanted_at`, key, now.UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -36,9 +42,9 @@ func (s *Store) Want(ctx context.Context, key string) error {
 // Progress is how far a sweep came; zero if it was never begun.
 func (s *Store) Progress(ctx context.Context, key string) (recovery.Progress, error) {
 	var p recovery.Progress
-	var through, began sql.NullInt64
+	var through, began, wanted sql.NullInt64
 	err := s.read(ctx, func(tx *transaction) error {
-		return tx.QueryRowContext(ctx, `SELECT through_at, began_at, cursor_at FROM sweeps WHERE sweep = ?`, key).Scan(&through, &began, &p.Cursor)
+		return tx.QueryRowContext(ctx, `SELECT through_at, began_at, cursor_at, wanted_at FROM sweeps WHERE sweep = ?`, key).Scan(&through, &began, &p.Cursor, &wanted)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return recovery.Progress{}, nil
@@ -46,11 +52,11 @@ func (s *Store) Progress(ctx context.Context, key string) (recovery.Progress, er
 	if err != nil {
 		return recovery.Progress{}, fmt.Errorf("read how far %s came: %w", key, err)
 	}
-	p.Through, p.Began = fromNullMillis(through), fromNullMillis(began)
+	p.Through, p.Began, p.Wanted = fromNullMillis(through), fromNullMillis(began), fromNullMillis(wanted)
 	return p, nil
 }
 
-// PutProgress keeps how far a sweep came.
+// PutProgress keeps how far a sweep came; when it was wanted is left as it is.
 func (s *Store) PutProgress(ctx context.Context, key string, p recovery.Progress) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `

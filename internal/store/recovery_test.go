@@ -164,6 +164,10 @@ func TestProgressIsKept(t *testing.T) {
 			}
 		}
 		must(t, d.Want(t.Context(), "sweep:x"))
+		must(t, d.PutProgress(t.Context(), "sweep:x", recovery.Progress{Through: start}))
+		if got, err := d.Progress(t.Context(), "sweep:x"); err != nil || got.Wanted.IsZero() {
+			t.Errorf("it was wanted: %+v, %v", got, err)
+		}
 		must(t, d.Retry(t.Context(), d.claim(t), start, "GitHub is away", nil))
 		stuck, err := d.Stuck(t.Context())
 		must(t, err)

@@ -36,5 +36,9 @@ CREATE TABLE paces (
 );
 CREATE INDEX paces_at ON paces (installation, at);
 
+-- A sweep that began before it was last asked for, as when a process starts, has not
+-- seen everything once it ends.
+ALTER TABLE sweeps ADD COLUMN wanted_at BIGINT;
+
 -- An older binary would let gates open while a switch is on.
 UPDATE schema_compatibility SET oldest = 5;
