@@ -129,10 +129,10 @@ func (c fastClock) now() time.Time {
 }
 
 // BenchmarkSoftLock makes the checks of 10,000 open pull requests red under the limits
-// that GitHub documents, by a clock that runs ten times as fast, with the server
+// that GitHub documents, by a clock that runs five times as fast, with the server
 // stopped in the middle and started again three times.
 func BenchmarkSoftLock(b *testing.B) {
-	const repositories, each, greens, fast = 500, 20, 100, 10
+	const repositories, each, greens, fast = 500, 20, 100, 5
 	for b.Loop() {
 		c := fastClock{time.Now(), fast}
 		w, err := newWorld(b.Context(), "sqlite:"+b.TempDir()+"/p.db", Options{quiet: true, Now: c.now, tokenNow: time.Now, Log: zerolog.Nop()})

@@ -54,7 +54,7 @@ type workers struct {
 
 func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, stop *killswitch.GitHubKillSwitch, options Options) *workers {
 	return &workers{
-		halt: stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now, Started: options.Now()},
+		halt: stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now},
 		store: facts, door: door, gate: keeper, github: client, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
 		settled: make(chan struct{}),
 	}

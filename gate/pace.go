@@ -15,7 +15,7 @@ import (
 // cost at once stays below that.
 const (
 	paceWindow = time.Minute
-	pacePoints = 870
+	pacePoints = 880
 	// gatePoints is what a gate costs at most that is decided anew: a write, and the
 	// question whether the pull request is still the one that was read.
 	gatePoints = 6
@@ -38,34 +38,30 @@ func IsPace(workKey string) bool { return strings.HasPrefix(workKey, paceKey) }
 // Marks are the gates that are to be decided anew.
 type Marks interface {
 	// WantMarked asks for as many of the installation's as allowed says, which is told
-	// how many were asked for and are not decided yet, and how many were asked for
-	// since that time. It returns how many wait.
-	WantMarked(ctx context.Context, installation int64, since time.Time, allowed func(underWay, lately int) int) (waiting int, err error)
+	// how many were asked for and are not decided yet, and how many other processes
+	// decided since that time. It returns how many wait.
+	WantMarked(ctx context.Context, installation int64, since time.Time, allowed func(underWay, byOthers int) int) (waiting int, err error)
 }
 
 // Pacer decides many gates anew as fast as GitHub's limits allow, and no faster: not
-// even when the process is killed and started again on the way.
+// even when several processes share the work, or one is killed on the way and started
+// again.
 type Pacer struct {
 	Marks Marks
 	// Spent is how many points the installation's calls took in the last minute, as far
 	// as this process made them.
 	Spent func(installation int64) int
 	Now   func() time.Time
-	// Started is when this process began to make calls.
-	Started time.Time
 }
 
 // Step asks for the gates that may be decided now, and returns when to go on; zero:
 // none wait.
 func (p *Pacer) Step(ctx context.Context, installation int64) (time.Time, error) {
 	now := p.Now()
-	waiting, err := p.Marks.WantMarked(ctx, installation, now.Add(-paceWindow-time.Second), func(underWay, lately int) int {
-		left := pacePoints - p.Spent(installation) - gatePoints*underWay
-		if now.Before(p.Started.Add(paceWindow)) {
-			// What the process before this one did is not in Spent.
-			left = min(left, pacePoints-gatePoints*lately)
-		}
-		return left / gatePoints
+	waiting, err := p.Marks.WantMarked(ctx, installation, now.Add(-paceWindow-time.Second), func(underWay, byOthers int) int {
+		// What others did is not in Spent. What they asked besides fits in what a gate
+		// costs less than at most.
+		return (pacePoints-p.Spent(installation))/gatePoints - underWay - byOthers
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("decide gates of installation %d anew: %w", installation, err)

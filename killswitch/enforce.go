@@ -12,7 +12,7 @@ import (
 
 const (
 	// look is how often it is looked how far the checks are.
-	look = 15 * time.Second
+	look = 30 * time.Second
 	// LongestWait is how long work on switches that failed waits at most for its next
 	// attempt.
 	LongestWait = 15 * time.Second

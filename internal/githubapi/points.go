@@ -7,18 +7,21 @@ import "time"
 const (
 	pointsRead  = 1
 	pointsWrite = 5
-	// pointsSeconds is the window in which they count, in seconds.
-	// A second more than a minute, since a call is known by its second.
-	pointsSeconds = 61
+	// pointsStep is how exactly it is known when a call was made, and pointsSteps the
+	// window in which it counts: a step more than a minute.
+	pointsStep  = 250 * time.Millisecond
+	pointsSteps = int64(time.Minute/pointsStep) + 1
 )
 
-// spending is what an installation's REST calls took lately, second by second.
+// spending is what an installation's REST calls took lately, step by step.
 type spending struct {
-	seconds [pointsSeconds]struct {
+	steps [pointsSteps]struct {
 		at     int64
 		points int
 	}
 }
+
+func stepOf(at time.Time) int64 { return at.UnixNano() / int64(pointsStep) }
 
 // spend counts a call that goes now. The governor is locked.
 func (g *governor) spend(at place, points int, now time.Time) {
@@ -30,10 +33,10 @@ func (g *governor) spend(at place, points int, now time.Time) {
 		s = &spending{}
 		g.spent[at.installation] = s
 	}
-	second := now.Unix()
-	slot := &s.seconds[second%pointsSeconds]
-	if slot.at != second {
-		slot.at, slot.points = second, 0
+	step := stepOf(now)
+	slot := &s.steps[step%pointsSteps]
+	if slot.at != step {
+		slot.at, slot.points = step, 0
 	}
 	slot.points += points
 }
@@ -48,9 +51,9 @@ func (c *Client) Spent(installation int64) int {
 	if s == nil {
 		return 0
 	}
-	total, now := 0, g.now().Unix()
-	for _, slot := range s.seconds {
-		if now-slot.at < pointsSeconds {
+	total, now := 0, stepOf(g.now())
+	for _, slot := range s.steps {
+		if now-slot.at < pointsSteps {
 			total += slot.points
 		}
 	}

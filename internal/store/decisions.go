@@ -115,7 +115,7 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 		if err := putDecision(ctx, tx, ref, posted); err != nil {
 			return err
 		}
-		if err := putShown(ctx, tx, ref, posted, s.now()); err != nil {
+		if err := putShown(ctx, tx, ref, posted, s.process, s.now()); err != nil {
 			return err
 		}
 		if err := setTimer(ctx, tx, ref, atLatest(posted.ReviewAt)); err != nil {
@@ -273,11 +273,15 @@ func putDecision(ctx context.Context, tx *transaction, ref policy.PullRequestRef
 
 // putShown keeps what the check shows now that it was written, and that the gate was
 // decided anew.
-func putShown(ctx context.Context, tx *transaction, ref policy.PullRequestRef, posted gate.Posted, now time.Time) error {
+func putShown(ctx context.Context, tx *transaction, ref policy.PullRequestRef, posted gate.Posted, process string, now time.Time) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE decisions SET shows = ? WHERE pull_request = ?`, int(posted.Decision.Outcome), ref.Key()); err != nil {
 		return fmt.Errorf("write the decision: %w", err)
 	}
-	return unmark(ctx, tx, ref, now)
+	marked, err := unmark(ctx, tx, ref, now)
+	if err != nil || !marked {
+		return err
+	}
+	return putPaced(ctx, tx, ref.Repository.Installation, process, now)
 }
 
 // asNumber is how a truth is kept: the two databases have no type for it in common.

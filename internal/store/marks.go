@@ -75,22 +75,28 @@ func (s *Store) MarkGates(ctx context.Context, scope killswitch.Scope, key strin
 	return nil
 }
 
-// unmark keeps that the gate was decided anew. After the last of them the switches
-// that wait for that go on.
-func unmark(ctx context.Context, tx *transaction, ref policy.PullRequestRef, now time.Time) error {
+// unmark keeps that the gate is not to be decided anew any more, and reports whether
+// it was. After the last of them the switches that wait for that go on.
+func unmark(ctx context.Context, tx *transaction, ref policy.PullRequestRef, now time.Time) (was bool, _ error) {
 	done, err := tx.ExecContext(ctx, `DELETE FROM marked_gates WHERE pull_request = ?`, ref.Key())
 	if err != nil {
-		return fmt.Errorf("unmark the gate: %w", err)
+		return false, fmt.Errorf("unmark the gate: %w", err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return err
+		return false, err
 	}
 	left := 0
 	err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM marked_gates WHERE installation = ?`, ref.Repository.Installation).Scan(&left)
 	if err != nil || left > 0 {
-		return err
+		return true, err
 	}
-	return wakeSwitches(ctx, tx, ref.Repository.Installation, now)
+	return true, wakeSwitches(ctx, tx, ref.Repository.Installation, now)
+}
+
+// putPaced keeps that the process wrote the check of a gate that was marked.
+func putPaced(ctx context.Context, tx *transaction, installation int64, process string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO paced_gates (installation, at, process) VALUES (?, ?, ?)`, installation, now.UnixMilli(), process)
+	return err
 }
 
 // MarkedGates counts the gates in scope that were marked and not decided since, and
@@ -188,20 +194,21 @@ func (s *Store) AgentHeads(ctx context.Context, scope killswitch.Scope) (map[pol
 
 // WantMarked asks for the work of marked gates of the installation, as many as
 // allowed says when it is told how many were asked for and are not done, and how many
-// were asked for since that time. It returns how many wait.
-func (s *Store) WantMarked(ctx context.Context, installation int64, since time.Time, allowed func(underWay, lately int) int) (waiting int, err error) {
+// other processes decided since that time. It returns how many wait.
+func (s *Store) WantMarked(ctx context.Context, installation int64, since time.Time, allowed func(underWay, byOthers int) int) (waiting int, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		var underWay, lately int
+		var underWay, byOthers int
 		err := tx.QueryRowContext(ctx, `
 			SELECT COUNT(*) - COUNT(wanted_at), COUNT(wanted_at) FROM marked_gates WHERE installation = ?`, installation).Scan(&waiting, &underWay)
 		if err != nil || waiting == 0 {
 			return err
 		}
-		err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(gates), 0) FROM paces WHERE installation = ? AND at > ?`, installation, since.UnixMilli()).Scan(&lately)
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM paced_gates WHERE installation = ? AND at > ? AND process <> ?`,
+			installation, since.UnixMilli(), s.process).Scan(&byOthers)
 		if err != nil {
 			return err
 		}
-		n := min(waiting, allowed(underWay, lately))
+		n := min(waiting, allowed(underWay, byOthers))
 		if n <= 0 {
 			return nil
 		}
@@ -221,10 +228,7 @@ func (s *Store) WantMarked(ctx context.Context, installation int64, since time.T
 			}
 		}
 		waiting -= len(rows)
-		if _, err := tx.ExecContext(ctx, `DELETE FROM paces WHERE at <= ?`, since.UnixMilli()); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO paces (installation, at, gates) VALUES (?, ?, ?)`, installation, now.UnixMilli(), len(rows))
+		_, err = tx.ExecContext(ctx, `DELETE FROM paced_gates WHERE at <= ?`, since.UnixMilli())
 		return err
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,6 +24,9 @@ type Store struct {
 	// server is how to connect to PostgreSQL; nil for SQLite.
 	server *pgx.ConnConfig
 
+	// process tells what this process did from what others do and did before it.
+	process string
+
 	group group
 	wake  chan struct{}
 }
@@ -37,7 +41,7 @@ const readers = 4
 // another; it is refused while another process has it open. Time is told by now.
 // The error is an [*OpenError], one line that says what to do, or ctx's.
 func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, wake: make(chan struct{}, 1), group: newGroup()}
+	s := &Store{now: now, process: rand.Text(), wake: make(chan struct{}, 1), group: newGroup()}
 	err := s.open(ctx, databaseURL)
 	go s.writeGroups()
 	if err == nil {

@@ -15,7 +15,7 @@ func (s *Store) PutClosed(ctx context.Context, ref policy.PullRequestRef) error 
 		if _, err := tx.ExecContext(ctx, `UPDATE decisions SET closed = 1 WHERE pull_request = ?`, ref.Key()); err != nil {
 			return err
 		}
-		if err := unmark(ctx, tx, ref, s.now()); err != nil {
+		if _, err := unmark(ctx, tx, ref, s.now()); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM merge_groups WHERE pull_request = ?`, ref.Key())

@@ -191,23 +191,40 @@ func TestThePaceIsKeptOverARestart(t *testing.T) {
 			d.shown(t, number+1, policy.OutcomeOpen, false)
 		}
 		must(t, d.MarkGates(t.Context(), acmeScope, "once"))
-		ask := func() (underWay, lately int) {
-			_, err := d.WantMarked(t.Context(), 5, d.clock.Now().Add(-time.Minute), func(u, l int) int { underWay, lately = u, l; return 0 })
+		ask := func() (underWay, byOthers int) {
+			t.Helper()
+			_, err := d.WantMarked(t.Context(), 5, d.clock.Now().Add(-time.Minute), func(u, o int) int { underWay, byOthers = u, o; return 0 })
 			must(t, err)
-			return underWay, lately
+			return underWay, byOthers
 		}
 		if got, _ := d.wantMarked(t, 6); len(got) != 6 {
 			t.Errorf("asked for %v", got)
 		}
+		for number := range 4 {
+			d.post(t, pullRequest(number+1), time.Time{})
+		}
+		must(t, d.PutClosed(t.Context(), pullRequest(5)))
+		if underWay, byOthers := ask(); underWay != 1 || byOthers != 0 {
+			t.Errorf("%d are under way, %d were decided by others", underWay, byOthers)
+		}
 		d.reopen(t)
-		if underWay, lately := ask(); underWay != 6 || lately != 6 {
-			t.Errorf("%d are under way, %d of the last minute", underWay, lately)
+		if underWay, byOthers := ask(); underWay != 1 || byOthers != 4 {
+			t.Errorf("after a restart %d are under way, %d were decided by others", underWay, byOthers)
+		}
+		spent := 880 - 6*(1+4+2)
+		pacer := &gate.Pacer{Marks: d.Store, Spent: func(int64) int { return spent }, Now: d.clock.Now}
+		_, err := pacer.Step(t.Context(), 5)
+		must(t, err)
+		if underWay, _ := ask(); underWay != 3 {
+			t.Errorf("with room for two more %d are under way", underWay)
 		}
 		d.clock.pass(2 * time.Minute)
-		if _, lately := ask(); lately != 0 {
-			t.Errorf("%d of the last minute", lately)
+		if _, byOthers := ask(); byOthers != 0 {
+			t.Errorf("%d were decided within a minute", byOthers)
 		}
-		pacer := &gate.Pacer{Marks: d.Store, Spent: func(int64) int { return 0 }, Now: d.clock.Now, Started: d.clock.Now()}
+		spent = 0
+		_, err = pacer.Step(t.Context(), 5)
+		must(t, err)
 		again, err := pacer.Step(t.Context(), 5)
 		if must(t, err); !again.IsZero() {
 			t.Errorf("nothing is left, and it goes on at %s", again)

@@ -28,13 +28,14 @@ CREATE TABLE marks (
     at   BIGINT NOT NULL
 );
 
--- How many gates were asked for of late, so that a process that starts keeps the pace.
-CREATE TABLE paces (
+-- Which of them were decided of late, and by which process: the pace is that of all
+-- processes, and of those that are no more.
+CREATE TABLE paced_gates (
     installation BIGINT NOT NULL,
     at           BIGINT NOT NULL,
-    gates        BIGINT NOT NULL
+    process      TEXT   NOT NULL
 );
-CREATE INDEX paces_at ON paces (installation, at);
+CREATE INDEX paced_gates_at ON paced_gates (installation, at);
 
 -- A sweep that began before it was last asked for, as when a process starts, has not
 -- seen everything once it ends.
