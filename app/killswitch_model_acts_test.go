@@ -1,12 +1,10 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
-	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -109,7 +107,7 @@ func (h *halting) bothAsk() {
 
 // tamper has an admin flip what locks.
 func (h *halting) tamper() {
-	for _, sw := range h.inForce() {
+	for _, sw := range h.server.inForce() {
 		if sw.Lock.ID == 0 || sw.Agents || sw.Number != 0 {
 			continue
 		}
@@ -125,7 +123,7 @@ func (h *halting) tamper() {
 		}
 		h.say("an admin breaks the lock of %s", sw.Scope)
 		// Until the App has heard of it, GitHub merges what is green.
-		h.settled()
+		h.server.settle()
 		return
 	}
 }
@@ -138,23 +136,21 @@ func (h *halting) fault() {
 
 // restart ends the server while it works, and starts it again.
 func (h *halting) restart() {
-	over, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
-	cancel() // nothing is finished
-	_ = h.server.Stop(over)
-	h.must(h.serve(h.t.Context()))
+	h.server.restart()
+	h.restarts++
 	h.say("the server is stopped in the middle, and starts")
 }
 
 func (h *halting) sweepNow() {
-	h.must(h.server.store.Want(h.t.Context(), recovery.KeySwitches(h.installation.ID())))
+	h.server.sweep()
 	h.say("the server looks for labels")
 }
 
 // lose has a label come and no webhook with it; the sweep finds it.
 func (h *halting) lose() {
-	h.hook.SetWebhookURL(h.github.URL() + "/nowhere")
+	hear := h.server.unhear()
 	h.halt()
 	h.must(h.github.WaitForDeliveries(h.t.Context()))
-	h.hook.SetWebhookURL(h.server.webhookURL())
+	hear()
 	h.sweepNow()
 }

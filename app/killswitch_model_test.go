@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -35,7 +37,8 @@ func switchHistories(t *testing.T) int {
 // overlap, while everybody tries to merge by every road.
 type halting struct {
 	*testWorld
-	clock  *clock
+	server haltedServer
+	seed   uint64
 	random *rand.Rand
 	repos  []*githubsim.Repository
 	pulls  []*githubsim.PullRequest
@@ -47,8 +50,12 @@ type halting struct {
 	// broken are the periods of switches in which an admin broke the lock.
 	broken          map[string]bool
 	merged, refused int
-	locks           []time.Duration
-	counted         map[string]bool
+	restarts        int
+	// killsIn is in how many acts the server is ended once more, in the middle of what
+	// follows from one; 0: never.
+	killsIn int
+	locks   []time.Duration
+	counted map[string]bool
 }
 
 // TestNothingMergesOnceALockIsConfirmed is the model test of issue 5: whatever
@@ -59,27 +66,71 @@ func TestNothingMergesOnceALockIsConfirmed(t *testing.T) {
 		seed := uint64(time.Now().UnixNano()) + uint64(i)
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			h := newHalting(t, seed)
-			for range 60 {
-				h.act()
-				h.everybodyMerges()
-			}
-			h.atRest()
-			slices.Sort(h.locks)
-			if len(h.locks) == 0 || h.refused == 0 || h.merged == 0 {
-				t.Errorf("it was too quiet to prove anything: %d locks, %d merges, %d refused", len(h.locks), h.merged, h.refused)
-				return
-			}
-			t.Logf("seed %d: %d locks, confirmed after %s in the middle and %s at most; %d merges, %d refused",
-				seed, len(h.locks), h.locks[len(h.locks)/2], h.locks[len(h.locks)-1], h.merged, h.refused)
+			c := &clock{}
+			tw := newTestWorldWith(t, Options{sweeping: true, Backoff: atOnce.Backoff, Now: c.now})
+			newHalting(tw, seed, inProcess{tw, c}).goes(60)
 		})
 	}
 }
 
-func newHalting(t *testing.T, seed uint64) *halting {
-	t.Helper()
-	c := &clock{}
-	h := &halting{clock: c, testWorld: newTestWorldWith(t, Options{sweeping: true, Backoff: atOnce.Backoff, Now: c.now}), random: rand.New(rand.NewPCG(seed, 1)), counted: map[string]bool{}, judged: map[*githubsim.PullRequest]bool{}, broken: map[string]bool{}}
+// haltedServer is the server of a history, in the test's process or in one of its
+// own.
+type haltedServer interface {
+	inForce() []killswitch.Switch
+	// settle waits for what follows from what happened.
+	settle()
+	// restart ends the server while it works, and starts it again.
+	restart()
+	// sweep has the server look for labels of which it was not told.
+	sweep()
+	// unhear has webhooks get lost until hear is called.
+	unhear() (hear func())
+	// rest waits until is reports nothing, as long as that may take.
+	rest(is func() []string) []string
+}
+
+// inProcess is a server in the test's process, by a clock that the test turns.
+type inProcess struct {
+	*testWorld
+	clock *clock
+}
+
+func (p inProcess) inForce() []killswitch.Switch {
+	found, err := p.server.store.InForce(p.t.Context(), killswitch.Scope{})
+	p.must(err)
+	return found
+}
+
+func (p inProcess) settle() { p.settled() }
+
+func (p inProcess) restart() {
+	over, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
+	cancel() // nothing is finished
+	_ = p.server.Stop(over)
+	p.must(p.serve(p.t.Context()))
+}
+
+func (p inProcess) sweep() {
+	p.must(p.server.store.Want(p.t.Context(), recovery.KeySwitches(p.installation.ID())))
+}
+
+func (p inProcess) unhear() (hear func()) {
+	p.hook.SetWebhookURL(p.github.URL() + "/nowhere")
+	return func() { p.hook.SetWebhookURL(p.server.webhookURL()) }
+}
+
+func (p inProcess) rest(is func() []string) []string {
+	// A reading is not taken for newer than what replicas with other clocks did.
+	p.settled()
+	p.clock.pass(10 * time.Second)
+	p.sweep()
+	p.settled()
+	return is()
+}
+
+// newHalting settles in a world whose server runs.
+func newHalting(tw *testWorld, seed uint64, server haltedServer) *halting {
+	h := &halting{testWorld: tw, server: server, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), counted: map[string]bool{}, judged: map[*githubsim.PullRequest]bool{}, broken: map[string]bool{}}
 	far := time.Now().Add(24 * time.Hour)
 	h.github.SetRateLimit(h.installation.ID(), 1_000_000, far)
 	h.github.SetGraphQLRateLimit(h.installation.ID(), 1_000_000, far)
@@ -103,8 +154,27 @@ func newHalting(t *testing.T, seed uint64) *halting {
 	for range 4 {
 		h.open()
 	}
-	h.settled()
+	h.server.settle()
 	return h
+}
+
+// goes lets so many things happen, and holds what is left of them.
+func (h *halting) goes(steps int) {
+	h.t.Helper()
+	for range steps {
+		h.act()
+		h.everybodyMerges()
+	}
+	for _, line := range h.server.rest(h.wrongAtRest) {
+		h.t.Errorf("%s\n%s", line, h.tail())
+	}
+	slices.Sort(h.locks)
+	if len(h.locks) == 0 || h.refused == 0 || h.merged == 0 {
+		h.t.Errorf("it was too quiet to prove anything: %d locks, %d merges, %d refused", len(h.locks), h.merged, h.refused)
+		return
+	}
+	h.t.Logf("seed %d: %d locks, confirmed after %s in the middle and %s at most; %d merges, %d refused; started again %d times",
+		h.seed, len(h.locks), h.locks[len(h.locks)/2], h.locks[len(h.locks)-1], h.merged, h.refused, h.restarts)
 }
 
 func (h *halting) say(format string, args ...any) {
@@ -119,15 +189,12 @@ func (h *halting) act() {
 		h.tamper, h.fault, h.restart, h.open, h.sweepNow, h.lose,
 	}
 	acts[h.random.IntN(len(acts))]()
-	if h.random.IntN(3) > 0 {
-		h.settled()
+	switch {
+	case h.killsIn > 0 && h.random.IntN(h.killsIn) == 0:
+		h.restart()
+	case h.random.IntN(3) > 0:
+		h.server.settle()
 	}
-}
-
-func (h *halting) inForce() []killswitch.Switch {
-	found, err := h.server.store.InForce(h.t.Context(), killswitch.Scope{})
-	h.must(err)
-	return found
 }
 
 // confirmed are the switches whose lock is confirmed and that stop the pull request.
@@ -135,7 +202,7 @@ func (h *halting) confirmed(pr *githubsim.PullRequest) (found []killswitch.Switc
 	at := killswitch.PullRequest(policy.PullRequestRef{
 		Repository: policy.Repository{Owner: "acme", ID: pr.Repository().ID(), Name: pr.Repository().Name()}, Number: pr.Number(),
 	})
-	for _, sw := range h.inForce() {
+	for _, sw := range h.server.inForce() {
 		if sw.Covers(at) && !sw.LockedAt.IsZero() && sw.Lock.Enforced {
 			found = append(found, sw)
 			if key := fmt.Sprint(sw.Key(), sw.Period); !h.counted[key] {
@@ -198,17 +265,20 @@ func (h *halting) judge(pr *githubsim.PullRequest, before []killswitch.Switch) {
 	}
 	h.merged++
 	h.judged[pr] = true
+	inForce := h.server.inForce()
 	for _, sw := range before {
-		now := h.theSwitch(sw.Scope)
+		i := slices.IndexFunc(inForce, func(now killswitch.Switch) bool { return now.Scope == sw.Scope && now.Period == sw.Period })
+		if i < 0 {
+			continue // it was turned off meanwhile
+		}
+		now := inForce[i]
 		if h.broken[fmt.Sprint(sw.Key(), sw.Period)] && (now.State == killswitch.StateReleasing || sw.SoftAt.IsZero()) {
 			// An admin broke the lock while it was the only thing that held: before
 			// every check was red, or when gates were open again that enough people had
 			// asked for.
 			continue
 		}
-		if now.Period == sw.Period && now.State != killswitch.StateOff {
-			h.t.Errorf("%s#%d was merged (%s) while %s was %s and locked\n%s", pr.Repository().Name(), pr.Number(), pr.MergeRoad(), sw.Scope, now.State, h.tail())
-		}
+		h.t.Errorf("%s#%d was merged (%s) while %s was %s and locked\n%s", pr.Repository().Name(), pr.Number(), pr.MergeRoad(), sw.Scope, now.State, h.tail())
 	}
 }
 
@@ -224,19 +294,13 @@ func (h *halting) mergeByAPI(pr *githubsim.PullRequest) {
 
 func (h *halting) tail() string { return strings.Join(h.lines[max(0, len(h.lines)-40):], "\n") }
 
-// atRest holds what is on record to what GitHub shows, once nothing is left to do.
-func (h *halting) atRest() {
-	// A reading is not taken for newer than what replicas with other clocks did.
-	h.settled()
-	h.clock.pass(10 * time.Second)
-	h.sweepNow()
-	h.settled()
-	for _, sw := range h.inForce() {
-		if sw.State != killswitch.StateOn {
-			continue
-		}
-		if sw.Number == 0 && !sw.Agents && !sw.Lock.Enforced {
-			h.t.Errorf("%s is on and not locked: %+v %v\n%s", sw.Scope, sw.Lock, sw.Problems, h.tail())
+// wrongAtRest is what differs between what is on record and what GitHub shows, once
+// nothing is left to do.
+func (h *halting) wrongAtRest() (lines []string) {
+	inForce := h.server.inForce()
+	for _, sw := range inForce {
+		if sw.State == killswitch.StateOn && sw.Number == 0 && !sw.Agents && !sw.Lock.Enforced {
+			lines = append(lines, fmt.Sprintf("%s is on and not locked: %+v %v", sw.Scope, sw.Lock, sw.Problems))
 		}
 	}
 	for _, issue := range h.carriers() {
@@ -246,8 +310,9 @@ func (h *halting) atRest() {
 			}
 			return sw.Repository.ID == issue.Repository().ID() && sw.Number == 0
 		}
-		if !slices.ContainsFunc(h.inForce(), is) {
-			h.t.Errorf("%s#%d carries %v and stops nothing\n%s", issue.Repository().Name(), issue.Number(), issue.Labels(), h.tail())
+		if !slices.ContainsFunc(inForce, is) {
+			lines = append(lines, fmt.Sprintf("%s#%d carries %v and stops nothing", issue.Repository().Name(), issue.Number(), issue.Labels()))
 		}
 	}
+	return lines
 }
