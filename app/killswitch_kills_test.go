@@ -14,18 +14,15 @@ import (
 func TestNothingMergesThoughTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	_, thorough := crashTime(t)
-	steps := 25
+	steps := 40
 	if thorough {
-		steps = 1000
+		steps = 500
 	}
 	c := newCluster(t, "")
 	c.start(1)
 	h := newHalting(&testWorld{world: c.world, t: t, report: t}, uint64(time.Now().UnixNano()), ownProcess{c})
 	h.killsIn = 3
 	h.goes(steps)
-	if h.restarts < steps/10 {
-		t.Errorf("it was killed %d times only", h.restarts)
-	}
 }
 
 // ownProcess is the built binary.

@@ -123,6 +123,11 @@ func (k *GitHubKillSwitch) setLock(ctx context.Context, sw Switch, on bool) erro
 			return err
 		}
 	}
+	if !on && sw.Lock.Enforced {
+		if err := k.unconfirm(ctx, sw); err != nil {
+			return err
+		}
+	}
 	lock, err := k.putLock(ctx, sw.Repository, lock)
 	if refused(err) && (on || sw.Lock.Impossible != "") {
 		return k.cannotLock(ctx, sw, lock, err)
@@ -202,6 +207,20 @@ func (k *GitHubKillSwitch) lockEntries(sw *Switch, on bool) []audit.Entry {
 	after := sw.LockedAt.Sub(sw.HeardAt).Round(time.Millisecond)
 	k.config.Log.Warn().Str("event", "killswitch.locked").Stringer("scope", sw.Scope).Dur("after", after).Msg("GitHub forbids every merge in scope")
 	return []audit.Entry{k.entry("killswitch.locked", sw, policy.Actor{}, fmt.Sprintf("confirmed %s after it was heard", after))}
+}
+
+// unconfirm takes it off the record that the lock is in force, before it is lifted: a
+// process that dies in between leaves no claim of a lock that may be gone.
+func (k *GitHubKillSwitch) unconfirm(ctx context.Context, sw Switch) error {
+	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(now *Switch) (bool, []audit.Entry) {
+		was := now.Lock.Enforced
+		now.Lock.Enforced = false
+		return was, nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep that the lock of %s is being lifted: %w", sw.Scope, err)
+	}
+	return nil
 }
 
 // tried keeps that GitHub was told and did not answer, so that what may be there is

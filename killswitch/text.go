@@ -98,6 +98,8 @@ func (s *Switch) merges(now time.Time) string {
 		return "blocked by the check of each pull request"
 	case s.Lock.Enforced && !s.LockedAt.IsZero():
 		return fmt.Sprintf("GitHub refuses every one, confirmed %s after the stop", lasted(s.LockedAt.Sub(s.HeardAt)))
+	case s.State == StateReleasing && !s.LockedAt.IsZero():
+		return "the lock is being lifted"
 	case s.Lock.Impossible != "" && s.SoftAt.IsZero():
 		return fmt.Sprintf("the App may not lock branches (%s): pull requests whose check is still green can be merged, for %s so far", text(s.Lock.Impossible), lasted(now.Sub(s.HeardAt)))
 	case s.Lock.Impossible != "":
