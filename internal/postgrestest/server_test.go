@@ -60,7 +60,7 @@ func TestSharedIsOneAndStays(t *testing.T) {
 func TestSettings(t *testing.T) {
 	server := Shared(t)
 	for setting, want := range map[string]string{
-		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": "200",
+		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": "1000",
 		"server_encoding": "UTF8", "TimeZone": "UTC", "listen_addresses": "127.0.0.1",
 	} {
 		if got := ask(t, server, server.URL, "SHOW "+setting); got != want {
