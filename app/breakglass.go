@@ -93,7 +93,7 @@ func (b *breakGlass) prepare() (err error) {
 	b.record = killswitch.NewMemoryStore()
 	b.stop = killswitch.NewGitHubKillSwitch(killswitch.Config{
 		GitHub: platform{b.client}, Store: b.record, Gates: b.record, Now: time.Now, Log: zerolog.Nop(),
-		OrganizationRepository: b.settings.Policy.OrganizationRepository, Self: b.client.Self,
+		OrganizationRepository: b.settings.Policy.OrganizationRepository, OwnIssue: true, Self: b.client.Self,
 		RepositoryProperty: b.settings.KillSwitch.RepositoryProperty, OrganizationProperty: b.settings.KillSwitch.OrganizationProperty,
 	})
 	return nil

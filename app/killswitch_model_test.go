@@ -119,13 +119,21 @@ func (p inProcess) unhear() (hear func()) {
 	return func() { p.hook.SetWebhookURL(p.server.webhookURL()) }
 }
 
-func (p inProcess) rest(is func() []string) []string {
-	// A reading is not taken for newer than what replicas with other clocks did.
+func (p inProcess) rest(is func() []string) (lines []string) {
 	p.settled()
-	p.clock.pass(10 * time.Second)
-	p.sweep()
-	p.settled()
-	return is()
+	for range 12 {
+		// A reading is not taken for newer than what replicas with other clocks did, and
+		// who waits for gates looks every second.
+		p.clock.pass(10 * time.Second)
+		for _, key := range []string{recovery.KeyDeliveries, recovery.KeySwitches(p.installation.ID())} {
+			p.must(p.server.store.Want(p.t.Context(), key))
+		}
+		p.settled()
+		if lines = is(); len(lines) == 0 {
+			return nil
+		}
+	}
+	return lines
 }
 
 // newHalting settles in a world whose server runs.
@@ -201,9 +209,7 @@ func (h *halting) act() {
 
 // confirmed are the switches whose lock is confirmed and that stop the pull request.
 func (h *halting) confirmed(pr *githubsim.PullRequest) (found []killswitch.Switch) {
-	at := killswitch.PullRequest(policy.PullRequestRef{
-		Repository: policy.Repository{Owner: "acme", ID: pr.Repository().ID(), Name: pr.Repository().Name()}, Number: pr.Number(),
-	})
+	at := scopeOf(pr)
 	for _, sw := range h.server.inForce() {
 		if sw.Covers(at) && !sw.LockedAt.IsZero() && sw.Lock.Enforced {
 			found = append(found, sw)
@@ -319,5 +325,37 @@ func (h *halting) wrongAtRest() (lines []string) {
 			lines = append(lines, fmt.Sprintf("%s#%d carries %v and stops nothing", issue.Repository().Name(), issue.Number(), issue.Labels()))
 		}
 	}
+	for _, pr := range h.pulls {
+		if pr.State() == "open" {
+			lines = append(lines, h.wrongGate(pr, inForce)...)
+		}
+	}
 	return lines
+}
+
+// wrongGate is what an open pull request shows that it should not: nobody has to
+// approve it, so that it may be merged unless a switch reaches it.
+func (h *halting) wrongGate(pr *githubsim.PullRequest, inForce []killswitch.Switch) []string {
+	at, reached := scopeOf(pr), false
+	for _, sw := range inForce {
+		if !sw.Covers(at) {
+			continue
+		}
+		if sw.State == killswitch.StateReleasing {
+			return []string{fmt.Sprintf("%s is still being started again: %v", sw.Scope, sw.Problems)}
+		}
+		reached = true
+	}
+	shows, merge := shown(newestRun(h.testWorld, pr)), pr.Mergeability(h.github.User("ann"))
+	if reached == (shows == "open") || reached == merge.Allowed {
+		return []string{fmt.Sprintf("%s#%d is stopped: %t, its check is %s (%s), and merge is allowed: %t (%v)",
+			pr.Repository().Name(), pr.Number(), reached, shows, h.check(pr), merge.Allowed, merge.Reasons)}
+	}
+	return nil
+}
+
+func scopeOf(pr *githubsim.PullRequest) killswitch.Scope {
+	return killswitch.PullRequest(policy.PullRequestRef{
+		Repository: policy.Repository{Owner: "acme", ID: pr.Repository().ID(), Name: pr.Repository().Name()}, Number: pr.Number(),
+	})
 }

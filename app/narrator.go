@@ -134,7 +134,7 @@ func (n *narrator) expect(what, shown string, asTold bool, told string) {
 // check is the newest run of the required check on the head; zero if there is
 // none.
 func (n *narrator) check() githubsim.CheckRun {
-	for _, run := range n.world.shop.CheckRuns(n.pr.HeadSHA()) {
+	for _, run := range n.pr.Repository().CheckRuns(n.pr.HeadSHA()) {
 		if run.Name == "portcullis" {
 			return run
 		}

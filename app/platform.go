@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/portcullis-app/portcullis/internal/githubapi"
@@ -39,19 +41,40 @@ func asIssue(i githubapi.Issue) killswitch.Issue {
 }
 
 // takingEvents are the entries of an issue's history after which it is a switch no
-// more.
-var takingEvents = map[string]bool{"unlabeled": true, "closed": true, "transferred": true}
+// more, puttingEvents those after which it is one.
+var (
+	takingEvents  = map[string]bool{"unlabeled": true, "closed": true, "transferred": true}
+	puttingEvents = map[string]bool{"labeled": true, "reopened": true}
+)
 
-// WhoTook finds the last of them that was not the App's own.
+// WhoTook finds the last of the first kind.
 func (p platform) WhoTook(ctx context.Context, carrier killswitch.Carrier, since time.Time) (by policy.Actor, at time.Time, found bool, err error) {
-	events, err := p.IssueEvents(ctx, carrier.Repository, carrier.Number, since)
+	events, err := p.eventsOf(ctx, carrier, since)
 	for _, e := range events {
-		if !takingEvents[e.Kind] || e.Kind == "unlabeled" && e.Label != carrier.Label || e.At.Before(at) {
-			continue
+		if takingEvents[e.Kind] {
+			by, at, found = e.By, e.At, true
 		}
-		by, at, found = e.By, e.At, true
 	}
 	return by, at, found, err
+}
+
+// WhoPut finds the last of the second kind, unless one of the first came after it.
+func (p platform) WhoPut(ctx context.Context, carrier killswitch.Carrier, since time.Time) (by policy.Actor, at time.Time, found bool, err error) {
+	events, err := p.eventsOf(ctx, carrier, since)
+	for _, e := range events {
+		if puttingEvents[e.Kind] {
+			by, at = e.By, e.At
+		}
+		found = puttingEvents[e.Kind] || found && !takingEvents[e.Kind]
+	}
+	return by, at, found, err
+}
+
+// eventsOf are the entries of the carrier's history that are not about another label,
+// the oldest first.
+func (p platform) eventsOf(ctx context.Context, carrier killswitch.Carrier, since time.Time) ([]githubapi.IssueEvent, error) {
+	events, err := p.IssueEvents(ctx, carrier.Repository, carrier.Number, since)
+	return slices.DeleteFunc(events, func(e githubapi.IssueEvent) bool { return e.Label != "" && !strings.EqualFold(e.Label, carrier.Label) }), err
 }
 
 // QueueLimits are those of the rulesets with a merge queue.

@@ -75,7 +75,8 @@ func (k *GitHubKillSwitch) untold(ctx context.Context, sw Switch, open bool) (bo
 	return now.State != StateOn, err
 }
 
-// newCarrier finds an issue with the label, or opens one.
+// newCarrier finds an issue with the label, if it may be one that is there, or opens
+// one.
 func (k *GitHubKillSwitch) newCarrier(ctx context.Context, sw Switch) error {
 	home, err := k.home(ctx, sw.Scope)
 	if err != nil {
@@ -83,6 +84,9 @@ func (k *GitHubKillSwitch) newCarrier(ctx context.Context, sw Switch) error {
 	}
 	labels := k.labelsOf(sw)
 	for _, label := range labels {
+		if k.config.OwnIssue {
+			break
+		}
 		issues, err := k.config.GitHub.FindIssues(ctx, home, label)
 		if err != nil {
 			return fmt.Errorf("look for an issue with the label %s in %s: %w", label, home, err)

@@ -61,7 +61,7 @@ func (k *GitHubKillSwitch) enforce(ctx context.Context, sw Switch) (time.Time, e
 		}
 		return next, errors.Join(err, k.obstruct(ctx, sw.Scope, err), k.tellIssue(ctx, sw.Scope))
 	default:
-		return time.Time{}, k.closeIssue(ctx, sw)
+		return time.Time{}, k.finish(ctx, sw)
 	}
 }
 
@@ -88,7 +88,7 @@ func (k *GitHubKillSwitch) stop(ctx context.Context, sw Switch) (time.Time, erro
 		partQueue: func(ctx context.Context) (int, error) { return 0, k.pauseQueue(ctx, sw) },
 		partIssue: func(ctx context.Context) (int, error) { return 0, k.carry(ctx, sw) },
 		partGates: func(ctx context.Context) (int, error) {
-			return 0, k.config.Gates.MarkGates(ctx, sw.Scope, fmt.Sprintf("%s:%d:stop", sw.Key(), sw.Period))
+			return 0, k.config.Gates.MarkGates(ctx, sw.Scope, sw.mark())
 		},
 	}
 	for name, stopper := range k.config.Stoppers {

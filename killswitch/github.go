@@ -40,6 +40,9 @@ type Issues interface {
 	// WhoTook finds who last took the label off the carrier, or closed or moved it, since
 	// that time; found is false if nobody but the App did.
 	WhoTook(ctx context.Context, carrier Carrier, since time.Time) (by policy.Actor, at time.Time, found bool, err error)
+	// WhoPut finds who last put the label on the carrier, or opened it again, since that
+	// time, the App included; found is false if nobody did whose act still stands.
+	WhoPut(ctx context.Context, carrier Carrier, since time.Time) (by policy.Actor, at time.Time, found bool, err error)
 	// Reply comments once for each key.
 	Reply(ctx context.Context, about policy.PullRequestRef, key string, since time.Time, body string) error
 }
@@ -120,6 +123,9 @@ type Config struct {
 	// RepositoryProperty and OrganizationProperty are the custom properties that lock
 	// where the App may not write rulesets; empty: none does.
 	RepositoryProperty, OrganizationProperty string
+	// OwnIssue has a stop open an issue even if one carries the label: for whoever does
+	// not know whether what that one stops is being started again.
+	OwnIssue bool
 	// Self is the login of the App's own account.
 	Self func(ctx context.Context) (string, error)
 }

@@ -44,9 +44,10 @@ func (k *GitHubKillSwitch) Put(ctx context.Context, n Notice) error {
 		return err
 	}
 	t := n.thrown()
-	if own && known.State != StateOff {
-		return nil
+	if own && known.State != StateOff && known.Carrier.is(n.Carrier) {
+		return nil // it is put back
 	}
+	t.Opened = own && n.Scope.Number == 0
 	if known.unclear(n.At) {
 		if t.Verified, err = k.carries(ctx, n.Carrier); err != nil || !t.Verified {
 			return err
@@ -114,7 +115,7 @@ func (k *GitHubKillSwitch) Taken(ctx context.Context, n Notice, done string) err
 	if err != nil {
 		return fmt.Errorf("look up the kill switch of %s: %w", n.Scope, err)
 	}
-	if sw.State != StateOn || sw.Carrier.Number != n.Carrier.Number || sw.Carrier.Repository.ID != n.Carrier.Repository.ID || !n.At.After(sw.Since) {
+	if sw.State != StateOn || !sw.Carrier.is(n.Carrier) || !n.At.After(sw.Since) {
 		return nil
 	}
 	own, err := k.own(ctx, n.By)

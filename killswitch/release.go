@@ -131,7 +131,7 @@ func (k *GitHubKillSwitch) beginRelease(ctx context.Context, scope Scope, by pol
 // anew, label off, lock lifted and read back, the record off. It returns when to go
 // on; zero once it is done.
 func (k *GitHubKillSwitch) release(ctx context.Context, sw Switch) (time.Time, error) {
-	if err := k.config.Gates.MarkGates(ctx, sw.Scope, fmt.Sprintf("%s:%d:release", sw.Key(), sw.Period)); err != nil {
+	if err := k.config.Gates.MarkGates(ctx, sw.Scope, sw.mark()); err != nil {
 		return time.Time{}, err
 	}
 	left, green, err := k.config.Gates.MarkedGates(ctx, sw.Scope)
@@ -142,8 +142,8 @@ func (k *GitHubKillSwitch) release(ctx context.Context, sw Switch) (time.Time, e
 		// Gates are open already that nothing else holds.
 		return now.Add(releaseLook), k.enforceLock(ctx, sw)
 	}
-	if err := k.unlabel(ctx, sw); err != nil {
-		return time.Time{}, err
+	if again, err := k.unlabel(ctx, sw); err != nil || again {
+		return k.config.Now(), err
 	}
 	if err := k.setLock(ctx, sw, false); err != nil {
 		return time.Time{}, err
@@ -165,47 +165,103 @@ func (k *GitHubKillSwitch) release(ctx context.Context, sw Switch) (time.Time, e
 		// The lock is put back with the rest.
 		return k.config.Now(), nil
 	}
-	if err := k.config.Gates.ResumeGates(ctx, sw.Scope); err != nil {
-		return time.Time{}, err
-	}
-	return time.Time{}, k.closeIssue(ctx, sw)
+	return time.Time{}, k.finish(ctx, sw)
 }
 
-// unlabel takes the label off everything that carries it.
-func (k *GitHubKillSwitch) unlabel(ctx context.Context, sw Switch) error {
-	carriers := []Carrier{}
+// finish does what is left once the switch is off: auto-merges go on, and the issue is
+// closed.
+func (k *GitHubKillSwitch) finish(ctx context.Context, sw Switch) error {
+	if !sw.Unfinished {
+		return nil
+	}
+	if err := k.config.Gates.ResumeGates(ctx, sw.Scope); err != nil {
+		return err
+	}
+	if err := k.closeIssue(ctx, sw); err != nil {
+		return err
+	}
+	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(sw *Switch) (bool, []audit.Entry) {
+		was := sw.Unfinished && sw.State == StateOff
+		sw.Unfinished = sw.Unfinished && !was
+		return was, nil
+	})
+	return err
+}
+
+// unlabel takes the label off everything that carries it. What was put somewhere since
+// it was last asked for the end is a stop that no webhook has told of yet: the switch
+// is thrown again then, and nothing is taken off.
+func (k *GitHubKillSwitch) unlabel(ctx context.Context, sw Switch) (again bool, _ error) {
+	marked, err := k.marked(ctx, sw)
+	if err != nil {
+		return false, err
+	}
+	for _, n := range marked {
+		if again, err := k.putSince(ctx, sw, n); err != nil || again {
+			return again, err
+		}
+	}
+	for _, n := range marked {
+		if err := k.config.GitHub.RemoveLabel(ctx, n.Carrier.Repository, n.Carrier.Number, n.Carrier.Label); err != nil && !gone(err) {
+			return false, fmt.Errorf("take the label %s off %s: %w", n.Carrier.Label, n.Carrier, err)
+		}
+	}
+	return false, nil
+}
+
+// marked is all that may carry the label of the switch.
+func (k *GitHubKillSwitch) marked(ctx context.Context, sw Switch) ([]Notice, error) {
+	var all []Notice
 	if sw.Carrier.Number != 0 {
-		carriers = append(carriers, sw.Carrier)
+		all = append(all, Notice{Scope: sw.Scope, Carrier: sw.Carrier})
 	}
-	if sw.Number == 0 {
-		home, err := k.home(ctx, sw.Scope)
+	if sw.Number != 0 {
+		return all, nil
+	}
+	home, err := k.home(ctx, sw.Scope)
+	if err != nil {
+		return nil, err
+	}
+	for _, label := range k.labelsOf(sw) {
+		issues, err := k.config.GitHub.FindIssues(ctx, home, label)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("list the issues with the label %s in %s: %w", label, home, err)
 		}
-		for _, label := range k.labelsOf(sw) {
-			issues, err := k.config.GitHub.FindIssues(ctx, home, label)
-			if err != nil {
-				return fmt.Errorf("list the issues with the label %s in %s: %w", label, home, err)
-			}
-			for _, issue := range issues {
-				carriers = append(carriers, Carrier{Repository: home, Number: issue.Number, Label: label})
+		for _, issue := range issues {
+			n := Notice{Scope: sw.Scope, Carrier: Carrier{Repository: home, Number: issue.Number, Label: label}, Title: issue.Title}
+			if !sw.Carrier.is(n.Carrier) {
+				all = append(all, n)
 			}
 		}
 	}
-	for _, c := range carriers {
-		if err := k.config.GitHub.RemoveLabel(ctx, c.Repository, c.Number, c.Label); err != nil && !gone(err) {
-			return fmt.Errorf("take the label %s off %s: %w", c.Label, c, err)
-		}
+	return all, nil
+}
+
+// putSince throws the switch again if its label was put there since it was last asked
+// for the end, and reports whether it was. What the App put back on the carrier is no
+// stop.
+func (k *GitHubKillSwitch) putSince(ctx context.Context, sw Switch, n Notice) (bool, error) {
+	by, at, found, err := k.config.GitHub.WhoPut(ctx, n.Carrier, sw.last())
+	if err != nil {
+		return false, fmt.Errorf("find out who put the label %s on %s: %w", n.Carrier.Label, n.Carrier, err)
 	}
-	return nil
+	if !found {
+		return false, nil
+	}
+	n.By, n.At, n.HeardAt = by, at, k.config.Now()
+	if err := k.Put(ctx, n); err != nil {
+		return false, err
+	}
+	now, err := k.config.Store.Switch(ctx, sw.Scope)
+	return now.State == StateOn, err
 }
 
 // closeIssue tells what it was and closes the issue; a pull request stays open.
 func (k *GitHubKillSwitch) closeIssue(ctx context.Context, sw Switch) error {
-	if !sw.Unclosed {
+	carrier := sw.Carrier
+	if carrier.Number == 0 {
 		return nil
 	}
-	carrier := sw.Carrier
 	about := policy.PullRequestRef{Repository: carrier.Repository, Number: carrier.Number}
 	var errs []error
 	if sw.Number == 0 {
@@ -215,15 +271,15 @@ func (k *GitHubKillSwitch) closeIssue(ctx context.Context, sw Switch) error {
 	if sw.Number == 0 {
 		errs = append(errs, k.config.GitHub.SetIssueState(ctx, carrier.Repository, carrier.Number, false))
 	}
+	for _, more := range sw.Opened {
+		errs = append(errs,
+			k.config.GitHub.PutIssueSection(ctx, more.Repository, more.Number, sw.section(k.config.Now(), "", nil, 0)),
+			k.config.GitHub.SetIssueState(ctx, more.Repository, more.Number, false))
+	}
 	for _, err := range errs {
 		if err != nil && !gone(err) && !refused(err) {
 			return errors.Join(errs...)
 		}
 	}
-	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(sw *Switch) (bool, []audit.Entry) {
-		was := sw.Unclosed && sw.State == StateOff
-		sw.Unclosed = sw.Unclosed && !was
-		return was, nil
-	})
-	return err
+	return nil
 }

@@ -2,6 +2,7 @@ package killswitch
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,8 +26,9 @@ type Switch struct {
 	Scope
 
 	State State
-	// Period counts how often it was thrown when it was off.
-	Period int
+	// Period counts how often it was thrown when it was off, and Turn how often gates
+	// were to be decided anew: when it was thrown, and when it began to be lifted.
+	Period, Turn int
 	// Reason, By and Since are those of whoever threw it; Since is GitHub's clock where
 	// GitHub told. Again are the reasons that were added.
 	Reason string
@@ -34,7 +36,8 @@ type Switch struct {
 	Since  time.Time
 	Again  []string
 	// HeardAt is when the record was made of it, LockedAt when the lock was confirmed
-	// and SoftAt when no check in scope was green any more; zero: not yet.
+	// and SoftAt when no check in scope was green any more; zero: not yet, or not since
+	// it was thrown while gates were open that only the lock held.
 	HeardAt  time.Time
 	LockedAt time.Time
 	SoftAt   time.Time
@@ -45,6 +48,9 @@ type Switch struct {
 	// Requests are by whom it was asked to start again.
 	Requests []Request
 	Carrier  Carrier
+	// Opened are more issues with the label that the App opened: its command line has
+	// one for each stop.
+	Opened []Carrier
 	// Witness is where the lock is read back.
 	Witness Witness
 	Lock    Lock
@@ -56,8 +62,9 @@ type Switch struct {
 	Problems map[string]string
 	// Ended counts what was stopped, by part.
 	Ended map[string]int
-	// Unclosed is true if the issue is still to be closed, though it is off.
-	Unclosed bool
+	// Unfinished is true if, though it is off, auto-merges are still to go on and the
+	// issue is to be closed.
+	Unfinished bool
 }
 
 // Request is somebody who asked to start again.
@@ -82,6 +89,11 @@ func (c Carrier) String() string {
 		return ""
 	}
 	return policy.PullRequestRef{Repository: c.Repository, Number: c.Number}.String()
+}
+
+// is reports whether it is the same issue, by whatever name and label.
+func (c Carrier) is(other Carrier) bool {
+	return c.Number == other.Number && c.Repository.ID == other.Repository.ID
 }
 
 // Witness is a branch on which a lock can be seen to hold.
@@ -116,7 +128,9 @@ type Thrown struct {
 	// At is when, by GitHub's clock if GitHub told; HeardAt when it was heard.
 	At, HeardAt time.Time
 	Carrier     Carrier
-	Witness     Witness
+	// Opened is true if the App opened the carrier for this.
+	Opened  bool
+	Witness Witness
 	// Verified is true if the label was seen on the carrier since the switch was last
 	// turned off; otherwise only something newer than the last stop is one.
 	Verified bool
@@ -134,7 +148,7 @@ func (s *Switch) Throw(t Thrown) (changed bool) {
 		}
 		lock, witness, carrier := s.Lock, s.Witness, t.Carrier
 		*s = Switch{
-			Scope: s.Scope, State: StateOn, Period: s.Period + 1, Reason: t.Reason, By: t.By, Since: t.At, HeardAt: t.HeardAt,
+			Scope: s.Scope, State: StateOn, Period: s.Period + 1, Turn: s.Turn + 1, Reason: t.Reason, By: t.By, Since: t.At, HeardAt: t.HeardAt,
 			Carrier: carrier, Witness: witness, Lock: lock,
 		}
 		s.Lock.Property = "" // the App may have been granted more
@@ -143,10 +157,11 @@ func (s *Switch) Throw(t Thrown) (changed bool) {
 		}
 		return true
 	case StateReleasing:
-		if !t.At.After(s.last()) {
-			return false
+		if last := s.last(); t.At.Before(last) || t.At.Equal(last) && t.Carrier.is(s.Carrier) {
+			return false // GitHub tells seconds: of two in one, the stop is the later
 		}
-		s.State, s.Requests, s.ReleasingAt = StateOn, nil, time.Time{}
+		s.State, s.Requests, s.ReleasingAt, s.SoftAt = StateOn, nil, time.Time{}, time.Time{}
+		s.Turn++
 		s.again(t)
 		return true
 	default:
@@ -176,8 +191,12 @@ func (s *Switch) see(t Thrown) {
 	if t.Witness.Branch != "" {
 		s.Witness = t.Witness
 	}
-	if s.State != StateOff && s.Carrier.Number == 0 {
+	switch {
+	case s.State == StateOff:
+	case s.Carrier.Number == 0:
 		s.Carrier = t.Carrier
+	case t.Opened && !t.Carrier.is(s.Carrier) && !slices.ContainsFunc(s.Opened, t.Carrier.is):
+		s.Opened = append(s.Opened, t.Carrier)
 	}
 }
 
@@ -227,6 +246,7 @@ func (s *Switch) BeginRelease(at time.Time) bool {
 		return false
 	}
 	s.State, s.ReleasingAt, s.Problems = StateReleasing, at, nil
+	s.Turn++
 	return true
 }
 
@@ -235,9 +255,12 @@ func (s *Switch) Release(at time.Time) bool {
 	if s.State == StateOff {
 		return false
 	}
-	s.State, s.ReleasedAt, s.Unclosed, s.Problems = StateOff, at, s.Carrier.Number != 0, nil
+	s.State, s.ReleasedAt, s.Unfinished, s.Problems = StateOff, at, true, nil
 	return true
 }
+
+// mark names what the gates are decided anew for.
+func (s *Switch) mark() string { return fmt.Sprintf("%s:%d", s.Key(), s.Turn) }
 
 // Stop is the switch as decisions and guards see it.
 func (s *Switch) Stop() policy.Stop {

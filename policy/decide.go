@@ -69,6 +69,8 @@ type Decision struct {
 	// Hold says what the gate waits for although the approvals suffice; empty:
 	// nothing.
 	Hold string
+	// AwaitsRelease is true if that is only that a kill switch is being lifted.
+	AwaitsRelease bool
 	// Undecided is true if an error kept it from being decided, and it is tried
 	// again.
 	Undecided bool

@@ -63,7 +63,7 @@ func (in Input) stop(d Decision) Decision {
 		d.Outcome = OutcomeClosed
 		d.QueueGoesOn = JoinSwitchRules(in.Policies).MergeQueue != QueueHalt
 	case releasing && d.Outcome == OutcomeOpen && in.Snapshot.PullRequest.AutoMerge:
-		d.Outcome = OutcomeWaiting
+		d.Outcome, d.AwaitsRelease = OutcomeWaiting, true
 		d.Hold = "auto-merges go on one by one once the kill switch is off"
 	}
 	return d

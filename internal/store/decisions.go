@@ -10,6 +10,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -60,7 +61,7 @@ func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted
 		}
 		if posted.Decision.Outcome == policy.OutcomeOpen {
 			// A switch that is thrown after this finds a gate that may show green.
-			if stopped, err := stopped(ctx, tx, ref, posted.Decision.ByAgent); err != nil || stopped {
+			if stopped, err := reached(ctx, tx, ref, posted.Decision.ByAgent, killswitch.StateOn); err != nil || stopped {
 				return errors.Join(err, gate.ErrStopped)
 			}
 		}
@@ -118,7 +119,11 @@ func (s *Store) PutPosted(ctx context.Context, ref policy.PullRequestRef, posted
 		if err := putShown(ctx, tx, ref, posted, s.process, s.now()); err != nil {
 			return err
 		}
-		if err := setTimer(ctx, tx, ref, atLatest(posted.ReviewAt)); err != nil {
+		again, err := reviewAt(ctx, tx, ref, posted, s.now())
+		if err != nil {
+			return err
+		}
+		if err := setTimer(ctx, tx, ref, again); err != nil {
 			return err
 		}
 		return s.appendAudit(ctx, tx, entry)
@@ -146,6 +151,19 @@ func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) err
 		return fmt.Errorf("forget what was posted on %s: %w", ref, err)
 	}
 	return nil
+}
+
+// reviewAt is when the decision is to be made again. One that waits for a kill switch
+// that was turned off meanwhile was none when that had those made again.
+func reviewAt(ctx context.Context, tx *transaction, ref policy.PullRequestRef, posted gate.Posted, now time.Time) (time.Time, error) {
+	if !posted.Decision.AwaitsRelease {
+		return atLatest(posted.ReviewAt), nil
+	}
+	releasing, err := reached(ctx, tx, ref, posted.Decision.ByAgent, killswitch.StateReleasing)
+	if err != nil || !releasing {
+		return now, err
+	}
+	return atLatest(posted.ReviewAt), nil
 }
 
 // AboutHead lists the pull requests of the repository whose last decision is

@@ -145,10 +145,10 @@ func wakeSwitches(ctx context.Context, tx *transaction, installation int64, now 
 	return nil
 }
 
-// stopped reports whether a switch that is on reaches the pull request.
-func stopped(ctx context.Context, tx *transaction, ref policy.PullRequestRef, byAgent bool) (bool, error) {
+// reached reports whether a switch in that state reaches the pull request.
+func reached(ctx context.Context, tx *transaction, ref policy.PullRequestRef, byAgent bool, state killswitch.State) (bool, error) {
 	at := killswitch.PullRequest(ref)
 	at.Agents = byAgent
 	reaching, err := inForce(ctx, tx, at)
-	return slices.ContainsFunc(reaching, func(sw killswitch.Switch) bool { return sw.State == killswitch.StateOn }), err
+	return slices.ContainsFunc(reaching, func(sw killswitch.Switch) bool { return sw.State == state }), err
 }
