@@ -55,6 +55,9 @@ func (c *cluster) stopStory(variables ...string) {
 		t.Error("the issue says that it is locked, and GitHub lets a branch be moved")
 	}
 	shows("it is stopped", checked("failure: stopped"))
+	tw.must(n.open("ann", "typo-2", "Fix another", map[string]string{"NOTES.md": "# Notes\n"})(t.Context()))
+	armed := n.pr
+	tw.must(armed.EnableAutoMerge(tw.github.User("ann")))
 	for _, login := range []string{"sam", "sue"} {
 		_, err := issue.Comment(tw.github.User(login), "/killswitch off")
 		tw.must(err)
@@ -68,22 +71,22 @@ func (c *cluster) stopStory(variables ...string) {
 		}
 		return !stopped
 	})
-	c.stopEndsWell(tw, pr, issue, died())
+	c.stopEndsWell(tw, pr, armed, issue, died())
 }
 
 // stopEndsWell holds that nothing is left of a stop.
-func (c *cluster) stopEndsWell(tw *testWorld, pr *githubsim.PullRequest, issue *githubsim.Issue, limit time.Duration) {
+func (c *cluster) stopEndsWell(tw *testWorld, pr, armed *githubsim.PullRequest, issue *githubsim.Issue, limit time.Duration) {
 	t := c.t
 	t.Helper()
 	for deadline := time.Now().Add(limit); ; <-time.After(20 * time.Millisecond) {
 		undone, err := c.records.undone(t.Context())
 		merge := pr.Mergeability(tw.github.User("ann"))
-		if err == nil && undone == 0 && merge.Allowed && issue.State() == "closed" && len(issue.Labels()) == 0 {
+		if err == nil && undone == 0 && merge.Allowed && armed.Merged() && issue.State() == "closed" && len(issue.Labels()) == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not right after %s: the check says %q, merge allowed: %t %v; the issue is %s; %d deliveries are not worked off (%v)",
-				limit, tw.check(pr), merge.Allowed, merge.Reasons, issue.State(), undone, err)
+			t.Fatalf("not right after %s: the check says %q, merge allowed: %t %v; auto-merged: %t (%s); the issue is %s; %d deliveries are not worked off (%v)",
+				limit, tw.check(pr), merge.Allowed, merge.Reasons, armed.Merged(), tw.check(armed), issue.State(), undone, err)
 		}
 	}
 	if tw.lockOn(tw.shop) {

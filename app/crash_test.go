@@ -1,8 +1,10 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -115,7 +117,7 @@ func (c *cluster) startToDie(variables ...string) (died func() time.Duration) {
 	if err := c.github.WaitForDeliveries(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := launch(t, c.binary, c.config, c.log(), append(c.variables, variables...)...)
+	r, err := c.supervise(append(c.variables, variables...)...)
 	c.replicas = []*replica{r}
 	c.launched <- r
 	if err != nil && len(variables) == 0 {
@@ -126,7 +128,7 @@ func (c *cluster) startToDie(variables ...string) (died func() time.Duration) {
 	go func() {
 		defer close(again)
 		<-r.gone
-		c.replicas[0], err = launch(t, c.binary, c.config, c.log(), c.variables...)
+		c.replicas[0], err = c.supervise(c.variables...)
 		c.balance()
 	}()
 	return func() time.Duration {
@@ -144,6 +146,19 @@ func (c *cluster) startToDie(variables ...string) (died func() time.Duration) {
 			return 60 * time.Second // a lease ends
 		}
 		return 30 * time.Second
+	}
+}
+
+// supervise starts the process until it runs, as a supervisor does: on a busy machine
+// the database may not answer in time, and a process that cannot reach it ends. It
+// returns an error for one that was killed.
+func (c *cluster) supervise(variables ...string) (r *replica, err error) {
+	for deadline := time.Now().Add(storyTimeout); ; {
+		r, err = launch(c.t, c.binary, c.config, c.log(), variables...)
+		var ended *exec.ExitError
+		if err == nil || !errors.As(r.ended, &ended) || !ended.Exited() || time.Now().After(deadline) {
+			return r, err
+		}
 	}
 }
 

@@ -90,3 +90,61 @@ func TestAStopAmidARelease(t *testing.T) {
 		}
 	}
 }
+
+// TestBreakGlassAmidARelease: the command line does not know that others start again,
+// and what it stops is stopped all the same.
+func TestBreakGlassAmidARelease(t *testing.T) {
+	tw, pr := stoppable(t)
+	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
+	tw.amid(issue, http.MethodGet, `/issues$`, func() {
+		b, out := tw.glass("acme/shop")
+		tw.must(b.on(t.Context()))
+		wantText(t, out.String(), "acme/shop is locked: GitHub refuses every merge")
+	})
+	own := tw.shop.Issue(lastNumber(tw.shop))
+	if own == nil || own.Number() == issue.Number() {
+		t.Fatal("the command line opened no issue of its own")
+	}
+	sw := tw.theSwitch(tw.shopScope())
+	wantText(t, sw.Stop().Reason, "Stop; a token leaked")
+	tw.stoppedAgain(pr, issue)
+	if own.State() != "closed" || len(own.Labels()) > 0 || issue.State() != "closed" {
+		t.Errorf("once it is off, the issues are %s with %v, and %s", own.State(), own.Labels(), issue.State())
+	}
+	wantText(t, own.Body(), "### acme/shop goes on")
+}
+
+// TestWhoPutTheLabelThere reads an issue's history: an act that was undone since does
+// not stand.
+func TestWhoPutTheLabelThere(t *testing.T) {
+	tw, _ := stoppable(t)
+	b, _ := tw.glass("acme/shop")
+	bob, lee := tw.github.User("bob"), tw.github.User("lee")
+	issue, err := tw.shop.OpenIssue(bob, "Something else", "")
+	tw.must(err)
+	carrier := killswitch.Carrier{Repository: tw.shopScope().Repository, Number: issue.Number(), Label: switchLabel}
+	since := time.Time{}
+	for _, step := range []struct {
+		what string
+		act  func() error
+		want string
+	}{
+		{"another label", func() error { return issue.AddLabel(bob, "security") }, ""},
+		{"the label", func() error { return issue.AddLabel(bob, switchLabel) }, "bob"},
+		{"it taken off", func() error { return issue.RemoveLabel(lee, switchLabel) }, ""},
+		{"it put back", func() error { return issue.AddLabel(lee, switchLabel) }, "lee"},
+		{"another taken off", func() error { return issue.RemoveLabel(bob, "security") }, "lee"},
+		{"closed", func() error { return issue.Close(lee) }, ""},
+		{"opened again", func() error { return issue.Reopen(bob) }, "bob"},
+		{"nothing since then", func() error { return nil }, ""},
+	} {
+		tw.must(step.act())
+		by, at, found, err := platform{b.client}.WhoPut(t.Context(), carrier, since)
+		if err != nil || found != (step.want != "") || found && by.Login != step.want {
+			t.Errorf("%s: it was put by %s: %t, %v; want %q", step.what, by, found, err, step.want)
+		}
+		if step.what == "opened again" {
+			since = at
+		}
+	}
+}

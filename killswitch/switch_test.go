@@ -46,10 +46,17 @@ func TestWhatIsOldChangesNothing(t *testing.T) {
 	changed("the begin of the release", sw.BeginRelease(at(7)), true)
 	changed("it once more", sw.BeginRelease(at(7)), false)
 	changed("a stop from before the request", sw.Throw(thrown("bob", 5)), false)
-	changed("a stop during the release", sw.Throw(thrown("bob", 8)), true)
-	if sw.State != killswitch.StateOn || len(sw.Requests) != 0 {
-		t.Errorf("it is %q with %v", sw.State, sw.Requests)
+	sw.SoftAt, sw.Carrier = at(2), killswitch.Carrier{Number: 3}
+	second := thrown("bob", 6)
+	second.Carrier = sw.Carrier
+	changed("a stop in the second of the request, by what carries it", sw.Throw(second), false)
+	second.Carrier.Number = 4
+	changed("a stop in the second of the request, elsewhere", sw.Throw(second), true)
+	if sw.State != killswitch.StateOn || len(sw.Requests) != 0 || !sw.SoftAt.IsZero() || sw.Turn != 3 {
+		t.Errorf("it is %q with %v, soft at %s, turned %d times", sw.State, sw.Requests, sw.SoftAt, sw.Turn)
 	}
+	sw.BeginRelease(at(7))
+	changed("a stop during the release", sw.Throw(thrown("bob", 8)), true)
 	sw.BeginRelease(at(9))
 	changed("the end", sw.Release(at(10)), true)
 	changed("the end once more", sw.Release(at(10)), false)

@@ -69,6 +69,12 @@ func (s *Store) BeginPost(ctx context.Context, ref policy.PullRequestRef, posted
 		if err := putDecision(ctx, tx, ref, posted); err != nil {
 			return err
 		}
+		// It may show that from now on, or still what it did.
+		_, err = tx.ExecContext(ctx, `UPDATE decisions SET shows = ? WHERE pull_request = ? AND shows < ?`,
+			int(posted.Decision.Outcome), ref.Key(), int(posted.Decision.Outcome))
+		if err != nil {
+			return fmt.Errorf("write what the check may show: %w", err)
+		}
 		for _, other := range sharing {
 			if _, err := wantWork(ctx, tx, pullRequestKey(other), other, gate.UrgencyBackground, s.now()); err != nil {
 				return err

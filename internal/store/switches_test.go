@@ -119,6 +119,68 @@ func TestNoGateOpensWhileASwitchIsOn(t *testing.T) {
 	})
 }
 
+// TestACheckThatIsBeingWrittenMayShowGreen whether or not GitHub was heard to have
+// written it.
+func TestACheckThatIsBeingWrittenMayShowGreen(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		d.shown(t, 7, policy.OutcomeWaiting, false)
+		begin := func(outcome policy.Outcome) {
+			t.Helper()
+			generation, err := d.NextGeneration(t.Context(), ref)
+			must(t, err)
+			p := posted(generation, time.Time{})
+			p.Decision.Outcome = outcome
+			must(t, d.BeginPost(t.Context(), ref, p, nil))
+		}
+		begin(policy.OutcomeOpen)
+		begin(policy.OutcomeClosed)
+		must(t, d.MarkGates(t.Context(), acmeScope, "once"))
+		if left, green, err := d.MarkedGates(t.Context(), acmeScope); left != 1 || green != 1 || err != nil {
+			t.Errorf("%d are left, %d of them may show green, %v", left, green, err)
+		}
+	})
+}
+
+// TestWhatWaitsForAReleaseIsDecidedAnew though the switch was turned off while it was
+// being written.
+func TestWhatWaitsForAReleaseIsDecidedAnew(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d, ref := newDatabase(t), pullRequest(7)
+		d.shown(t, 7, policy.OutcomeWaiting, false)
+		put := func() (due bool) {
+			t.Helper()
+			generation, err := d.NextGeneration(t.Context(), ref)
+			must(t, err)
+			p := posted(generation, time.Time{})
+			p.Decision.Outcome, p.Decision.AwaitsRelease, p.AutoMerge = policy.OutcomeWaiting, true, true
+			must(t, d.PutPosted(t.Context(), ref, p, decisionEntry))
+			for {
+				work, ok, err := d.claimNext(t.Context())
+				if must(t, err); !ok {
+					return due
+				}
+				due = due || work.Ref == ref
+				must(t, d.Done(t.Context(), work, nil))
+			}
+		}
+		d.throw(t, shopScope)
+		change := func(change func(sw *killswitch.Switch) bool) {
+			t.Helper()
+			_, err := d.Change(t.Context(), shopScope, false, func(sw *killswitch.Switch) (bool, []audit.Entry) { return change(sw), nil })
+			must(t, err)
+		}
+		change(func(sw *killswitch.Switch) bool { return sw.BeginRelease(d.clock.Now()) })
+		if put() {
+			t.Error("it does not wait for the release")
+		}
+		change(func(sw *killswitch.Switch) bool { return sw.Release(d.clock.Now()) })
+		if !put() {
+			t.Error("it waits for a release that is over")
+		}
+	})
+}
+
 // wantMarked asks for so many marked gates, and returns whose work came due.
 func (d *database) wantMarked(t *testing.T, n int) (numbers []int, waiting int) {
 	t.Helper()
