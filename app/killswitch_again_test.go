@@ -1,14 +1,19 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"regexp"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // amid has enough people ask to start again, and something happen before the first
@@ -147,4 +152,58 @@ func TestWhoPutTheLabelThere(t *testing.T) {
 			since = at
 		}
 	}
+}
+
+// TestAutoMergesGoOnThoughTheEndFails: what is left when the switch is off is done by
+// whoever looks at it next.
+func TestAutoMergesGoOnThoughTheEndFails(t *testing.T) {
+	tw, _ := stoppable(t)
+	tw.must(tw.server.Stop(t.Context()))
+	b, _ := tw.glass("acme/shop")
+	gates := &failingGates{MemoryStore: killswitch.NewMemoryStore(), fails: 1}
+	k := killswitch.NewGitHubKillSwitch(killswitch.Config{
+		GitHub: platform{b.client}, Store: gates, Gates: gates, Now: time.Now, Log: zerolog.Nop(),
+		OrganizationRepository: ".github", Self: b.client.Self,
+	})
+	scope := tw.shopScope()
+	enforce := func(well bool) killswitch.Switch {
+		t.Helper()
+		_, err := k.Enforce(t.Context(), scope)
+		if well != (err == nil) {
+			t.Errorf("it is enforced: %v", err)
+		}
+		sw, err := gates.Switch(t.Context(), scope)
+		tw.must(err)
+		return sw
+	}
+	tw.must(k.Activate(t.Context(), scope, policy.Actor{Login: "bob"}, "for a test"))
+	issue := tw.shop.Issue(enforce(true).Carrier.Number)
+	for _, login := range []string{"sam", "sue"} {
+		user := tw.github.User(login)
+		_ = k.Deactivate(t.Context(), scope, policy.Actor{ID: user.ID(), Login: login, Kind: policy.KindUser})
+	}
+	if sw := enforce(false); sw.State != killswitch.StateOff || issue.State() != "open" {
+		t.Errorf("it is %q, the issue %s", sw.State, issue.State())
+	}
+	if sw := enforce(true); gates.resumed != 1 || sw.Unfinished || issue.State() != "closed" {
+		t.Errorf("auto-merges went on %d times, to do: %t, the issue is %s", gates.resumed, sw.Unfinished, issue.State())
+	}
+	if enforce(true); gates.resumed != 1 {
+		t.Errorf("auto-merges went on %d times", gates.resumed)
+	}
+}
+
+// failingGates lets auto-merges go on only after so many failures.
+type failingGates struct {
+	*killswitch.MemoryStore
+
+	fails, resumed int
+}
+
+func (f *failingGates) ResumeGates(context.Context, killswitch.Scope) error {
+	if f.fails--; f.fails >= 0 {
+		return errors.New("the database is gone")
+	}
+	f.resumed++
+	return nil
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/policy"
@@ -103,6 +104,13 @@ func (h *halting) bothAsk() {
 			_ = pr.RemoveLabel(h.github.User("sue"), switchLabel)
 		}
 	}
+}
+
+// haltAgain has enough people ask, and somebody stop again a moment later.
+func (h *halting) haltAgain() {
+	h.bothAsk()
+	<-time.After(time.Duration(h.random.Int64N(int64(50 * time.Millisecond))))
+	h.halt()
 }
 
 // tamper has an admin flip what locks.

@@ -195,7 +195,7 @@ func (h *halting) say(format string, args ...any) {
 func (h *halting) act() {
 	acts := []func(){
 		h.halt, h.halt, h.halt, h.command, h.labelPull,
-		h.askOff, h.askOff, h.askOff, h.askOff, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk,
+		h.askOff, h.askOff, h.askOff, h.askOff, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.bothAsk, h.haltAgain, h.haltAgain,
 		h.tamper, h.fault, h.restart, h.open, h.sweepNow, h.lose,
 	}
 	acts[h.random.IntN(len(acts))]()
