@@ -35,12 +35,15 @@ type Switch struct {
 	By     policy.Actor
 	Since  time.Time
 	Again  []string
-	// HeardAt is when the record was made of it, LockedAt when the lock was confirmed
-	// and SoftAt when no check in scope was green any more; zero: not yet, or not since
-	// it was thrown while gates were open that only the lock held.
+	// HeardAt is when the record was made of it, and LockedAt when the lock was
+	// confirmed; zero: not yet.
 	HeardAt  time.Time
 	LockedAt time.Time
-	SoftAt   time.Time
+	// GreenAt is up to when checks in scope were rightly green: when it was heard, or
+	// heard again while it was being lifted. SoftAt is when none was any more; zero: not
+	// yet.
+	GreenAt time.Time
+	SoftAt  time.Time
 	// ReleasingAt is when enough had asked to start again, and ReleasedAt when it was
 	// off; both are of the last period.
 	ReleasingAt time.Time
@@ -155,12 +158,14 @@ func (s *Switch) Throw(t Thrown) (changed bool) {
 		if s.HeardAt.IsZero() {
 			s.HeardAt = t.At
 		}
+		s.GreenAt = s.HeardAt
 		return true
 	case StateReleasing:
 		if last := s.last(); t.At.Before(last) || t.At.Equal(last) && t.Carrier.is(s.Carrier) {
 			return false // GitHub tells seconds: of two in one, the stop is the later
 		}
-		s.State, s.Requests, s.ReleasingAt, s.SoftAt = StateOn, nil, time.Time{}, time.Time{}
+		s.State, s.Requests, s.ReleasingAt = StateOn, nil, time.Time{}
+		s.GreenAt, s.SoftAt = t.HeardAt, time.Time{}
 		s.Turn++
 		s.again(t)
 		return true

@@ -101,9 +101,9 @@ func (s *Switch) merges(now time.Time) string {
 	case s.State == StateReleasing && !s.LockedAt.IsZero():
 		return "the lock is being lifted"
 	case s.Lock.Impossible != "" && s.SoftAt.IsZero():
-		return fmt.Sprintf("the App may not lock branches (%s): pull requests whose check is still green can be merged, for %s so far", text(s.Lock.Impossible), lasted(now.Sub(s.HeardAt)))
+		return fmt.Sprintf("the App may not lock branches (%s): pull requests whose check is still green can be merged, for %s so far", text(s.Lock.Impossible), lasted(now.Sub(s.GreenAt)))
 	case s.Lock.Impossible != "":
-		return fmt.Sprintf("the App may not lock branches (%s): blocked by the check of each pull request; those that were green could be merged for %s", text(s.Lock.Impossible), lasted(s.SoftAt.Sub(s.HeardAt)))
+		return fmt.Sprintf("the App may not lock branches (%s): blocked by the check of each pull request; those that were green could be merged for %s", text(s.Lock.Impossible), lasted(s.SoftAt.Sub(s.GreenAt)))
 	default:
 		return "**not locked yet**"
 	}
