@@ -96,6 +96,28 @@ func TestAStopAmidARelease(t *testing.T) {
 	}
 }
 
+// TestAStopBetweenTwoRequests voids the first, though its webhook is lost.
+func TestAStopBetweenTwoRequests(t *testing.T) {
+	tw, pr := stoppable(t)
+	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
+	tw.says(issue, "sam", "/killswitch off")
+	hear := inProcess{testWorld: tw}.unhear()
+	_, err := tw.shop.OpenIssue(tw.github.User("lee"), "Not yet", "", switchLabel)
+	tw.must(err)
+	tw.must(tw.github.WaitForDeliveries(t.Context()))
+	hear()
+	tw.says(issue, "sue", "/killswitch off")
+	tw.wantState(tw.shopScope(), killswitch.StateOn)
+	tw.wantMerge(pr, false)
+	tw.wantCheck(pr, "failure: stopped")
+	if asked := tw.theSwitch(tw.shopScope()).Requests; len(asked) != 1 || asked[0].By.Login != "sue" {
+		t.Errorf("asked by %v", asked)
+	}
+	tw.says(issue, "sam", "/killswitch off")
+	tw.wantState(tw.shopScope(), killswitch.StateOff)
+	tw.wantMerge(pr, true)
+}
+
 // TestBreakGlassAmidARelease: the command line does not know that others start again,
 // and what it stops is stopped all the same.
 func TestBreakGlassAmidARelease(t *testing.T) {

@@ -189,7 +189,7 @@ func (k *GitHubKillSwitch) finish(ctx context.Context, sw Switch) error {
 }
 
 // unlabel takes the label off everything that carries it. What was put somewhere since
-// it was last asked for the end is a stop that no webhook has told of yet: the switch
+// it was first asked for the end is a stop that no webhook has told of yet: the switch
 // is thrown again then, and nothing is taken off.
 func (k *GitHubKillSwitch) unlabel(ctx context.Context, sw Switch) (again bool, _ error) {
 	marked, err := k.marked(ctx, sw)
@@ -237,11 +237,11 @@ func (k *GitHubKillSwitch) marked(ctx context.Context, sw Switch) ([]Notice, err
 	return all, nil
 }
 
-// putSince throws the switch again if its label was put there since it was last asked
+// putSince throws the switch again if its label was put there since it was first asked
 // for the end, and reports whether it was. What the App put back on the carrier is no
 // stop.
 func (k *GitHubKillSwitch) putSince(ctx context.Context, sw Switch, n Notice) (bool, error) {
-	by, at, found, err := k.config.GitHub.WhoPut(ctx, n.Carrier, sw.last())
+	by, at, found, err := k.config.GitHub.WhoPut(ctx, n.Carrier, sw.first())
 	if err != nil {
 		return false, fmt.Errorf("find out who put the label %s on %s: %w", n.Carrier.Label, n.Carrier, err)
 	}

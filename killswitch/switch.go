@@ -140,8 +140,9 @@ type Thrown struct {
 }
 
 // Throw turns the switch on, and reports whether that changed anything. Thrown
-// again, it ends what was begun to start again. What is not newer than what is
-// known of changes nothing: GitHub may deliver it twice, and late.
+// again, it voids what was asked for before, and ends what was begun because of that.
+// What is not newer than what is known of changes nothing: GitHub may deliver it
+// twice, and late.
 func (s *Switch) Throw(t Thrown) (changed bool) {
 	s.see(t)
 	switch s.State {
@@ -161,22 +162,39 @@ func (s *Switch) Throw(t Thrown) (changed bool) {
 		s.GreenAt = s.HeardAt
 		return true
 	case StateReleasing:
-		if last := s.last(); t.At.Before(last) || t.At.Equal(last) && t.Carrier.is(s.Carrier) {
-			return false // GitHub tells seconds: of two in one, the stop is the later
+		unasked := len(s.Requests) == 0 && t.At.After(s.Since) // it was the command line
+		if !s.void(t) && !unasked {
+			return false
 		}
-		s.State, s.Requests, s.ReleasingAt = StateOn, nil, time.Time{}
+		s.State, s.ReleasingAt = StateOn, time.Time{}
 		s.GreenAt, s.SoftAt = t.HeardAt, time.Time{}
 		s.Turn++
 		s.again(t)
 		return true
 	default:
-		if len(s.Requests) > 0 && t.At.After(s.last()) {
-			s.Requests = nil
-			s.again(t)
-			return true
-		}
-		return s.again(t)
+		voided := s.void(t)
+		return s.again(t) || voided
 	}
+}
+
+// void drops the requests that were made before it was thrown, and reports whether
+// there were any. GitHub tells seconds: of two in one, the stop is the later, unless it
+// is by what carries the label already.
+func (s *Switch) void(t Thrown) bool {
+	asked := len(s.Requests)
+	s.Requests = slices.DeleteFunc(s.Requests, func(r Request) bool {
+		return r.At.Before(t.At) || r.At.Equal(t.At) && !t.Carrier.is(s.Carrier)
+	})
+	return len(s.Requests) < asked
+}
+
+// first is when it was asked for the end first, by GitHub's clock; while nobody has,
+// when it was thrown. What was put there since is a stop that voids a request.
+func (s *Switch) first() time.Time {
+	if len(s.Requests) == 0 {
+		return s.Since
+	}
+	return slices.MinFunc(s.Requests, func(a, b Request) int { return a.At.Compare(b.At) }).At
 }
 
 // last is when somebody last did something to the switch, by GitHub's clock.

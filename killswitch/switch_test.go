@@ -57,6 +57,16 @@ func TestWhatIsOldChangesNothing(t *testing.T) {
 	}
 	sw.BeginRelease(at(7))
 	changed("a stop during the release", sw.Throw(thrown("bob", 8)), true)
+	sw.Ask(killswitch.Request{By: person("sue"), At: at(8)})
+	sw.Ask(killswitch.Request{By: person("carol"), At: at(9)})
+	sw.BeginRelease(at(9))
+	between := thrown("lee", 8)
+	between.At = between.At.Add(time.Second)
+	changed("a stop between two requests, of which it is heard last", sw.Throw(between), true)
+	if sw.State != killswitch.StateOn || len(sw.Requests) != 1 || sw.Requests[0].By != person("carol") {
+		t.Errorf("it is %q with %v", sw.State, sw.Requests)
+	}
+	changed("it once more", sw.Throw(between), false)
 	sw.BeginRelease(at(9))
 	changed("the end", sw.Release(at(10)), true)
 	changed("the end once more", sw.Release(at(10)), false)
