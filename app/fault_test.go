@@ -50,6 +50,7 @@ func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
 		for _, status := range []int{0, 403, 429, 500} {
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/after=%t", name, status, after), func(t *testing.T) {
+					t.Parallel()
 					var hands clock
 					tw := newTestWorldWith(t, Options{Now: hands.now, Backoff: atOnce.Backoff})
 					if call.byREST {

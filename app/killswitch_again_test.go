@@ -66,6 +66,7 @@ func TestAStopAmidARelease(t *testing.T) {
 	} {
 		for told, late := range map[string]bool{"told at once": false, "told too late": true} {
 			t.Run(name+", "+told, func(t *testing.T) {
+				t.Parallel()
 				tw, clock := sweepingWorld(t)
 				tw.set(switchPolicy)
 				pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
