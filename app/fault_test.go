@@ -46,8 +46,12 @@ func (tw *testWorld) withoutGraphQL() {
 // fail once, in each way, not carried out and carried out but reported as
 // failed, while a pull request is opened, approved and pushed to.
 func TestAFailingCallNeverOpensAndTheWorkComesBack(t *testing.T) {
+	statuses := []int{0, 403, 429, 500}
+	if raced {
+		statuses = []int{0, 500} // the others are the same to every goroutine
+	}
 	for name, call := range callsOfADecision {
-		for _, status := range []int{0, 403, 429, 500} {
+		for _, status := range statuses {
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/after=%t", name, status, after), func(t *testing.T) {
 					t.Parallel()

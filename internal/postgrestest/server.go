@@ -183,7 +183,7 @@ func (s *Server) resume() error {
 		"-c", "port="+strconv.Itoa(s.Port),
 		"-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories="+s.installed.dir,
-		// The crash tests run 16 stories side by side, with up to three replicas each.
+		// The crash tests run 20 stories side by side, with up to three replicas each.
 		"-c", "max_connections=1000",
 		"-c", "shared_buffers=16MB",
 		// In the data directory: a crash would leave it behind elsewhere.
