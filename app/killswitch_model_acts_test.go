@@ -2,7 +2,9 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
@@ -120,6 +122,7 @@ func (h *halting) tamper() {
 			continue
 		}
 		h.broken[fmt.Sprint(sw.Key(), sw.Period)] = true
+		h.look(slices.Collect(maps.Keys(h.locked))) // GitHub merges at once what is armed and green
 		if sw.IsOrganization() {
 			h.acme.SetRulesetEnforcement(sw.Lock.ID, "disabled")
 		} else {

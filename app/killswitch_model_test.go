@@ -252,6 +252,15 @@ func (h *halting) everybodyMerges() {
 		}
 		h.judge(pr, before)
 	}
+	h.look(open)
+	for n := len(h.locked); n < 4; n++ {
+		h.open()
+	}
+}
+
+// look judges what GitHub merged by itself since the last look, and keeps which locks
+// hold what is open still.
+func (h *halting) look(open []*githubsim.PullRequest) {
 	locked := map[*githubsim.PullRequest][]killswitch.Switch{}
 	for _, pr := range open {
 		if pr.State() == "open" {
@@ -264,9 +273,6 @@ func (h *halting) everybodyMerges() {
 		}
 	}
 	h.locked = locked
-	for n := len(locked); n < 4; n++ {
-		h.open()
-	}
 }
 
 // judge holds a pull request that was merged to what was locked before.
@@ -287,14 +293,17 @@ func (h *halting) judge(pr *githubsim.PullRequest, before []killswitch.Switch) {
 		if now.State == killswitch.StateReleasing && !now.Lock.Enforced {
 			continue // enough people asked, and the lock is being lifted
 		}
-		if h.broken[fmt.Sprint(sw.Key(), sw.Period)] && (now.State == killswitch.StateReleasing || sw.SoftAt.IsZero()) {
-			// An admin broke the lock while it was the only thing that held: before
-			// every check was red, or when gates were open again that enough people had
-			// asked for.
-			continue
+		if h.broken[fmt.Sprint(sw.Key(), sw.Period)] && (locksAlone(sw) || locksAlone(now)) {
+			continue // an admin broke the lock
 		}
 		h.t.Errorf("%s#%d was merged (%s) while %s was %s and locked\n%s", pr.Repository().Name(), pr.Number(), pr.MergeRoad(), sw.Scope, now.State, h.tail())
 	}
+}
+
+// locksAlone reports whether the lock is all that holds: before every check is red, or
+// while gates are open again that enough people asked for.
+func locksAlone(sw killswitch.Switch) bool {
+	return sw.State == killswitch.StateReleasing || sw.SoftAt.IsZero()
 }
 
 // mergeByAPI asks GitHub as ann would with curl, past the judge of what the server
