@@ -119,6 +119,33 @@ func TestAStopBetweenTwoRequests(t *testing.T) {
 	tw.wantMerge(pr, true)
 }
 
+// TestALockThatMayBeGoneIsNotOnRecord: it was lifted, and GitHub does not say whether
+// that holds.
+func TestALockThatMayBeGoneIsNotOnRecord(t *testing.T) {
+	tw, pr := stoppable(t)
+	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
+	lifted, again := false, false
+	defer tw.github.Before(http.MethodPut, regexp.MustCompile(`/rulesets/\d+$`), func() {
+		if !lifted {
+			lifted = true
+			tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/rules/branches/`), Status: http.StatusBadGateway, Times: 1})
+		}
+	})()
+	// The next attempt looks for labels before anything else.
+	defer tw.github.Before(http.MethodGet, regexp.MustCompile(`/issues$`), func() {
+		if again = again || lifted; again && tw.theSwitch(tw.shopScope()).Lock.Enforced {
+			t.Error("the lock may be gone, and is on record as in force")
+		}
+	})()
+	tw.says(issue, "sam", "/killswitch off")
+	tw.says(issue, "sue", "/killswitch off")
+	if !again {
+		t.Fatal("it was not tried again")
+	}
+	tw.wantState(tw.shopScope(), killswitch.StateOff)
+	tw.wantMerge(pr, true)
+}
+
 // TestBreakGlassAmidARelease: the command line does not know that others start again,
 // and what it stops is stopped all the same.
 func TestBreakGlassAmidARelease(t *testing.T) {

@@ -143,11 +143,12 @@ func (k *GitHubKillSwitch) setLock(ctx context.Context, sw Switch, on bool) erro
 	if err == nil && locked != on {
 		err = errNotLocked
 	}
-	// What was put is known even if it cannot be read back yet.
+	// What was put is known even if it cannot be read back yet; that it is in force is
+	// not, and neither is that of one that was to be lifted.
 	_, keepErr := k.config.Store.Change(ctx, sw.Scope, false, func(now *Switch) (bool, []audit.Entry) {
 		now.Lock, now.Witness = lock, witness
 		if err != nil {
-			now.Lock.Enforced = !on
+			now.Lock.Enforced = false
 			return true, nil
 		}
 		return true, k.lockEntries(now, on)
