@@ -276,6 +276,22 @@ func TestALockThatFailsIsTriedUntilItLands(t *testing.T) {
 	wantText(t, issue.Body(), "GitHub refuses every one")
 }
 
+// The checks turn red though the call that locks is not answered: they wait for it only
+// for a moment.
+func TestChecksTurnRedThoughTheLockHangs(t *testing.T) {
+	tw, pr := stoppable(t)
+	red := false
+	defer tw.github.Before(http.MethodPost, regexp.MustCompile(`/rulesets$`), func() {
+		for deadline := time.Now().Add(5 * time.Second); !red && time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
+			red = strings.HasPrefix(tw.check(pr), "failure: stopped")
+		}
+	})()
+	tw.halts(tw.shop, "bob", "Stop", switchLabel)
+	if !red {
+		t.Error("the check waits for the lock")
+	}
+}
+
 func TestAppThatMayNotLockSaysSo(t *testing.T) {
 	tw, pr := stoppable(t)
 	tw.installation.SetPermission("administration", "read")
