@@ -38,7 +38,7 @@ type Issues interface {
 	RemoveLabel(ctx context.Context, repository policy.Repository, number int, label string) error
 	SetIssueState(ctx context.Context, repository policy.Repository, number int, open bool) error
 	// WhoTook finds who last took the label off the carrier, or closed or moved it, since
-	// that time; found is false if nobody but the App did.
+	// that time, the App's command line included; found is false if nobody did.
 	WhoTook(ctx context.Context, carrier Carrier, since time.Time) (by policy.Actor, at time.Time, found bool, err error)
 	// WhoPut finds who last put the label on the carrier, or opened it again, since that
 	// time, the App included; found is false if nobody did whose act still stands.

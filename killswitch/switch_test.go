@@ -52,7 +52,7 @@ func TestWhatIsOldChangesNothing(t *testing.T) {
 	changed("a stop in the second of the request, by what carries it", sw.Throw(second), false)
 	second.Carrier.Number = 4
 	changed("a stop in the second of the request, elsewhere", sw.Throw(second), true)
-	if sw.State != killswitch.StateOn || len(sw.Requests) != 0 || !sw.SoftAt.IsZero() || sw.Turn != 3 {
+	if sw.State != killswitch.StateOn || len(sw.Requests) != 0 || !sw.SoftAt.IsZero() || !sw.GreenAt.Equal(at(6)) || sw.Turn != 3 {
 		t.Errorf("it is %q with %v, soft at %s, turned %d times", sw.State, sw.Requests, sw.SoftAt, sw.Turn)
 	}
 	sw.BeginRelease(at(7))

@@ -159,8 +159,8 @@ func (s *Store) ForgetPosted(ctx context.Context, ref policy.PullRequestRef) err
 	return nil
 }
 
-// reviewAt is when the decision is to be made again. One that waits for a kill switch
-// that was turned off meanwhile was none when that had those made again.
+// reviewAt is when the decision is to be made again: at once if it waits for a kill
+// switch to be off that is off already. [Store.ResumeGates] did not see it then.
 func reviewAt(ctx context.Context, tx *transaction, ref policy.PullRequestRef, posted gate.Posted, now time.Time) (time.Time, error) {
 	if !posted.Decision.AwaitsRelease {
 		return atLatest(posted.ReviewAt), nil
