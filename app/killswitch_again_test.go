@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +96,33 @@ func TestAStopAmidARelease(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAStopAmidAReleaseThatTookTheLabelOff: the App took it off for the release, which
+// is no word of the operator's to begin another.
+func TestAStopAmidAReleaseThatTookTheLabelOff(t *testing.T) {
+	tw, pr := stoppable(t)
+	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
+	var second *githubsim.Issue
+	tw.amid(issue, http.MethodDelete, `/issues/\d+/labels/`, func() {
+		tw.github.Inject(githubsim.Fault{Method: http.MethodPut, Path: regexp.MustCompile(`/rulesets/\d+$`), Status: http.StatusBadGateway, Times: 1})
+		tw.github.Before(http.MethodGet, regexp.MustCompile(`/issues$`), func() {
+			if second == nil {
+				var err error
+				second, err = tw.shop.OpenIssue(tw.github.User("lee"), "Not yet", "", switchLabel)
+				tw.must(err)
+			}
+		})
+	})
+	acts := tw.audited("killswitch.")
+	wantText(t, acts, "killswitch.releasing sue, killswitch.again lee")
+	if n := strings.Count(acts, "killswitch.releasing"); n != 1 {
+		t.Errorf("it was begun %d times to start again: %s", n, acts)
+	}
+	if len(issue.Labels()) == 0 {
+		t.Error("the label is not back on the issue")
+	}
+	tw.stoppedAgain(pr, second)
 }
 
 // TestAStopBetweenTwoRequests voids the first, though its webhook is lost.

@@ -16,7 +16,7 @@ import (
 func sweepingWorld(t *testing.T) (*testWorld, *clock) {
 	t.Helper()
 	c := &clock{}
-	return newTestWorldWith(t, Options{sweeping: true, Now: c.now}), c
+	return newTestWorldWith(t, Options{sweeping: true, Now: c.now, tokenNow: time.Now}), c
 }
 
 // sweep has the sweep made now, and waits until what it found is done.

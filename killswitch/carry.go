@@ -103,14 +103,14 @@ func (k *GitHubKillSwitch) newCarrier(ctx context.Context, sw Switch) error {
 }
 
 func (k *GitHubKillSwitch) keepCarrier(ctx context.Context, sw Switch, carrier Carrier) error {
-	if sw.Carrier == carrier {
+	if sw.Carrier == carrier && !sw.Unlabeled {
 		return nil
 	}
 	_, err := k.config.Store.Change(ctx, sw.Scope, false, func(now *Switch) (bool, []audit.Entry) {
 		if now.Period != sw.Period || now.State == StateOff {
 			return false, nil
 		}
-		now.Carrier = carrier
+		now.Carrier, now.Unlabeled = carrier, false
 		return true, []audit.Entry{k.entry("killswitch.label", now, policy.Actor{}, carrier.Label+" on "+carrier.String())}
 	})
 	return err

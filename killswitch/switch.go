@@ -51,6 +51,9 @@ type Switch struct {
 	// Requests are by whom it was asked to start again.
 	Requests []Request
 	Carrier  Carrier
+	// Unlabeled is true if it was thrown while it was being lifted, until its label is
+	// back: that the App took the label off is no word of an operator's.
+	Unlabeled bool
 	// Opened are more issues with the label that the App opened: its command line has
 	// one for each stop.
 	Opened []Carrier
@@ -167,7 +170,7 @@ func (s *Switch) Throw(t Thrown) (changed bool) {
 			return false
 		}
 		s.State, s.ReleasingAt = StateOn, time.Time{}
-		s.GreenAt, s.SoftAt = t.HeardAt, time.Time{}
+		s.GreenAt, s.SoftAt, s.Unlabeled = t.HeardAt, time.Time{}, true
 		s.Turn++
 		s.again(t)
 		return true
