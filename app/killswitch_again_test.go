@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,4 +285,28 @@ func (f *failingGates) ResumeGates(context.Context, killswitch.Scope) error {
 	}
 	f.resumed++
 	return nil
+}
+
+// TestAReleaseThatWaitsLeavesTheBudgetToTheGates: GitHub counts what it reads as well,
+// and gates are decided anew with what is left of a minute.
+func TestAReleaseThatWaitsLeavesTheBudgetToTheGates(t *testing.T) {
+	c := &clock{}
+	tw := newTestWorldWith(t, Options{Now: c.now, tokenNow: time.Now})
+	tw.set(switchPolicy)
+	tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
+	defer tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/check-runs`), Status: http.StatusInternalServerError})()
+	tw.says(issue, "sam", "/killswitch off")
+	tw.says(issue, "sue", "/killswitch off")
+	tw.wantState(tw.shopScope(), killswitch.StateReleasing)
+	tw.github.ResetRequests()
+	for range 12 {
+		c.pass(5 * time.Second)
+		tw.settled()
+	}
+	all, _ := tw.calls()
+	if asked := len(slices.DeleteFunc(all, func(call string) bool { return strings.Contains(call, "/check-runs") })); asked > 60 {
+		t.Errorf("a minute took %d calls beside those that fail: %q", asked, all)
+	}
+	tw.wantState(tw.shopScope(), killswitch.StateReleasing)
 }

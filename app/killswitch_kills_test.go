@@ -78,8 +78,10 @@ func (p ownProcess) unhear() (hear func()) {
 	return func() { p.hook.SetWebhookURL(p.door.url()) }
 }
 
+// rest waits for the minute in which the processes before spent what GitHub allows, and
+// for what the killed ones had claimed.
 func (p ownProcess) rest(is func() []string) (lines []string) {
-	for begun := time.Now(); time.Since(begun) < 90*time.Second; <-time.After(100 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < 3*time.Minute; <-time.After(100 * time.Millisecond) {
 		if lines = is(); len(lines) == 0 {
 			return nil
 		}

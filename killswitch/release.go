@@ -10,13 +10,9 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-const (
-	// releaseLook is how often it is looked whether the gates are decided.
-	releaseLook = time.Second
-	// releaseWait is how long a release waits for gates that are closed: they may as
-	// well be decided after it. For one that may show an old green it always waits.
-	releaseWait = 5 * time.Minute
-)
+// releaseWait is how long a release waits for gates that are closed: they may as well be
+// decided after it. For one that may show an old green it always waits.
+const releaseWait = 5 * time.Minute
 
 // ask keeps that somebody asks to start again, and begins to once enough have.
 func (k *GitHubKillSwitch) ask(ctx context.Context, scope Scope, request Request) error {
@@ -139,8 +135,9 @@ func (k *GitHubKillSwitch) release(ctx context.Context, sw Switch) (time.Time, e
 		return time.Time{}, err
 	}
 	if now := k.config.Now(); green > 0 || left > 0 && now.Before(sw.ReleasingAt.Add(releaseWait)) {
-		// Gates are open already that nothing else holds.
-		return now.Add(releaseLook), k.enforceLock(ctx, sw)
+		// Gates are open already that nothing else holds. The last one to be decided wakes
+		// this; to look at GitHub more often would take from what the gates may spend.
+		return now.Add(look), k.enforceLock(ctx, sw)
 	}
 	if again, err := k.unlabel(ctx, sw); err != nil || again {
 		return k.config.Now(), err
