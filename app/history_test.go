@@ -43,6 +43,9 @@ type history struct {
 // many are played, on each database.
 func TestEveryHistoryEndsInTheVerdict(t *testing.T) {
 	histories, acts := uint64(10), 30
+	if raced {
+		histories = 5
+	}
 	if asked := os.Getenv("PORTCULLIS_HISTORIES"); asked != "" {
 		n, err := strconv.ParseUint(asked, 10, 32)
 		if err != nil {

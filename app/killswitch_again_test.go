@@ -300,12 +300,12 @@ func TestAReleaseThatWaitsLeavesTheBudgetToTheGates(t *testing.T) {
 	tw.says(issue, "sue", "/killswitch off")
 	tw.wantState(tw.shopScope(), killswitch.StateReleasing)
 	tw.github.ResetRequests()
-	for range 12 {
-		c.pass(5 * time.Second)
+	for range 6 {
+		c.pass(10 * time.Second)
 		tw.settled()
 	}
 	all, _ := tw.calls()
-	if asked := len(slices.DeleteFunc(all, func(call string) bool { return strings.Contains(call, "/check-runs") })); asked > 60 {
+	if asked := len(slices.DeleteFunc(all, func(call string) bool { return strings.Contains(call, "/check-runs") })); asked > 45 {
 		t.Errorf("a minute took %d calls beside those that fail: %q", asked, all)
 	}
 	tw.wantState(tw.shopScope(), killswitch.StateReleasing)

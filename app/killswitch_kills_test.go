@@ -16,7 +16,7 @@ func TestNothingMergesThoughTheProcessIsKilled(t *testing.T) {
 	_, thorough := crashTime(t)
 	steps := 40
 	if thorough {
-		steps = 500
+		steps = 350
 	}
 	c := newCluster(t, "")
 	c.start(1)
