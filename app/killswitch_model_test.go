@@ -126,9 +126,8 @@ func (p inProcess) unhear() (hear func()) {
 func (p inProcess) rest(is func() []string) (lines []string) {
 	p.settled()
 	// What GitHub allows in a minute may be spent, and one release follows the other.
-	for range 60 {
-		// A reading is not taken for newer than what replicas with other clocks did, and
-		// who waits for gates looks every second.
+	for range 18 {
+		// A reading is not taken for newer than what replicas with other clocks did.
 		p.clock.pass(10 * time.Second)
 		for _, key := range []string{recovery.KeyDeliveries, recovery.KeySwitches(p.installation.ID())} {
 			p.must(p.server.store.Want(p.t.Context(), key))

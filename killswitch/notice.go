@@ -125,7 +125,10 @@ func (k *GitHubKillSwitch) Taken(ctx context.Context, n Notice, done string) err
 	if own {
 		// Nothing of ours does that while it is on but the command line, with our key; a
 		// release that was thrown back did it before.
-		if back, err := k.carries(ctx, sw.Carrier); err != nil || back || sw.Unlabeled {
+		if sw.Unlabeled {
+			return nil
+		}
+		if back, err := k.carries(ctx, sw.Carrier); err != nil || back {
 			return err
 		}
 		return k.beginRelease(ctx, n.Scope, policy.Actor{Login: "the command line"})
