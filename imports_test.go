@@ -18,7 +18,8 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                       {"app"},
-	"app":                     {"audit", "credential", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox"},
+	"app":                     {"audit", "credential", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "web"},
+	"web":                     {"killswitch", "policy"},
 	"handlers":                {"gate", "killswitch", "policy"},
 	"internal/store":          {"audit", "gate", "internal/recovery", "killswitch", "policy"},
 	"internal/recovery":       {"policy"},
@@ -55,7 +56,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                      {"app", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site"},
+	"net/http":                                      {"app", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "web"},
 	"github.com/yuin/goldmark":                      {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":        {"internal/githubsim/contract"},
 	"github.com/santhosh-tekuri/jsonschema/v6":      {"internal/githubsim/contract"},

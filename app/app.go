@@ -23,6 +23,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/web"
 )
 
 // The fits that only this package can check.
@@ -31,6 +32,8 @@ var (
 	_ handlers.GitHub = (*githubapi.Client)(nil)
 	_ handlers.Inbox  = (*store.Store)(nil)
 	_ recovery.GitHub = (*githubapi.Client)(nil)
+	_ web.Reach       = (*store.Store)(nil)
+	_ web.Switches    = (*killswitch.GitHubKillSwitch)(nil)
 )
 
 const (
@@ -125,6 +128,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		Resync: func(ctx context.Context, installation int64) error {
 			return facts.Want(ctx, recovery.KeyResync(installation))
 		},
+		Reach:      func(ctx context.Context) error { return facts.Want(ctx, recovery.KeyReach) },
 		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository,
 	})
 	if err != nil {
@@ -135,7 +139,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		workers: newWorkers(facts, door, keeper, client, sweeper, stop, options),
 	}
 	a.server = &http.Server{
-		Handler: a.routes(door), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 	}
 	return a, nil
 }
@@ -148,11 +152,13 @@ func clientOptions(config Config, now func() time.Time) githubapi.Options {
 	}
 }
 
-func (a *App) routes(door *handlers.Door) http.Handler {
+func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard) http.Handler {
 	routes := http.NewServeMux()
 	routes.Handle(githubapp.DefaultWebhookRoute, door)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	routes.HandleFunc("GET /readyz", a.ready)
+	routes.Handle("GET /{$}", dashboard)
+	routes.HandleFunc("GET /api/v1/status", dashboard.ServeJSON)
 	return routes
 }
 

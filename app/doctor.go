@@ -100,23 +100,25 @@ func (d *doctor) database(ctx context.Context, config Config) {
 }
 
 func (d *doctor) installations(ctx context.Context, config Config, client *githubapi.Client) {
-	installed, err := client.Installations(ctx)
+	active, suspended, err := client.Installations(ctx)
 	switch {
 	case err != nil:
 		d.finding("GitHub does not answer the App: "+err.Error(), "check github.v3_api_url, github.app.integration_id and github.app.private_key")
-	case len(installed) == 0:
-		d.finding("the App is installed nowhere, or every installation is suspended", "install it from its settings page")
+		return
+	case len(active) == 0 && len(suspended) == 0:
+		d.finding("the App is installed nowhere: nothing is enforced", "install it from its settings page")
 	default:
-		d.fine("the App is installed %d times", len(installed))
+		d.fine("the App is installed %d times", len(active)+len(suspended))
 	}
-	for _, sw := range d.on {
-		if err == nil && !slices.Contains(installed, sw.Repository.Installation) {
-			d.finding(fmt.Sprintf("%s is stopped, but the App is suspended or not installed there any more: nothing is enforced", sw.Scope),
-				"let an owner of "+sw.Repository.Owner+" install the App or end its suspension, and look at what was merged since")
-		}
+	for _, place := range suspended {
+		d.finding(place.Owner+": the App is suspended there: nothing is enforced", "let an owner of "+place.Owner+" end its suspension, and look at what was merged since")
 	}
-	for _, installation := range installed {
-		d.killSwitch(ctx, config, client, installation)
+	for _, sw := range killswitch.Unenforced(d.on, active) {
+		d.finding(fmt.Sprintf("%s is stopped, but the App is suspended or not installed there any more: nothing is enforced", sw.Scope),
+			"let an owner of "+sw.Repository.Owner+" install the App or end its suspension, and look at what was merged since")
+	}
+	for _, place := range active {
+		d.killSwitch(ctx, config, client, place.Installation)
 	}
 }
 

@@ -99,7 +99,7 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	issue := tw.halts(tw.shop, "lee", "Stop", switchLabel)
 	tw.installation.Suspend()
 	tw.settled()
-	if code, out := tw.doctor(); code != exitError || !strings.Contains(out, "acme/shop is stopped, but the App is suspended") {
+	if code, out := tw.doctor(); code != exitError || !strings.Contains(out, "acme/shop is stopped, but the App is suspended") || !strings.Contains(out, "acme: the App is suspended there: nothing is enforced") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 	if acts := tw.audited("killswitch.lost"); acts == "" {
@@ -110,7 +110,7 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	tw.says(issue, "sam", "/killswitch off")
 	tw.wantState(tw.shopScope(), killswitch.StateOff)
 	tw.installation.Suspend()
-	ill("installed nowhere")
+	ill("acme: the App is suspended there: nothing is enforced", "end its suspension")
 	tw.installation.Unsuspend()
 	tw.settled()
 

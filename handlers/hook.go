@@ -55,7 +55,9 @@ type Config struct {
 	GitHub         GitHub
 	// Resync has the open pull requests of an installation looked at.
 	Resync func(ctx context.Context, installation int64) error
-	Log    zerolog.Logger
+	// Reach has it looked at where the App is installed.
+	Reach func(ctx context.Context) error
+	Log   zerolog.Logger
 	// PolicyPath is where repositories keep their policy file, and
 	// OrganizationRepository the name of the one with the organization's.
 	PolicyPath             string

@@ -42,6 +42,9 @@ func (d installationEvent) take(ctx context.Context, payload []byte) (Answer, er
 	if err != nil {
 		return nil, err
 	}
+	if err := d.config.Reach(ctx); err != nil {
+		return nil, err
+	}
 	if slices.Contains(lossActions, e.GetAction()) {
 		return nil, d.config.Switch.Lost(ctx, e.GetInstallation().GetID(), e.GetInstallation().GetAccount().GetLogin(), actor(e.GetSender()), e.GetAction())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,6 +205,14 @@ func (k *GitHubKillSwitch) tampered(ctx context.Context, sw *Switch, by policy.A
 		return fmt.Errorf("record who tampered with the kill switch of %s: %w", sw.Scope, err)
 	}
 	return nil
+}
+
+// Unenforced are those of the switches whose scope the App cannot reach, because it is
+// suspended or not installed any more: it works only in the active places.
+func Unenforced(on []Switch, active []policy.Repository) []Switch {
+	return slices.DeleteFunc(slices.Clone(on), func(sw Switch) bool {
+		return slices.ContainsFunc(active, func(place policy.Repository) bool { return place.Installation == sw.Repository.Installation })
+	})
 }
 
 // Lost records that the App was suspended or removed: nothing is enforced there any

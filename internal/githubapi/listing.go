@@ -12,24 +12,26 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-// Installations lists where the App is installed, but for those that are
-// suspended.
-func (c *Client) Installations(ctx context.Context) ([]int64, error) {
+// Installations lists where the App is installed, as places without a name, those
+// apart that are suspended: there it may do nothing.
+func (c *Client) Installations(ctx context.Context) (active, suspended []policy.Repository, err error) {
 	app, err := c.creator.NewAppClient()
 	if err != nil {
-		return nil, fmt.Errorf("create the App's client: %w", err)
+		return nil, nil, fmt.Errorf("create the App's client: %w", err)
 	}
 	all, err := pages(ctx, app.Apps.ListInstallations)
 	if err != nil {
-		return nil, failed(err, "list the App's installations")
+		return nil, nil, failed(err, "list the App's installations")
 	}
-	var ids []int64
 	for _, installation := range all {
+		place := policy.Repository{Installation: installation.GetID(), Owner: installation.GetAccount().GetLogin()}
 		if installation.SuspendedAt == nil {
-			ids = append(ids, installation.GetID())
+			active = append(active, place)
+		} else {
+			suspended = append(suspended, place)
 		}
 	}
-	return ids, nil
+	return active, suspended, nil
 }
 
 // Repositories lists the installation's repositories by id, but for those that are

@@ -57,7 +57,7 @@ const (
 type GitHub interface {
 	FailedDeliveries(ctx context.Context, since time.Time, cursor string) (failed map[string]int64, delivered map[string]bool, next string, err error)
 	Redeliver(ctx context.Context, attempt int64) error
-	Installations(ctx context.Context) ([]int64, error)
+	Installations(ctx context.Context) (active, suspended []policy.Repository, err error)
 	Repositories(ctx context.Context, installation int64) ([]policy.Repository, error)
 	OpenPullRequests(ctx context.Context, repositories []policy.Repository) (map[int64]map[int]string, error)
 	// Flagged lists what is open and carries a label that may be a kill switch.
@@ -87,6 +87,9 @@ type Book interface {
 	PutListing(ctx context.Context, repository policy.Repository, listed map[int]string) (int, error)
 	// WakeSwitches has the kill switches that are on compared with GitHub.
 	WakeSwitches(ctx context.Context, installation int64) error
+	// PutReach keeps where the App is installed, and returns where it was active when
+	// that was last kept and is no longer.
+	PutReach(ctx context.Context, at time.Time, active, suspended []policy.Repository) (lost []policy.Repository, err error)
 	// Prune deletes what was done before that time, and reports whether there is more.
 	Prune(ctx context.Context, before time.Time) (more bool, err error)
 }
@@ -122,7 +125,7 @@ type Sweeper struct {
 
 // Begin asks for the sweeps that a process makes when it starts.
 func (s *Sweeper) Begin(ctx context.Context) error {
-	for _, key := range []string{KeyDeliveries, KeyInstallations, KeyPrune} {
+	for _, key := range []string{KeyReach, KeyDeliveries, KeyInstallations, KeyPrune} {
 		if err := s.Book.Want(ctx, key); err != nil {
 			return fmt.Errorf("ask for the sweep %s: %w", key, err)
 		}
@@ -146,6 +149,8 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 		return s.deliveries(ctx)
 	case KeyInstallations:
 		return s.installations(ctx)
+	case KeyReach:
+		return s.reach(ctx)
 	case KeyPrune:
 		return s.prune(ctx)
 	}
@@ -164,12 +169,12 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 // installations asks for a resync of each, so that one that cannot be read does
 // not keep the others waiting.
 func (s *Sweeper) installations(ctx context.Context) (time.Time, error) {
-	all, err := s.GitHub.Installations(ctx)
+	active, _, err := s.GitHub.Installations(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	for _, installation := range all {
-		for _, key := range []string{KeySwitches(installation), KeyResync(installation)} {
+	for _, place := range active {
+		for _, key := range []string{KeySwitches(place.Installation), KeyResync(place.Installation)} {
 			if err := s.Book.Want(ctx, key); err != nil {
 				return time.Time{}, err
 			}

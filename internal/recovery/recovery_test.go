@@ -1,12 +1,17 @@
 package recovery_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/policy"
@@ -36,6 +41,7 @@ type fake struct {
 	swept     map[int64]int
 	pruned    []time.Time
 	failing   error
+	reached   []time.Time
 }
 
 type page struct {
@@ -85,7 +91,17 @@ func (f *fake) Swept(_ context.Context, repository policy.Repository, found []po
 	return nil
 }
 
-func (f *fake) Installations(context.Context) ([]int64, error) { return []int64{5, 6}, f.failing }
+func (f *fake) Installations(context.Context) (active, suspended []policy.Repository, err error) {
+	return []policy.Repository{{Installation: 5}, {Installation: 6}}, []policy.Repository{{Installation: 7}}, f.failing
+}
+
+func (f *fake) PutReach(_ context.Context, at time.Time, active, suspended []policy.Repository) ([]policy.Repository, error) {
+	if len(active) != 2 || len(suspended) != 1 {
+		return nil, fmt.Errorf("%v are active, %v suspended", active, suspended)
+	}
+	f.reached = append(f.reached, at)
+	return suspended, nil
+}
 
 func (f *fake) Repositories(_ context.Context, installation int64) (all []policy.Repository, err error) {
 	for i := range f.repositories {
@@ -292,7 +308,7 @@ func TestBeginAndPrune(t *testing.T) {
 			t.Errorf("%s is nobody's", key)
 		}
 	}
-	if len(f.wanted) != 3 || recovery.Owns("pr:1#2") {
+	if len(f.wanted) != 4 || recovery.Owns("pr:1#2") {
 		t.Errorf("begun with %v", f.wanted)
 	}
 	if first, then := sweep(t, s, recovery.KeyPrune), sweep(t, s, recovery.KeyPrune); !first.Equal(start) || !then.Equal(start.Add(time.Hour)) {
@@ -300,6 +316,22 @@ func TestBeginAndPrune(t *testing.T) {
 	}
 	if want := start.Add(-24 * time.Hour); !f.pruned[0].Equal(want) {
 		t.Errorf("pruned what was before %s", f.pruned[0])
+	}
+}
+
+func TestWhereTheAppIsInstalled(t *testing.T) {
+	f, s, now := newSweeper()
+	var logged bytes.Buffer
+	again, err := s.Sweep(zerolog.New(&logged).WithContext(t.Context()), recovery.KeyReach)
+	if wait := again.Sub(*now); err != nil || wait <= 0 || wait > time.Minute || !slices.Equal(f.reached, []time.Time{*now}) {
+		t.Errorf("kept at %v, and again in %s: %v", f.reached, wait, err)
+	}
+	if said := logged.String(); !strings.Contains(said, `"level":"error"`) || !strings.Contains(said, `"installation":7`) || !strings.Contains(said, "nothing is enforced there") {
+		t.Errorf("of the one that was lost it says %q", said)
+	}
+	f.failing = errAway
+	if _, err := s.Sweep(t.Context(), recovery.KeyReach); !errors.Is(err, errAway) || len(f.reached) != 1 {
+		t.Errorf("GitHub is away: %v, kept %v", err, f.reached)
 	}
 }
 

@@ -20,7 +20,7 @@ func KeySwitches(installation int64) string {
 }
 
 // IsUrgent reports whether the sweep overtakes other work.
-func IsUrgent(key string) bool { return strings.HasPrefix(key, prefixSwitches) }
+func IsUrgent(key string) bool { return strings.HasPrefix(key, prefixSwitches) || key == KeyReach }
 
 // betweenSwitches is how often labels are looked for of which no webhook told: what is
 // stopped is to be stopped within a minute.

@@ -186,8 +186,10 @@ func (s *Store) Wake() <-chan struct{} { return s.wake }
 
 // signal never blocks: a token that is there says it all.
 func (s *Store) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	for _, wake := range []chan struct{}{s.wakeSwitch, s.wake} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }

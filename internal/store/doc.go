@@ -19,7 +19,8 @@
 // two differ, once its timer has come, and never before its back-off has
 // passed. A claim is one worker's hold on due work, for one [Lease], in whichever
 // process. A [Queue] calls workers by alarms, which River carries; an alarm says
-// only where to look, so that truth is in the rows alone.
+// only where to look, so that truth is in the rows alone. For kill switches it
+// looks at the rows itself.
 //
 // The rules of approval are not here: they are methods of gate.ApprovalState,
 // which run inside the transaction. Times come from the clock that [Open] is

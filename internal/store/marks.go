@@ -32,7 +32,8 @@ func inScope(scope killswitch.Scope) (where string, args []any) {
 	return where, args
 }
 
-const openGates = ` FROM decisions JOIN work ON work.work_key = 'pr:' || decisions.pull_request WHERE `
+// openGates joins by both tables' keys, so that it may begin with either.
+const openGates = ` FROM decisions JOIN work ON work.work_key = 'pr:' || decisions.pull_request AND decisions.pull_request = substr(work.work_key, 4) WHERE `
 
 // MarkGates has the open gates in scope decided anew, once for each key: those
 // first that may show green, and of those the ones that GitHub merges by itself.
@@ -138,6 +139,17 @@ func (s *Store) ResumeGates(ctx context.Context, scope killswitch.Scope) error {
 	return nil
 }
 
+// openBases lists the branches that any open pull request would be merged to, each
+// found after the one before it: a stop asks for them before it locks, and ten
+// thousand pull requests go to a handful.
+const openBases = `
+	WITH RECURSIVE bases (name) AS (
+		SELECT MIN(base_branch) FROM decisions WHERE closed = 0 AND base_branch > ''
+		UNION ALL
+		SELECT (SELECT MIN(base_branch) FROM decisions WHERE closed = 0 AND base_branch > bases.name) FROM bases WHERE bases.name IS NOT NULL
+	)
+	SELECT name FROM bases WHERE name IS NOT NULL`
+
 // Bases lists the branches that the open pull requests in scope would be merged to.
 func (s *Store) Bases(ctx context.Context, scope killswitch.Scope) ([]string, error) {
 	where, args := inScope(scope.Whole())
@@ -146,7 +158,7 @@ func (s *Store) Bases(ctx context.Context, scope killswitch.Scope) ([]string, er
 		bases, err = list(ctx, tx, func(row scanner) (base string, err error) {
 			err = row.Scan(&base)
 			return base, err
-		}, `SELECT DISTINCT decisions.base_branch`+openGates+where+` AND decisions.base_branch <> '' ORDER BY decisions.base_branch`, args...)
+		}, openBases+` AND EXISTS (SELECT 1`+openGates+where+` AND decisions.base_branch = bases.name) ORDER BY name`, args...)
 		return err
 	})
 	if err != nil {

@@ -28,7 +28,8 @@ type Store struct {
 	process string
 
 	group group
-	wake  chan struct{}
+	// wake and wakeSwitch have room for one token each: see [Store.Wake].
+	wake, wakeSwitch chan struct{}
 }
 
 // readers is how many connections read side by side.
@@ -41,7 +42,7 @@ const readers = 4
 // another; it is refused while another process has it open. Time is told by now.
 // The error is an [*OpenError], one line that says what to do, or ctx's.
 func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, process: rand.Text(), wake: make(chan struct{}, 1), group: newGroup()}
+	s := &Store{now: now, process: rand.Text(), wake: make(chan struct{}, 1), wakeSwitch: make(chan struct{}, 1), group: newGroup()}
 	err := s.open(ctx, databaseURL)
 	go s.writeGroups()
 	if err == nil {
@@ -74,7 +75,7 @@ func (s *Store) open(ctx context.Context, databaseURL string) error {
 // alone. It neither creates nor changes anything, and what would write fails.
 // Where there is no file, nothing was recorded, and found is false.
 func OpenRecorded(ctx context.Context, databaseURL string, now func() time.Time) (s *Store, found bool, err error) {
-	s = &Store{now: now, wake: make(chan struct{}, 1), group: newGroup()}
+	s = &Store{now: now, wake: make(chan struct{}, 1), wakeSwitch: make(chan struct{}, 1), group: newGroup()}
 	close(s.group.ended)
 	close(s.group.closing)
 	scheme, path, _ := strings.Cut(databaseURL, ":")

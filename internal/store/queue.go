@@ -25,6 +25,7 @@ type Queue struct {
 	log    zerolog.Logger
 	client alarmClient
 	close  func()
+	lane   *lane
 
 	stopRinging context.CancelFunc
 	ringing     sync.WaitGroup
@@ -39,8 +40,8 @@ type alarmClient interface {
 }
 
 // Slots is how many pieces of work of each urgency are done at once by one
-// process. Most of the time they wait for GitHub. The switch has slots of its
-// own, so that it never waits for one.
+// process. Most of the time they wait for GitHub. The switch has slots and a way to
+// them of its own, so that it waits for nobody.
 var Slots = map[gate.Urgency]int{gate.UrgencySwitch: 4, gate.UrgencyPeople: 40, gate.UrgencyBackground: 8}
 
 const (
@@ -54,18 +55,20 @@ const (
 	alarmTimeout = 2 * Lease
 )
 
-var queueNames = map[gate.Urgency]string{gate.UrgencySwitch: "switch", gate.UrgencyPeople: "people", gate.UrgencyBackground: "background"}
+// queueNames are the urgencies that go through River.
+var queueNames = map[gate.Urgency]string{gate.UrgencyPeople: "people", gate.UrgencyBackground: "background"}
 
 // NewQueue prepares a queue on the store's database. do is called with claimed
 // work, by several goroutines; it must end the claim, and soon when its context
 // ends. The caller must call Stop, before the store is closed.
 func (s *Store) NewQueue(ctx context.Context, do func(ctx context.Context, w Work), log zerolog.Logger) (*Queue, error) {
 	q := &Queue{store: s, do: do, log: log}
+	q.lane = &lane{store: s, work: q.answer, log: log}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &alarmWorker{queue: q})
 	queues := map[string]river.QueueConfig{}
-	for urgency, slots := range Slots {
-		queues[queueNames[urgency]] = river.QueueConfig{MaxWorkers: slots}
+	for urgency, name := range queueNames {
+		queues[name] = river.QueueConfig{MaxWorkers: Slots[urgency]}
 	}
 	config := &river.Config{
 		Queues: queues, Workers: workers, Logger: slog.New(zerolog.NewSlogHandler(log.Level(zerolog.WarnLevel))),
@@ -88,6 +91,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	ringing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	q.stopRinging = stop
 	q.ringing.Go(func() { q.ring(ringing) })
+	q.lane.start(ctx)
 	return nil
 }
 
@@ -100,6 +104,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	}
 	q.stopRinging()
 	q.ringing.Wait()
+	q.lane.end(ctx)
 	err := q.client.Stop(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = q.client.StopAndCancel(context.WithoutCancel(ctx))
@@ -119,9 +124,9 @@ func (q *Queue) ring(ctx context.Context) {
 		case err != nil && ctx.Err() == nil:
 			q.log.Error().Err(err).Msg("workers could not be called for what is due; it is tried again")
 		case called > 0:
-			q.sleep(ctx, breath, nil)
+			q.store.sleep(ctx, breath, nil)
 		}
-		q.sleep(ctx, q.untilDue(ctx, asked), q.store.Wake())
+		q.store.sleep(ctx, q.store.untilDue(ctx, asked), q.store.Wake())
 	}
 }
 
@@ -129,7 +134,7 @@ func (q *Queue) ring(ctx context.Context) {
 // between, they are called twice.
 func (q *Queue) ringOnce(ctx context.Context) (called int, _ error) {
 	var due []alarm
-	for _, urgency := range []gate.Urgency{gate.UrgencySwitch, gate.UrgencyPeople, gate.UrgencyBackground} {
+	for _, urgency := range []gate.Urgency{gate.UrgencyPeople, gate.UrgencyBackground} {
 		more, err := q.store.alarms(ctx, urgency)
 		if err != nil {
 			return 0, err
@@ -156,14 +161,14 @@ func (q *Queue) ringOnce(ctx context.Context) (called int, _ error) {
 
 // untilDue is how long nothing will be due that was not when it was asked for,
 // unless somebody says so.
-func (q *Queue) untilDue(ctx context.Context, asked time.Time) time.Duration {
-	if due, ok, err := q.store.NextDue(ctx, asked); err == nil && ok {
-		return max(0, min(look, due.Sub(q.store.now())))
+func (s *Store) untilDue(ctx context.Context, asked time.Time) time.Duration {
+	if due, ok, err := s.NextDue(ctx, asked); err == nil && ok {
+		return max(0, min(look, due.Sub(s.now())))
 	}
 	return look
 }
 
-func (q *Queue) sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) {
+func (s *Store) sleep(ctx context.Context, wait time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -188,12 +193,19 @@ type alarmWorker struct {
 // Work does what is due under the key. To River an alarm never fails: what goes
 // wrong is in the row, and whoever does not come is called again.
 func (w *alarmWorker) Work(ctx context.Context, job *river.Job[alarmArgs]) error {
-	work, ok, err := w.queue.store.Claim(ctx, job.Args.Key)
+	w.queue.answer(ctx, job.Args.Key)
+	return nil
+}
+
+// answer does what is due under the key, unless somebody else does. It reports whether
+// that could be found out.
+func (q *Queue) answer(ctx context.Context, key string) bool {
+	work, ok, err := q.store.Claim(ctx, key)
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):
-		w.queue.log.Error().Err(err).Str("work", job.Args.Key).Msg("work could not be claimed; it is tried again")
+		q.log.Error().Err(err).Str("work", key).Msg("work could not be claimed; it is tried again")
 	case ok:
-		w.queue.do(ctx, work)
+		q.do(ctx, work)
 	}
-	return nil
+	return err == nil
 }

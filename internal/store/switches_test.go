@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -239,9 +240,53 @@ func TestMarkedGatesGoGreenFirst(t *testing.T) {
 		if work := d.claim(t); work.Key != "switch:owner:acme" {
 			t.Errorf("after the last of them, %s is woken", work.Key)
 		}
-		bases, err := d.Bases(t.Context(), shopScope)
-		if must(t, err); !slices.Equal(bases, []string{"main"}) && len(bases) != 0 {
-			t.Errorf("they go to %v", bases)
+	})
+}
+
+// A lock names the branches to which anything open in its scope would be merged.
+func TestBranchesOfAScope(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		at := func(owner string, repository int64, number int) policy.PullRequestRef {
+			ref := pullRequest(number)
+			ref.Repository.Owner, ref.Repository.ID, ref.Repository.Name = owner, repository, fmt.Sprint("repository-", repository)
+			return ref
+		}
+		for number, to := range []struct {
+			owner      string
+			repository int64
+			base       string
+		}{
+			{"acme", 11, "main"}, {"acme", 11, "main"}, {"acme", 11, "release/1"}, {"acme", 11, "closed"}, {"acme", 11, ""},
+			{"acme", 12, "trunk"}, {"acme", 12, "main"}, {"other", 13, "their-own"},
+		} {
+			ref := at(to.owner, to.repository, number+1)
+			must(t, d.Evaluate(t.Context(), ref))
+			generation, err := d.NextGeneration(t.Context(), ref)
+			must(t, err)
+			p := posted(generation, time.Time{})
+			p.Base = to.base
+			must(t, d.PutPosted(t.Context(), ref, p, decisionEntry))
+			if to.base == "closed" {
+				must(t, d.PutClosed(t.Context(), ref))
+			}
+		}
+		agents := shopScope
+		agents.Agents = true
+		for _, c := range []struct {
+			scope killswitch.Scope
+			want  []string
+		}{
+			{acmeScope, []string{"main", "release/1", "trunk"}},
+			{killswitch.Organization("ACME", 5), []string{"main", "release/1", "trunk"}},
+			{shopScope, []string{"main", "release/1"}},
+			{agents, []string{"main", "release/1"}},
+			{killswitch.PullRequest(at("acme", 12, 6)), []string{"trunk"}},
+			{killswitch.Organization("nobody", 5), nil},
+		} {
+			if bases, err := d.Bases(t.Context(), c.scope); err != nil || !slices.Equal(bases, c.want) {
+				t.Errorf("%s: %q, %v, want %q", c.scope, bases, err, c.want)
+			}
 		}
 	})
 }
