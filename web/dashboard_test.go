@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -77,8 +78,8 @@ func TestWhetherAnythingIsEnforced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := c.dashboard()
 			shown, told := httptest.NewRecorder(), httptest.NewRecorder()
-			d.ServeHTTP(shown, httptest.NewRequest("GET", "/", nil))
-			d.ServeJSON(told, httptest.NewRequest("GET", "/api/v1/status", nil))
+			d.ServeHTTP(shown, httptest.NewRequest(http.MethodGet, "/", nil))
+			d.ServeJSON(told, httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
 			page := shown.Body.String()
 			for _, words := range c.says {
 				if !strings.Contains(page, words) {
@@ -105,7 +106,7 @@ func TestWhetherAnythingIsEnforced(t *testing.T) {
 func TestThePageIsAlone(t *testing.T) {
 	w := &world{active: place(5)}
 	shown := httptest.NewRecorder()
-	w.dashboard().ServeHTTP(shown, httptest.NewRequest("GET", "/", nil))
+	w.dashboard().ServeHTTP(shown, httptest.NewRequest(http.MethodGet, "/", nil))
 	_, style, _ := strings.Cut(shown.Body.String(), "<style>")
 	style, _, _ = strings.Cut(style, "</style>")
 	hash := sha256.Sum256([]byte(style))

@@ -31,8 +31,9 @@ var lee = policy.Actor{ID: 99, Login: "lee", Kind: policy.KindUser}
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
-	// follow makes it the system's.
+	// follow makes it the system's, which it is ahead of by what was let pass.
 	follow bool
+	ahead  time.Duration
 }
 
 func newClock() *clock { return &clock{now: start} }
@@ -41,7 +42,7 @@ func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.follow {
-		return time.Now()
+		return time.Now().Add(c.ahead)
 	}
 	return c.now
 }
@@ -49,7 +50,7 @@ func (c *clock) Now() time.Time {
 func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c.now, c.ahead = c.now.Add(d), c.ahead+d
 }
 
 func (c *clock) set(now time.Time) {

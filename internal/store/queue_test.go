@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,20 +140,71 @@ func TestTheSwitchWaitsForNobody(t *testing.T) {
 // A queue that is stopped in the middle lets its workers give their work back.
 func TestStopInterruptsWork(t *testing.T) {
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
-		d := withSystemClock(newDatabase(t))
-		began := make(chan struct{})
-		queue, err := d.NewQueue(t.Context(), func(ctx context.Context, w store.Work) {
-			close(began)
-			<-ctx.Done()
-			must(t, d.Release(context.WithoutCancel(ctx), w))
-		}, zerolog.Nop())
-		must(t, err)
-		must(t, queue.Start(t.Context()))
-		must(t, d.Evaluate(t.Context(), pullRequest(7)))
-		<-began
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		must(t, queue.Stop(ctx))
-		d.claim(t)
+		for _, urgency := range []gate.Urgency{gate.UrgencySwitch, gate.UrgencyPeople} {
+			d := withSystemClock(newDatabase(t))
+			began := make(chan struct{})
+			queue, err := d.NewQueue(t.Context(), func(ctx context.Context, w store.Work) {
+				close(began)
+				<-ctx.Done()
+				must(t, d.Release(context.WithoutCancel(ctx), w))
+			}, zerolog.Nop())
+			must(t, err)
+			must(t, queue.Start(t.Context()))
+			must(t, d.Accept(t.Context(), "one", "issues", pullRequest(7), urgency, nil))
+			<-began
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			must(t, queue.Stop(ctx))
+			d.claim(t)
+		}
 	})
+}
+
+// Work that panics takes nobody along, and is done again once its lease has ended.
+func TestWorkThatPanics(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		for _, urgency := range []gate.Urgency{gate.UrgencySwitch, gate.UrgencyPeople} {
+			d := withSystemClock(newDatabase(t))
+			var panicked atomic.Bool
+			q := startQueue(t, d, func(context.Context, store.Work) {
+				if panicked.CompareAndSwap(false, true) {
+					d.clock.pass(store.Lease)
+					panic("a fault of ours")
+				}
+			})
+			must(t, d.Accept(t.Context(), "one", "issues", pullRequest(7), urgency, nil))
+			q.wait(t, 1)
+			q.stop(t)
+		}
+	})
+}
+
+// What cannot be claimed for a moment is tried again, and not without a pause.
+func TestAStopThatCannotBeClaimed(t *testing.T) {
+	d := withSystemClock(newFile(t))
+	done := make(chan store.Work, 1)
+	var logged lines
+	queue, err := d.NewQueue(t.Context(), func(ctx context.Context, w store.Work) {
+		must(t, d.Done(context.WithoutCancel(ctx), w, nil))
+		done <- w
+	}, zerolog.New(&logged))
+	must(t, err)
+	must(t, queue.Start(t.Context()))
+	d.edit(t, `CREATE TRIGGER no_claims BEFORE UPDATE OF claim ON work BEGIN SELECT RAISE(ABORT, 'no claims'); END`)
+	must(t, d.Accept(t.Context(), "one", "issues", pullRequest(7), gate.UrgencySwitch, nil))
+	<-time.After(700 * time.Millisecond)
+	d.edit(t, `DROP TRIGGER no_claims`)
+	<-done
+	must(t, queue.Stop(t.Context()))
+	if tried := logged.n.Load(); tried < 2 || tried > 10 {
+		t.Errorf("it was tried %d times in 0.7 s", tried)
+	}
+}
+
+// lines counts what is logged.
+type lines struct{ n atomic.Int64 }
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.n.Add(1)
+	return len(line), nil
 }
