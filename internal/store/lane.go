@@ -9,7 +9,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/internal/recovery"
 )
+
+// sweepSlots is how many of the switch's slots searches for switches take at most:
+// where GitHub hangs, one for each installation does.
+const sweepSlots = 4
 
 // claimAgain is how long work waits that could not be claimed.
 const claimAgain = 200 * time.Millisecond
@@ -73,7 +78,13 @@ func (l *lane) watch(ctx, working context.Context) {
 func (l *lane) take(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.inHand[key] || len(l.inHand) >= Slots[gate.UrgencySwitch] {
+	sweeps := 0
+	for other := range l.inHand {
+		if recovery.Owns(other) {
+			sweeps++
+		}
+	}
+	if l.inHand[key] || len(l.inHand) >= Slots[gate.UrgencySwitch] || recovery.Owns(key) && sweeps >= sweepSlots {
 		return false
 	}
 	l.inHand[key] = true

@@ -42,7 +42,7 @@ type alarmClient interface {
 // Slots is how many pieces of work of each urgency are done at once by one
 // process. Most of the time they wait for GitHub. The switch has slots and a way to
 // them of its own, so that it waits for nobody.
-var Slots = map[gate.Urgency]int{gate.UrgencySwitch: 4, gate.UrgencyPeople: 40, gate.UrgencyBackground: 8}
+var Slots = map[gate.Urgency]int{gate.UrgencySwitch: 8, gate.UrgencyPeople: 40, gate.UrgencyBackground: 8}
 
 const (
 	// look is how often the rows are read although nothing woke the queue: another
@@ -104,7 +104,9 @@ func (q *Queue) Stop(ctx context.Context) error {
 	}
 	q.stopRinging()
 	q.ringing.Wait()
-	q.lane.end(ctx)
+	var lane sync.WaitGroup
+	lane.Go(func() { q.lane.end(ctx) })
+	defer lane.Wait()
 	err := q.client.Stop(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = q.client.StopAndCancel(context.WithoutCancel(ctx))

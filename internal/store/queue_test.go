@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
 )
 
@@ -134,6 +135,32 @@ func TestTheSwitchWaitsForNobody(t *testing.T) {
 		if q.done["pr:11#1"] != 1 {
 			t.Errorf("done: %v", q.done)
 		}
+	})
+}
+
+// Searches for switches hang where GitHub does, and leave slots for a stop.
+func TestASearchThatHangsHoldsUpNoStop(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := withSystemClock(newDatabase(t))
+		hang, entered := make(chan struct{}), make(chan struct{}, 1000)
+		q := startQueue(t, d, func(_ context.Context, w store.Work) {
+			if recovery.Owns(w.Key) {
+				entered <- struct{}{}
+				<-hang
+			}
+		})
+		defer q.stop(t)
+		for installation := range int64(20) {
+			must(t, d.Want(t.Context(), recovery.KeySwitches(installation)))
+		}
+		<-entered
+		must(t, d.AcceptSwitch(t.Context(), "stop", "issues", acmeScope, nil))
+		q.wait(t, 1)
+		if q.done["switch:owner:acme"] != 1 {
+			t.Errorf("done: %v", q.done)
+		}
+		close(hang)
+		q.wait(t, 20)
 	})
 }
 
