@@ -76,6 +76,29 @@ func TestAPushMakesApprovalsStale(t *testing.T) {
 	})
 }
 
+// Of a push while it is closed nothing tells, nor which head the one at its reopening
+// replaced: whoever approved by comment before that is asked which commit they saw.
+func TestAPushWhileItIsClosedLeavesCommentsUnbound(t *testing.T) {
+	tw := newTestWorld(t)
+	pr := tw.opened("bob", "search", searchFiles())
+	seen := pr.HeadSHA()
+	tw.must(pr.Close(tw.github.User("bob")))
+	tw.comment(pr, "lee", "/approve")
+	_, err := tw.shop.ForcePush(tw.github.User("bob"), "search", tw.shop.Head("main"), githubsim.Commit{Message: "another", Files: searchFilesWith("another")})
+	tw.must(err)
+	tw.must(pr.Reopen(tw.github.User("bob")))
+	tw.settled()
+	_, err = tw.shop.ForcePush(tw.github.User("bob"), "search", seen)
+	tw.must(err)
+	tw.settled()
+	if pr.HeadSHA() != seen {
+		t.Fatalf("the head is %s, not %s", pr.HeadSHA(), seen)
+	}
+	tw.wantCheck(pr, "in_progress: peer-review: 1 more approval")
+	tw.comment(pr, "lee", "/approve "+seen)
+	tw.wantMerge(pr, true)
+}
+
 func TestWhoCounts(t *testing.T) {
 	tw := newTestWorld(t)
 	tw.shop.SetRole(tw.github.CreateUser("tom"), "triage")

@@ -126,11 +126,15 @@ func (j *judging) named(sha string) (string, bool) {
 func (j *judging) seen(at time.Time) string {
 	commit := ""
 	for i, head := range j.heads[j.about.Number] {
-		if head.at.Before(at) {
-			commit = head.sha
-			if j.believed[doubt{doubtHead, int64(i)}] {
-				commit = "unknown"
+		if !head.at.Before(at) {
+			if commit != "" && j.believed[doubt{doubtReopened, int64(i)}] {
+				return "unknown"
 			}
+			break
+		}
+		commit = head.sha
+		if j.believed[doubt{doubtHead, int64(i)}] {
+			commit = "unknown"
 		}
 	}
 	return commit

@@ -77,6 +77,9 @@ const (
 	doubtHead = "unknown head"
 	// Who pushed, only the delivery tells, unless the push was forced.
 	doubtPusher = "unknown pusher"
+	// Of pushes while it was closed nothing tells, nor which head the one at its
+	// reopening replaced: a comment made before may be about an unknown commit.
+	doubtReopened = "unknown before it was reopened"
 )
 
 // verdicts are the outcomes that the check of the pull request may have: the
@@ -135,6 +138,9 @@ func (o *oracle) doubts(pr *githubsim.PullRequest) []doubt {
 	for i, head := range o.heads[pr.Number()] {
 		if head.lost {
 			found = append(found, doubt{doubtHead, int64(i)}, doubt{doubtPusher, int64(i)})
+		}
+		if head.by == "" {
+			found = append(found, doubt{doubtReopened, int64(i)})
 		}
 	}
 	for _, w := range o.words[pr.Number()] {
