@@ -34,11 +34,11 @@ func locked(b *testing.B, w *world, pr *githubsim.PullRequest, began time.Time) 
 
 // BenchmarkStop is the time from the webhook of a label on an issue of the organization
 // to the moment from which GitHub merges nothing in it, with one and with 10,000 open
-// pull requests, and with about 1,000 other events that are being worked on. GitHub
+// pull requests, and with more than 1,000 other events that wait. GitHub
 // takes its own time from the label to the webhook; the simulated one takes it from the
 // same processors.
 func BenchmarkStop(b *testing.B) {
-	for _, c := range []struct{ repositories, each, waiting int }{{1, 1, 0}, {1, 1, 1200}, {500, 20, 0}} {
+	for _, c := range []struct{ repositories, each, waiting int }{{1, 1, 0}, {1, 1, 1300}, {500, 20, 0}} {
 		b.Run(fmt.Sprintf("open=%d/waiting=%d", c.repositories*c.each, c.waiting), func(b *testing.B) {
 			for b.Loop() {
 				w, config := unjudgedProcessWorld(b, githubsim.Options{})
