@@ -44,7 +44,7 @@ func (s *Store) Accept(ctx context.Context, id, event string, about policy.PullR
 // AcceptSwitch is Accept for a delivery about the switches of a place, whose work is
 // done before all other.
 func (s *Store) AcceptSwitch(ctx context.Context, id, event string, place killswitch.Scope, payload []byte) error {
-	return s.accept(ctx, id, event, place.WorkKey(), place.Ref(), gate.UrgencySwitch, payload)
+	return s.accept(goFirst(ctx), id, event, place.WorkKey(), place.Ref(), gate.UrgencySwitch, payload)
 }
 
 func (s *Store) accept(ctx context.Context, id, event, key string, about policy.PullRequestRef, urgency gate.Urgency, payload []byte) error {

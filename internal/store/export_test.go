@@ -31,3 +31,11 @@ func (s *Store) Exec(ctx context.Context, statement string) error {
 
 // RingAgain is how long a worker that was called may take.
 const RingAgain time.Duration = ringAgain
+
+// Write runs do as whoever writes, first as the switch does.
+func (s *Store) Write(ctx context.Context, first bool, do func()) error {
+	if first {
+		ctx = goFirst(ctx)
+	}
+	return s.write(ctx, func(context.Context, *transaction) error { do(); return nil })
+}

@@ -21,8 +21,9 @@ var ErrClosed = errors.New("the database is closed")
 // it is the wait for the disk that costs. One goroutine, the Store's, writes
 // for all.
 type group struct {
-	// waiting has no buffer: whoever could send is in the next transaction.
-	waiting chan *member
+	// waiting has no buffer: whoever could send is in the next transaction. Those of
+	// first have one before them.
+	waiting, first chan *member
 	// closing is closed by Close, ended by the goroutine.
 	closing, ended chan struct{}
 }
@@ -35,7 +36,21 @@ type member struct {
 }
 
 func newGroup() group {
-	return group{waiting: make(chan *member), closing: make(chan struct{}), ended: make(chan struct{})}
+	return group{waiting: make(chan *member), first: make(chan *member), closing: make(chan struct{}), ended: make(chan struct{})}
+}
+
+type firstKey struct{}
+
+// goFirst lets what is written under the context go before what others wait to write:
+// a stop waits for one transaction at most.
+func goFirst(ctx context.Context) context.Context { return context.WithValue(ctx, firstKey{}, true) }
+
+// line is where whoever writes under the context waits.
+func (g *group) line(ctx context.Context) chan *member {
+	if first, _ := ctx.Value(firstKey{}).(bool); first {
+		return g.first
+	}
+	return g.waiting
 }
 
 // write runs do in a transaction in which nobody else writes, so that what do
@@ -52,7 +67,7 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *transaction
 	crashAt("before")
 	m := &member{ctx: ctx, do: do, result: make(chan error, 1)}
 	select {
-	case s.group.waiting <- m:
+	case s.group.line(ctx) <- m:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.group.closing:
@@ -70,18 +85,28 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *transaction
 // writeGroups commits for whoever waits, until the Store is closed.
 func (s *Store) writeGroups() {
 	defer close(s.group.ended)
+	g := &s.group
 	for {
 		select {
-		case first := <-s.group.waiting:
-			s.commit(s.group.with(first))
-		case <-s.group.closing:
+		case m := <-g.first:
+			s.commit(with(m, g.first))
+			continue
+		default:
+		}
+		select {
+		case m := <-g.first:
+			s.commit(with(m, g.first))
+		case m := <-g.waiting:
+			s.commit(with(m, g.waiting))
+		case <-g.closing:
 			return
 		}
 	}
 }
 
-// with returns the member and those that wait, but for those that have given up.
-func (g *group) with(m *member) []*member {
+// with returns the member and those that wait in its line, but for those that have
+// given up.
+func with(m *member, line <-chan *member) []*member {
 	var members []*member
 	for {
 		if err := m.ctx.Err(); err != nil {
@@ -93,7 +118,7 @@ func (g *group) with(m *member) []*member {
 			return members
 		}
 		select {
-		case m = <-g.waiting:
+		case m = <-line:
 		default:
 			return members
 		}

@@ -38,7 +38,7 @@ type lane struct {
 func (l *lane) start(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	watching, stop := context.WithCancel(ctx)
-	working, interrupt := context.WithCancel(ctx)
+	working, interrupt := context.WithCancel(goFirst(ctx))
 	l.stop, l.interrupt, l.inHand = stop, interrupt, map[string]bool{}
 	l.watching.Go(func() { l.watch(watching, working) })
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,6 +137,35 @@ func TestTheSwitchWaitsForNobody(t *testing.T) {
 			t.Errorf("done: %v", q.done)
 		}
 	})
+}
+
+// A stop waits for the transaction that is under way, and for none that was asked for
+// before it.
+func TestAStopIsWrittenFirst(t *testing.T) {
+	d := newFile(t)
+	hold, held := make(chan struct{}), make(chan struct{})
+	var order []string // only one writes at a time
+	var writing sync.WaitGroup
+	write := func(first bool, do func()) {
+		writing.Go(func() {
+			if err := d.Write(t.Context(), first, do); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	write(false, func() { close(held); <-hold })
+	<-held
+	for range 100 {
+		write(false, func() { order = append(order, "other") })
+	}
+	<-time.After(50 * time.Millisecond)
+	write(true, func() { order = append(order, "stop") })
+	<-time.After(50 * time.Millisecond)
+	close(hold)
+	writing.Wait()
+	if len(order) != 101 || order[0] != "stop" {
+		t.Errorf("%d were written, a stop as number %d", len(order), slices.Index(order, "stop")+1)
+	}
 }
 
 // Searches for switches hang where GitHub does, and leave slots for a stop.
