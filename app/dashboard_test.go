@@ -2,8 +2,6 @@ package app
 
 import (
 	"encoding/json"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -12,17 +10,11 @@ import (
 	"github.com/portcullis-app/portcullis/web"
 )
 
-// read is what a page of the server says.
-func (tw *testWorld) read(path string) string {
-	tw.report.Helper()
-	request, err := http.NewRequestWithContext(tw.t.Context(), http.MethodGet, tw.server.URL()+path, nil)
-	tw.must(err)
-	answer, err := http.DefaultClient.Do(request)
-	tw.must(err)
-	body, err := io.ReadAll(answer.Body)
-	tw.must(err)
-	tw.must(answer.Body.Close())
-	return string(body)
+// page is what a page of the server says.
+func (tw *testWorld) page(path string) string {
+	tw.t.Helper()
+	_, body := tw.read(path)
+	return body
 }
 
 // Whoever looks at the dashboard is told when nothing enforces what is stopped.
@@ -32,8 +24,8 @@ func TestTheDashboardSaysWhetherAnythingIsEnforced(t *testing.T) {
 	shows := func(enforced bool, stopped int, words string) {
 		t.Helper()
 		var standing web.Standing
-		tw.must(json.Unmarshal([]byte(tw.read("/api/v1/status")), &standing))
-		if page := tw.read("/"); !standing.Known || standing.Enforced != enforced || standing.Stopped != stopped || !strings.Contains(page, words) {
+		tw.must(json.Unmarshal([]byte(tw.page("/api/v1/status")), &standing))
+		if page := tw.page("/"); !standing.Known || standing.Enforced != enforced || standing.Stopped != stopped || !strings.Contains(page, words) {
 			t.Errorf("it tells %+v, and the page lacks %q:\n%s", standing, words, page)
 		}
 	}
@@ -51,5 +43,5 @@ func TestTheDashboardSaysWhetherAnythingIsEnforced(t *testing.T) {
 	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(d githubsim.Delivery) bool { return d.Event == "installation" }})
 	tw.installation.Suspend()
 	clock.pass(time.Minute)
-	eventually(t, "it is found", func() bool { return strings.Contains(tw.read("/"), "Nothing is enforced anywhere:") })
+	eventually(t, "it is found", func() bool { return strings.Contains(tw.page("/"), "Nothing is enforced anywhere:") })
 }

@@ -12,17 +12,23 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 )
 
-// status is what a page of the server answers.
-func (tw *testWorld) status(path string) int {
+// read is what a page of the server answers.
+func (tw *testWorld) read(path string) (status int, body string) {
 	tw.t.Helper()
 	request, err := http.NewRequestWithContext(tw.t.Context(), http.MethodGet, tw.server.URL()+path, nil)
 	tw.must(err)
 	response, err := http.DefaultClient.Do(request)
 	tw.must(err)
-	_, err = io.Copy(io.Discard, response.Body)
+	text, err := io.ReadAll(response.Body)
 	tw.must(err)
 	tw.must(response.Body.Close())
-	return response.StatusCode
+	return response.StatusCode, string(text)
+}
+
+func (tw *testWorld) status(path string) int {
+	tw.t.Helper()
+	status, _ := tw.read(path)
+	return status
 }
 
 // A server that is told to stop says so first, finishes what it has begun, begins

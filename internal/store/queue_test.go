@@ -160,7 +160,7 @@ func TestAStopIsWrittenFirst(t *testing.T) {
 	}
 	<-time.After(50 * time.Millisecond)
 	write(true, func() { order = append(order, "stop") })
-	<-time.After(50 * time.Millisecond)
+	<-time.After(300 * time.Millisecond) // it waits in its line by then
 	close(hold)
 	writing.Wait()
 	if len(order) != 101 || order[0] != "stop" {
