@@ -74,6 +74,9 @@ func BenchmarkStop(b *testing.B) {
 				}
 				took := locked(b, w, pulls[0], began)
 				eventually(b, "the webhook is answered", func() bool { return !sent(w).IsZero() })
+				if firstLockCall(w).Before(sent(w)) {
+					b.Fatal("a sweep happened to find the label before GitHub told of it: that is not what is measured here, run it again")
+				}
 				b.ReportMetric(float64((took - sent(w).Sub(began)).Milliseconds()), "ms-to-locked(goal<150)")
 				b.ReportMetric(float64(took.Milliseconds()), "ms-from-label")
 				eventually(b, "the lock is read back", func() bool { return lockCalls(w) >= 2 })
@@ -107,11 +110,25 @@ func waiting(queued []*githubsim.PullRequest) (n int) {
 // lockCalls counts the calls that flip the lock and read it back.
 func lockCalls(w *world) (calls int) {
 	for _, r := range w.github.Requests() {
-		if strings.Contains(r.Path, "/rules/branches/") || strings.Contains(r.Path, "/rulesets") && r.Method != http.MethodGet {
+		if isLockCall(r) {
 			calls++
 		}
 	}
 	return calls
+}
+
+// firstLockCall is when the first of them began.
+func firstLockCall(w *world) (at time.Time) {
+	for _, r := range w.github.Requests() {
+		if isLockCall(r) && (at.IsZero() || r.StartedAt.Before(at)) {
+			at = r.StartedAt
+		}
+	}
+	return at
+}
+
+func isLockCall(r githubsim.Request) bool {
+	return strings.Contains(r.Path, "/rules/branches/") || strings.Contains(r.Path, "/rulesets") && r.Method != http.MethodGet
 }
 
 // BenchmarkBreakGlass is the time from the command on the command line to the moment
