@@ -34,14 +34,17 @@ type alarm struct {
 }
 
 // alarms returns what workers are to be called for, the work that has been due
-// longest first.
+// longest first; a stop is before any search for one.
 func (s *Store) alarms(ctx context.Context, urgency gate.Urgency) ([]alarm, error) {
-	now := s.now()
+	now, order := s.now(), `due_at, work_key`
+	if urgency == gate.UrgencySwitch {
+		order = `CASE WHEN work_key LIKE 'switch:%' THEN 0 ELSE 1 END, ` + order
+	}
 	var rows []workRow
 	err := s.read(ctx, func(tx *transaction) (err error) {
 		rows, err = list(ctx, tx, scanAlarm, `
 			SELECT work_key, claim, claimed_until, rung_at FROM work
-			WHERE urgency = ? AND due_at <= ? ORDER BY due_at, work_key LIMIT ?`, int(urgency), now.UnixMilli(), maxWaiting+maxHeld)
+			WHERE urgency = ? AND due_at <= ? ORDER BY `+order+` LIMIT ?`, int(urgency), now.UnixMilli(), maxWaiting+maxHeld)
 		return err
 	})
 	if err != nil {

@@ -170,9 +170,11 @@ func TestAStopIsWrittenFirst(t *testing.T) {
 
 // Searches for switches hang where GitHub does, and leave slots for a stop.
 func TestASearchThatHangsHoldsUpNoStop(t *testing.T) {
+	const searches = 600 // more than are looked through at once
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
 		d := withSystemClock(newDatabase(t))
 		hang, entered := make(chan struct{}), make(chan struct{}, 1000)
+		goOn := sync.OnceFunc(func() { close(hang) })
 		q := startQueue(t, d, func(_ context.Context, w store.Work) {
 			if recovery.Owns(w.Key) {
 				entered <- struct{}{}
@@ -180,7 +182,8 @@ func TestASearchThatHangsHoldsUpNoStop(t *testing.T) {
 			}
 		})
 		defer q.stop(t)
-		for installation := range int64(20) {
+		defer goOn()
+		for installation := range int64(searches) {
 			must(t, d.Want(t.Context(), recovery.KeySwitches(installation)))
 		}
 		<-entered
@@ -189,8 +192,8 @@ func TestASearchThatHangsHoldsUpNoStop(t *testing.T) {
 		if q.done["switch:owner:acme"] != 1 {
 			t.Errorf("done: %v", q.done)
 		}
-		close(hang)
-		q.wait(t, 20)
+		goOn()
+		q.wait(t, searches)
 	})
 }
 
