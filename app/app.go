@@ -16,6 +16,7 @@ import (
 	"github.com/palantir/go-githubapp/githubapp"
 	"github.com/rs/zerolog"
 
+	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
@@ -61,6 +62,8 @@ type Options struct {
 	// quiet keeps a server from looking for what no webhook told: tests count calls,
 	// unless they are sweeping.
 	quiet, sweeping bool
+	// wait waits between calls that write secrets; the default is the wall clock's.
+	wait func(ctx context.Context, d time.Duration) error
 	// stoppers are stopped by a kill switch beside the gates.
 	stoppers func(killswitch.KillSwitch) map[string]killswitch.Stopper
 	// tokenNow is the clock by which a world's tokens live, if not by Now.
@@ -75,6 +78,7 @@ type App struct {
 	log     zerolog.Logger
 	store   *store.Store
 	workers *workers
+	lending *credential.Lending
 	server  *http.Server
 
 	listener net.Listener
@@ -93,6 +97,9 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	if options.Backoff == nil {
 		options.Backoff = backoff
+	}
+	if options.wait == nil {
+		options.wait = wait
 	}
 	facts, err := store.Open(ctx, config.Database.URL, options.Now)
 	if err != nil {
@@ -122,9 +129,18 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		GitHub: client, Workflow: facts, Store: facts, Switch: stop, Now: options.Now,
 		CheckName: config.Check.Name, PolicyPath: config.Policy.Path,
 	})
+	sealed, err := newHandles(config.GitHub.App.PrivateKey)
+	if err != nil {
+		return nil, errors.Join(err, facts.Close())
+	}
+	lending := credential.NewLending(credential.Config{
+		GitHub: secrets{client}, Store: facts, Providers: map[policy.CredentialProvider]credential.Provider{policy.ProviderOpaque: credential.Opaque{}},
+		Handles: sealed, Now: options.Now, Wait: options.wait, Log: options.Log,
+	}, keeper, facts, secrets{client})
+	stoppers[credential.Part] = lending
 	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
-		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, GitHub: client, Log: options.Log,
+		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, GitHub: client, Log: options.Log,
 		Resync: func(ctx context.Context, installation int64) error {
 			return facts.Want(ctx, recovery.KeyResync(installation))
 		},
@@ -136,7 +152,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, client, sweeper, stop, options),
+		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, options), lending: lending,
 	}
 	a.server = &http.Server{
 		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -159,6 +175,11 @@ func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard) http.Handler
 	routes.HandleFunc("GET /readyz", a.ready)
 	routes.Handle("GET /{$}", dashboard)
 	routes.HandleFunc("GET /api/v1/status", dashboard.ServeJSON)
+	var clients []web.Client
+	for _, c := range a.config.Credentials.Introspection.Clients {
+		clients = append(clients, web.Client{ID: c.ID, Secret: credential.NewSecret(c.Secret)})
+	}
+	routes.Handle("POST /api/v1/introspect", web.NewIntrospection(a.store, clients, a.log))
 	return routes
 }
 

@@ -37,7 +37,8 @@ type Config struct {
 	Policy   PolicyConfig   `yaml:"policy"   envPrefix:"POLICY_"`
 	Check    CheckConfig    `yaml:"check"    envPrefix:"CHECK_"`
 
-	KillSwitch KillSwitchConfig `yaml:"kill_switch" envPrefix:"KILL_SWITCH_"`
+	KillSwitch  KillSwitchConfig  `yaml:"kill_switch" envPrefix:"KILL_SWITCH_"`
+	Credentials CredentialsConfig `yaml:"credentials" envPrefix:"CREDENTIALS_"`
 }
 
 // ServerConfig says where the server listens.
@@ -101,7 +102,29 @@ type KillSwitchConfig struct {
 	OrganizationProperty string `yaml:"organization_property" env:"ORGANIZATION_PROPERTY"`
 }
 
+// CredentialsConfig says who is told of credentials that are lent.
+type CredentialsConfig struct {
+	Introspection IntrospectionConfig `yaml:"introspection" envPrefix:"INTROSPECTION_"`
+}
+
+// IntrospectionConfig is about POST /api/v1/introspect.
+type IntrospectionConfig struct {
+	// Clients are the programs that may ask whether a token is accepted; none: nobody
+	// may. From the environment, the first is PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_ID
+	// and …_0_SECRET.
+	Clients []IntrospectionClient `yaml:"clients" envPrefix:"CLIENTS_"`
+}
+
+// IntrospectionClient is one of them, by HTTP Basic.
+type IntrospectionClient struct {
+	ID     string `yaml:"id"     env:"ID"`
+	Secret string `yaml:"secret" env:"SECRET"`
+}
+
 const (
+	// minClientSecret is how long the secret of a client is at least.
+	minClientSecret = 16
+
 	defaultPort = 8080
 	maxDrain    = time.Minute
 	// minKeepDeliveries is the three days for which GitHub delivers again, and one.
@@ -215,6 +238,7 @@ func (c Config) validate() error {
 		fault("check.name", "is empty")
 	}
 	c.KillSwitch.validate(fault)
+	c.Credentials.validate(fault)
 	return errors.Join(faults...)
 }
 
@@ -229,6 +253,23 @@ func (c KillSwitchConfig) validate(fault func(field, problem string)) {
 	}
 	if c.RepositoryProperty != "" && strings.EqualFold(c.RepositoryProperty, c.OrganizationProperty) {
 		fault("kill_switch.organization_property", "is kill_switch.repository_property, so that starting a repository again would start what the organization's switch stops")
+	}
+}
+
+// validate tells the faults of the block.
+func (c CredentialsConfig) validate(fault func(field, problem string)) {
+	known := map[string]bool{}
+	for i, client := range c.Introspection.Clients {
+		field := fmt.Sprintf("credentials.introspection.clients[%d]", i)
+		switch {
+		case client.ID == "" || strings.Contains(client.ID, ":"):
+			fault(field+".id", "is empty, or has a colon in it, which HTTP Basic does not allow")
+		case known[client.ID]:
+			fault(field+".id", "is there twice")
+		case len(client.Secret) < minClientSecret:
+			fault(field+".secret", fmt.Sprintf("is shorter than %d characters", minClientSecret))
+		}
+		known[client.ID] = true
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -132,7 +133,7 @@ func TestEnvironmentWins(t *testing.T) {
 	}
 	want.Log, want.Database = LogConfig{Level: "warn", Format: "console"}, DatabaseConfig{URL: "sqlite:x.db", KeepDeliveries: 100 * time.Hour}
 	want.Policy, want.Check = PolicyConfig{Path: "gate.yml", OrganizationRepository: "policies"}, CheckConfig{Name: "gate"}
-	if c != want {
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
 	}
 	t.Setenv("GITHUB_APP_INTEGRATION_ID", "the App")
@@ -152,7 +153,7 @@ func TestExampleConfigIsTheDefault(t *testing.T) {
 	if err := decodeConfig("config.example.yml", content, &got); err != nil {
 		t.Fatal(err)
 	}
-	if want := defaultConfig(); got != want {
+	if want := defaultConfig(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", got, want)
 	}
 }

@@ -166,7 +166,8 @@ func TestCommandsAreAnswered(t *testing.T) {
 		{"ann", "/approve", "confused", "@ann This `/approve` does not count: ann is the author."},
 		{"bob", "/killswitch status", "+1", "The kill switch is not on here."},
 		{"bob", "/killswitch off", "confused", "@bob This `/killswitch` has no effect: the kill switch is not on here."},
-		{"bob", "/credential list", "confused", "@bob `/credential` is not enabled on this server."},
+		{"bob", "/credential list", "+1", "Nothing is lent here."},
+		{"bob", "/credential issue deploy", "confused", "@bob The policy names no credentials."},
 		{"bob", "/sandbox list", "confused", "@bob `/sandbox` is not enabled on this server."},
 		{"bob", "/APPROVE", "+1", ""},
 	} {

@@ -19,17 +19,17 @@ func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
 	options.stoppers = func(stop killswitch.KillSwitch) map[string]killswitch.Stopper {
 		lend = credential.NewMemoryJITCredentialIssuer(stop, time.Now)
 		boxes = sandbox.NewMemorySandbox(stop, func([]string) sandbox.Result { return sandbox.Result{} })
-		return map[string]killswitch.Stopper{"credentials": lend, "sandboxes": boxes}
+		return map[string]killswitch.Stopper{"what was lent": lend, "sandboxes": boxes}
 	}
 	tw := newTestWorldWith(t, options)
 	tw.set(switchPolicy)
 	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
 	place := killswitch.PullRequest(tw.refOf(pr))
-	lent, err := lend.Issue(t.Context(), place, nil, time.Hour)
+	lent, err := lend.Issue(t.Context(), credential.Request{For: place, Scope: []string{"deploy"}, TTL: time.Hour})
 	tw.must(err)
 	elsewhere := place
 	elsewhere.Repository.ID, elsewhere.Repository.Name = 99, "stall"
-	other, err := lend.Issue(t.Context(), elsewhere, nil, time.Hour)
+	other, err := lend.Issue(t.Context(), credential.Request{For: elsewhere, Scope: []string{"deploy"}, TTL: time.Hour})
 	tw.must(err)
 	box, _, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{})
 	tw.must(err)
@@ -44,16 +44,16 @@ func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
 	if status, _ := boxes.Status(t.Context(), box); status != sandbox.StatusTerminated {
 		t.Errorf("the sandbox is %s", status)
 	}
-	if _, err := lend.Issue(t.Context(), place, nil, time.Hour); !errors.Is(err, credential.ErrStopped) {
+	if _, err := lend.Issue(t.Context(), credential.Request{For: place, Scope: []string{"deploy"}, TTL: time.Hour}); !errors.Is(err, credential.ErrStopped) {
 		t.Errorf("while it is stopped: %v", err)
 	}
 	if _, _, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{}); !errors.Is(err, sandbox.ErrStopped) {
 		t.Errorf("while it is stopped: %v", err)
 	}
-	wantText(t, issue.Body(), "| credentials | 1 ended |", "| sandboxes | 1 ended |")
+	wantText(t, issue.Body(), "| what was lent | 1 ended |", "| sandboxes | 1 ended |")
 	tw.says(issue, "sam", "/killswitch off")
 	tw.says(issue, "sue", "/killswitch off")
-	if _, err := lend.Issue(t.Context(), place, nil, time.Hour); err != nil {
+	if _, err := lend.Issue(t.Context(), credential.Request{For: place, Scope: []string{"deploy"}, TTL: time.Hour}); err != nil {
 		t.Errorf("once it goes on: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/palantir/go-githubapp/githubapp"
 	"github.com/rs/zerolog"
 
+	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
@@ -37,6 +38,7 @@ type workers struct {
 	sweeper *recovery.Sweeper
 	halt    *killswitch.GitHubKillSwitch
 	pacer   *gate.Pacer
+	lending *credential.Lending
 	quiet   bool
 	log     zerolog.Logger
 	now     func() time.Time
@@ -52,9 +54,10 @@ type workers struct {
 	settled chan struct{}
 }
 
-func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, stop *killswitch.GitHubKillSwitch, options Options) *workers {
+func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, stop *killswitch.GitHubKillSwitch, lending *credential.Lending, options Options) *workers {
 	return &workers{
-		halt: stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now},
+		lending: lending,
+		halt:    stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now},
 		store: facts, door: door, gate: keeper, github: client, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
 		settled: make(chan struct{}),
 	}
@@ -155,6 +158,10 @@ func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, 
 	if killswitch.Owns(work.Key) {
 		return w.enforce(githubapi.Urgent(ctx), work)
 	}
+	if credential.Owns(work.Key) {
+		again, err := w.lending.Clear(ctx, work.Ref.Repository.Installation)
+		return nil, again, err
+	}
 	if gate.IsPace(work.Key) {
 		again, err := w.pacer.Step(ctx, work.Ref.Repository.Installation)
 		return nil, again, err
@@ -239,7 +246,7 @@ func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _
 			evaluate = w.gate.Recheck
 		}
 		decision, undecided = evaluate(ctx, work.Ref)
-		failed = append(failed, undecided)
+		failed = append(failed, undecided, w.lending.Review(ctx, work.Ref), w.lending.Deploy(ctx, work.Ref))
 	}
 	for _, u := range waiting {
 		failed = append(failed, w.answer(ctx, u, decision, undecided))

@@ -29,6 +29,12 @@ type world struct {
 // demoSecret signs webhooks that never leave the machine.
 const demoSecret = "a secret for the demo only"
 
+// The program that is told of tokens in a simulated world.
+const (
+	demoClient       = "deployer"
+	demoClientSecret = "a secret of the deployer's"
+)
+
 // demoPolicy is the policy file of the simulated repository.
 const demoPolicy = `version: 1
 classify:
@@ -88,10 +94,11 @@ func (w *world) populate() {
 		Permissions: map[string]string{
 			"metadata": "read", "contents": "read", "pull_requests": "write", "issues": "write", "checks": "write",
 			"members": "read", "merge_queues": "read", "administration": "write", "organization_administration": "write",
+			"secrets": "write", "environments": "write", "actions": "read", "deployments": "write",
 		},
 		Events: []string{
 			"pull_request", "pull_request_review", "issue_comment", "issues", "repository_ruleset", "check_run", "check_suite", "merge_group",
-			"push", "repository", "label", "membership", "member", "team", "organization",
+			"push", "repository", "label", "deployment_protection_rule", "workflow_job", "membership", "member", "team", "organization",
 		},
 		WebhookSecret: demoSecret,
 	})
@@ -122,6 +129,7 @@ func (w *world) config() Config {
 	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0}
 	config.Database.URL = w.database
 	config.KillSwitch = w.killSwitch
+	config.Credentials.Introspection.Clients = []IntrospectionClient{{ID: demoClient, Secret: demoClientSecret}}
 	return config
 }
 

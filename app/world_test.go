@@ -48,7 +48,7 @@ func newTestWorld(t *testing.T) *testWorld {
 
 // atOnce is what most tests are run with: what failed is due again at once, so that
 // settled waits for it.
-var atOnce = Options{Backoff: func(int) time.Duration { return -time.Second }}
+var atOnce = Options{Backoff: func(int) time.Duration { return -time.Second }, wait: func(context.Context, time.Duration) error { return nil }}
 
 func newTestWorldWith(t *testing.T, options Options) *testWorld {
 	t.Helper()

@@ -11,9 +11,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
+
+// ErrNotRecorded is returned for an act that did not happen because no entry about it
+// could be written.
+var ErrNotRecorded = errors.New("the audit log could not be written")
 
 // Entry is one act. The fields up to Detail are its writer's, the others are
 // set by [Seal].

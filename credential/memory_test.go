@@ -28,11 +28,11 @@ func Example() {
 	stop := killswitch.NewMemoryKillSwitch(policy.JoinSwitchRules(nil), anybody, time.Now)
 	issuer := credential.NewMemoryJITCredentialIssuer(stop, time.Now)
 
-	lent, _ := issuer.Issue(ctx, shop, []string{"deploy:staging"}, 30*time.Minute)
+	lent, _ := issuer.Issue(ctx, credential.Request{For: shop, Scope: []string{"deploy:staging"}, TTL: 30 * time.Minute})
 	_ = stop.Activate(ctx, acme, ann, "a token leaked")
 	ended, _ := issuer.Stop(ctx, acme)
 	valid, _ := issuer.IsValid(ctx, lent.ID)
-	_, err := issuer.Issue(ctx, shop, nil, time.Minute)
+	_, err := issuer.Issue(ctx, credential.Request{For: shop, Scope: []string{"deploy:staging"}, TTL: time.Minute})
 	fmt.Println(ended, valid, err)
 	// Output: 1 false the kill switch is on: nothing is lent
 }
@@ -43,7 +43,7 @@ func TestLending(t *testing.T) {
 	issuer := credential.NewMemoryJITCredentialIssuer(stop, func() time.Time { return now })
 	issue := func(place killswitch.Scope, ttl time.Duration) credential.JITCredential {
 		t.Helper()
-		c, err := issuer.Issue(t.Context(), place, nil, ttl)
+		c, err := issuer.Issue(t.Context(), credential.Request{For: place, Scope: []string{"x"}, TTL: ttl})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,14 +56,14 @@ func TestLending(t *testing.T) {
 	other := shop
 	other.Repository.ID, other.Repository.Name = 12, "stall"
 	a, b, short := issue(shop, time.Hour), issue(other, time.Hour), issue(shop, time.Minute)
-	if !valid(a) || !valid(b) || a.Token == b.Token || strings.Contains(a.String(), a.Token) {
+	if !valid(a) || !valid(b) || a.Token.Reveal() == b.Token.Reveal() || strings.Contains(a.String(), a.Token.Reveal()) {
 		t.Errorf("lent %s and %s", a, b)
 	}
 	now = now.Add(time.Minute)
 	if valid(short) {
 		t.Error("a credential outlives its end")
 	}
-	if _, err := issuer.Issue(t.Context(), shop, nil, 0); !errors.Is(err, credential.ErrTTL) {
+	if _, err := issuer.Issue(t.Context(), credential.Request{For: shop, Scope: []string{"x"}}); !errors.Is(err, credential.ErrTTL) {
 		t.Errorf("for no time: %v", err)
 	}
 	if err := stop.Activate(t.Context(), shop, ann, "x"); err != nil {
@@ -75,7 +75,7 @@ func TestLending(t *testing.T) {
 	if valid(a) || !valid(b) {
 		t.Error("a stop ends the wrong credentials")
 	}
-	if _, err := issuer.Issue(t.Context(), shop, nil, time.Hour); !errors.Is(err, credential.ErrStopped) {
+	if _, err := issuer.Issue(t.Context(), credential.Request{For: shop, Scope: []string{"x"}, TTL: time.Hour}); !errors.Is(err, credential.ErrStopped) {
 		t.Errorf("while stopped: %v", err)
 	}
 	issue(other, time.Hour)
@@ -91,7 +91,7 @@ var errAway = errors.New("the database is away")
 func TestNothingIsLentUnlessTheSwitchSaysSo(t *testing.T) {
 	for name, stop := range map[string]credential.Switch{"an error": away{}, "nobody": nil} {
 		issuer := credential.NewMemoryJITCredentialIssuer(stop, time.Now)
-		if c, err := issuer.Issue(t.Context(), shop, nil, time.Hour); !errors.Is(err, credential.ErrStopped) || c.Token != "" {
+		if c, err := issuer.Issue(t.Context(), credential.Request{For: shop, Scope: []string{"x"}, TTL: time.Hour}); !errors.Is(err, credential.ErrStopped) || !c.Token.IsZero() {
 			t.Errorf("%s: lent %s, %v", name, c, err)
 		}
 		if ended, _ := issuer.Stop(t.Context(), acme); ended != 0 {

@@ -129,38 +129,51 @@ func (l *look) judge(ctx context.Context) (policy.Decision, error) {
 	if !pr.Open {
 		return policy.Closed(pr.HeadSHA, "the pull request is closed; reopen it to have it decided"), nil
 	}
+	in, err := l.input(ctx, policy.Input.Questions)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	return policy.Decide(in), nil
+}
+
+// input is what was read, with what is missing to judge it asked for.
+func (l *look) input(ctx context.Context, questions func(policy.Input) (policy.Questions, error)) (policy.Input, error) {
 	if l.snapshot.Torn() {
-		return policy.Decision{}, fmt.Errorf("%w: %s", errMoved, l.snapshot.Incomplete())
+		return policy.Input{}, fmt.Errorf("%w: %s", errMoved, l.snapshot.Incomplete())
 	}
 	in := policy.Input{Snapshot: l.snapshot, Standings: map[int64]policy.Standing{}, Unchanged: map[string]bool{}}
 	var err error
 	if in.Policies, err = l.policies(ctx, l.snapshot); err != nil {
-		return policy.Decision{}, err
+		return policy.Input{}, err
 	}
 	state, err := l.recordSeen(ctx, l.snapshot)
 	if err != nil {
-		return policy.Decision{}, err
+		return policy.Input{}, err
 	}
 	if lagging(l.snapshot, state.Votes, l.Now()) {
-		return policy.Decision{}, errMoved
+		return policy.Input{}, errMoved
 	}
 	in.Votes, in.Heads = state.Votes, state.Heads
 	if in.Labels, err = l.labels(ctx); err != nil {
-		return policy.Decision{}, err
+		return policy.Input{}, err
 	}
-	if err := l.answer(ctx, &in); err != nil {
-		return policy.Decision{}, err
+	asked, err := questions(in)
+	if err != nil {
+		return policy.Input{}, err
+	}
+	if err := l.answer(ctx, &in, asked); err != nil {
+		return policy.Input{}, err
 	}
 	// Last, so that nothing opens on what was true before the rest was asked for.
 	if in.Stops, err = l.stops(ctx, in.Policies); errors.Is(err, killswitch.ErrUnsettled) {
-		return policy.Decision{}, fmt.Errorf("%w: %w", errMoved, err)
+		return policy.Input{}, fmt.Errorf("%w: %w", errMoved, err)
 	}
 	if err != nil {
-		return policy.Decision{}, err
+		return policy.Input{}, err
 	}
 	l.seen.remember(sighting{snapshot: l.snapshot, read: l.read, known: l.known})
 	in.Now = l.Now()
-	return policy.Decide(in), nil
+	return in, nil
 }
 
 // stops are the kill switches that reach the pull request.
@@ -193,12 +206,8 @@ func (l *look) fresh(decision policy.Decision) bool {
 	return now.Sub(l.at) <= freshness && (l.open || now.Sub(l.read) <= freshness)
 }
 
-// answer has GitHub answer the input's questions.
-func (l *look) answer(ctx context.Context, in *policy.Input) error {
-	questions, err := in.Questions()
-	if err != nil {
-		return err
-	}
+// answer has GitHub answer the questions.
+func (l *look) answer(ctx context.Context, in *policy.Input, questions policy.Questions) error {
 	shown := in.Snapshot.Shown()
 	if slices.ContainsFunc(questions.People, func(p policy.Actor) bool { return !slices.Contains(shown, p) }) {
 		// Whose name is not known for sure is asked about by their number, which

@@ -66,7 +66,11 @@ func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 			if i == policy.MaxCommands {
 				return d.give(ctx, s, i, command, answer{refused: fmt.Sprintf("Only the first %d commands of a comment are carried out.", policy.MaxCommands)})
 			}
-			if err := d.give(ctx, s, i, command, reply(s.Text.Source(i), command, refused[i], decision)); err != nil {
+			a, err := d.reply(ctx, s, i, command, refused[i], decision)
+			if err == nil {
+				err = d.give(ctx, s, i, command, a)
+			}
+			if err != nil {
 				return fmt.Errorf("answer /%s in %s: %w", command.Verb, s.Text, err)
 			}
 		}
@@ -74,7 +78,15 @@ func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 	}, nil
 }
 
-// reply says what came of a command.
+// reply says what came of a command, and carries out one that is about credentials.
+func (d *Door) reply(ctx context.Context, s speech, index int, command policy.Command, refused error, decision policy.Decision) (answer, error) {
+	if command.Verb == policy.VerbCredential && command.Fault == "" && refused == nil {
+		return d.credential(ctx, s, index, command)
+	}
+	return reply(s.Text.Source(index), command, refused, decision), nil
+}
+
+// reply says what came of a command about the decision.
 func reply(source string, command policy.Command, refused error, decision policy.Decision) answer {
 	switch {
 	case command.Fault != "":

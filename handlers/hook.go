@@ -52,7 +52,9 @@ type Config struct {
 	Inbox          Inbox
 	Gate           *gate.Gate
 	Switch         KillSwitch
-	GitHub         GitHub
+	// Lending lends credentials; nil: nothing is lent.
+	Lending Lending
+	GitHub  GitHub
 	// Resync has the open pull requests of an installation looked at.
 	Resync func(ctx context.Context, installation int64) error
 	// Reach has it looked at where the App is installed.
@@ -120,7 +122,7 @@ func New(config Config) (*Door, error) {
 	registered := []githubapp.EventHandler{}
 	for _, e := range []event{
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
-		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d},
+		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d}, deploymentRuleEvent{d}, workflowJobEvent{d},
 		pushEvent{d}, repositoryEvent{d}, labelEvent{d}, issuesEvent{d}, rulesetEvent{d}, propertyEvent{d},
 		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d},
 	} {

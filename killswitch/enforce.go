@@ -141,14 +141,10 @@ func (k *GitHubKillSwitch) account(ctx context.Context, scope Scope, ended map[s
 			sw.Problem(part, why)
 		}
 		for part, n := range ended {
-			if n == 0 {
-				continue
+			if n > 0 {
+				sw.Count(part, n)
+				changed = true
 			}
-			if sw.Ended == nil {
-				sw.Ended = map[string]int{}
-			}
-			sw.Ended[part] += n
-			changed = true
 		}
 		if green == 0 && sw.SoftAt.IsZero() && sw.Problems[partGates] == "" {
 			sw.SoftAt, changed = k.config.Now(), true

@@ -316,6 +316,14 @@ func (s *Switch) Problem(part, why string) {
 	s.Problems[part] = why
 }
 
+// Count keeps that so many more of a part were ended.
+func (s *Switch) Count(part string, ended int) {
+	if s.Ended == nil {
+		s.Ended = map[string]int{}
+	}
+	s.Ended[part] += ended
+}
+
 // widestFirst orders switches by what they stop.
 func widestFirst(a, b Switch) int {
 	return cmp.Or(cmp.Compare(width(a), width(b)), a.Since.Compare(b.Since))

@@ -81,7 +81,7 @@ func checkComplete(t *testing.T, file PolicyFile) {
 		t.Errorf("kill switch: %+v", k)
 	}
 	for name, c := range file.Credentials {
-		longest, ok := secretClass(c.Secret)
+		longest, ok := SecretClass(c.Secret)
 		if !ok || c.TTL <= 0 || c.TTL > longest || !c.Tier.Known() || c.Provider == "" {
 			t.Errorf("credential %s: %+v", name, c)
 		}

@@ -226,7 +226,7 @@ credentials:
   ci: {secret: JIT_30M_CI, ttl: 30m}
 sandbox: {provider: codespaces}
 `)
-	if got := file.Credentials["ci"]; !reflect.DeepEqual(got, CredentialRule{Secret: "JIT_30M_CI", Provider: "opaque", TTL: 30 * time.Minute, Tier: TierTeamLead}) {
+	if got := file.Credentials["ci"]; !reflect.DeepEqual(got, CredentialRule{Secret: "JIT_30M_CI", Provider: ProviderOpaque, Scope: []string{"ci"}, TTL: 30 * time.Minute, Tier: TierTeamLead}) {
 		t.Errorf("credential: %+v", got)
 	}
 	want := SandboxRules{Provider: "codespaces", Tier: TierPeerReview, Constraints: SandboxConstraints{Network: "none", Timeout: 30 * time.Minute}}

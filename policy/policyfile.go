@@ -162,14 +162,32 @@ type KillSwitchRules struct {
 	CancelWorkflows bool
 }
 
+// CredentialProvider is what makes a credential.
+type CredentialProvider string
+
+// The providers. The default is opaque: a random token that is accepted as long as
+// Portcullis says so.
+const (
+	ProviderOpaque            CredentialProvider = "opaque"
+	ProviderInstallationToken CredentialProvider = "installation-token"
+	ProviderLend              CredentialProvider = "lend"
+	ProviderVault             CredentialProvider = "vault"
+)
+
 // CredentialRule is one credential that may be lent.
 type CredentialRule struct {
 	// Secret is the name of the repository or environment secret.
-	Secret      string
-	Provider    string
-	Scope       []string
-	TTL         time.Duration
+	Secret   string
+	Provider CredentialProvider
+	// Scope is what it is for, in the words of whoever takes it: never empty in a
+	// parsed file.
+	Scope []string
+	// TTL is how long it is lent at most.
+	TTL time.Duration
+	// Environment is the one whose jobs get it; empty: the repository's.
 	Environment string
+	// Source is what is lent: the name in the secret store, or the path at Vault.
+	Source string
 	// Tier is the approval that lending it needs.
 	Tier ApprovalTier
 }

@@ -42,6 +42,9 @@ type PullRequest struct {
 	// whatever repository the pull request comes from.
 	HeadSHA    string
 	HeadBranch string
+	// HeadRepositoryID is where that branch is: another repository's than the pull
+	// request's if it comes from a fork, 0 if that is gone or not known.
+	HeadRepositoryID int64
 	// BaseBranch is where it would be merged to.
 	BaseBranch string
 	Labels     []string

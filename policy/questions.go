@@ -39,6 +39,11 @@ func (in Input) Questions() (Questions, error) {
 	if err != nil {
 		return Questions{}, err
 	}
+	return j.questions(), nil
+}
+
+// questions are those of what the assessment asks for.
+func (j *judge) questions() Questions {
 	var q Questions
 	for _, r := range j.assessment.Requirements {
 		q.Asks.Teams = append(q.Asks.Teams, r.From.Teams...)
@@ -68,11 +73,25 @@ func (in Input) Questions() (Questions, error) {
 			q.Asks.Teams = append(q.Asks.Teams, j.allTeams()...)
 		}
 	}
+	return q.sorted()
+}
+
+// Join are both questions.
+func (q Questions) Join(other Questions) Questions {
+	return Questions{
+		People:  append(slices.Clone(q.People), other.People...),
+		Asks:    Ask{Teams: append(slices.Clone(q.Asks.Teams), other.Asks.Teams...), Permission: q.Asks.Permission || other.Asks.Permission},
+		Commits: append(slices.Clone(q.Commits), other.Commits...),
+	}.sorted()
+}
+
+// sorted asks for nothing twice.
+func (q Questions) sorted() Questions {
 	slices.Sort(q.Asks.Teams)
 	q.Asks.Teams = slices.Compact(q.Asks.Teams)
 	slices.Sort(q.Commits)
 	q.Commits = slices.Compact(q.Commits)
-	return q, nil
+	return q
 }
 
 // keeps reports whether the approval would count if the change were the same at

@@ -1,6 +1,7 @@
-// Package web is people's door: pages about what Portcullis does, and the same as
-// JSON. It decides nothing and changes nothing.
+// Package web is people's and programs' door: pages about what Portcullis does, the same
+// as JSON, and whether a credential is valid. GitHub has a door of its own, package
+// handlers. It decides nothing.
 //
-// Nobody signs in here yet. So what it shows tells nothing about anybody: no
+// Nobody signs in to its pages yet. So what they show tells nothing about anybody: no
 // organization, no repository and no person by name.
 package web

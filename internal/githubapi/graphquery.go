@@ -84,7 +84,7 @@ const snapshotQuery = `query Snapshot($owner: String!, $name: String!, $number: 
     databaseId
     defaultBranchRef ` + branch + `
     pullRequest(number: $number) {
-      title state createdAt updatedAt headRefOid headRefName baseRefName changedFiles
+      title state createdAt updatedAt headRefOid headRefName headRepository {databaseId} baseRefName changedFiles
       autoMergeRequest {enabledAt}
       author ` + account + `
       baseRef ` + branch + `

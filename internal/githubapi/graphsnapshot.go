@@ -31,12 +31,16 @@ type graphSnapshot struct {
 }
 
 type graphPullRequest struct {
-	Title        string        `json:"title"`
-	State        string        `json:"state"`
-	CreatedAt    time.Time     `json:"createdAt"`
-	UpdatedAt    time.Time     `json:"updatedAt"`
-	HeadRefOid   string        `json:"headRefOid"`
-	HeadRefName  string        `json:"headRefName"`
+	Title       string    `json:"title"`
+	State       string    `json:"state"`
+	CreatedAt   time.Time `json:"createdAt"`
+	UpdatedAt   time.Time `json:"updatedAt"`
+	HeadRefOid  string    `json:"headRefOid"`
+	HeadRefName string    `json:"headRefName"`
+	// HeadRepo is nil for a fork that is gone, or that the App does not see.
+	HeadRepo *struct {
+		DatabaseID int64 `json:"databaseId"`
+	} `json:"headRepository"`
 	BaseRefName  string        `json:"baseRefName"`
 	BaseRef      *graphBranch  `json:"baseRef"`
 	ChangedFiles int           `json:"changedFiles"`
@@ -163,6 +167,9 @@ func (pr *graphPullRequest) snapshot(ref policy.PullRequestRef, at time.Time) po
 		Open: pr.State == "OPEN", Merged: pr.State == "MERGED", ChangedFiles: pr.ChangedFiles, CommitCount: pr.Commits.TotalCount,
 		AutoMerge: pr.AutoMerge != nil, CreatedAt: pr.CreatedAt.UTC(), UpdatedAt: pr.UpdatedAt.UTC(),
 	}}
+	if pr.HeadRepo != nil {
+		s.PullRequest.HeadRepositoryID = pr.HeadRepo.DatabaseID
+	}
 	for _, label := range pr.Labels.Nodes {
 		s.PullRequest.Labels = append(s.PullRequest.Labels, label.Name)
 	}

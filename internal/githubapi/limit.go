@@ -28,6 +28,9 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("GitHub's limit on %s is reached until %s: %s", e.Resource, e.RetryAt.UTC().Format(time.RFC3339), e.Reason)
 }
 
+// RetryTime is when to ask again.
+func (e *LimitError) RetryTime() time.Time { return e.RetryAt }
+
 // AllResources is the resource of a secondary limit, which holds for all calls of
 // an installation.
 const AllResources = "all"

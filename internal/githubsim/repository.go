@@ -42,6 +42,9 @@ type Repository struct {
 	workflows []*WorkflowRun // oldest first
 	armed     []*PullRequest // to be merged as soon as they may
 
+	secrets      *vault
+	environments []*Environment
+
 	noAutoMerge bool
 	properties  map[string][]string // values of custom properties, by name
 	created     time.Time
@@ -106,7 +109,7 @@ func (s *Sim) newRepository(owner *account, org *Organization, name string, net 
 		branches: map[string]string{}, roles: map[int64]role{}, labels: map[string]*label{},
 		threads: map[int]*thread{}, pulls: map[int]*PullRequest{}, bySHA: map[string][]*PullRequest{}, byRef: map[headRef][]*PullRequest{}, comments: map[int64]*comment{},
 		runs: map[int64]*checkRun{}, runsAt: map[string][]*checkRun{}, suitesAt: map[string][]*checkSuite{},
-		statuses: map[string][]*status{}, protected: map[string]Protection{}, created: at, pushed: at,
+		statuses: map[string][]*status{}, protected: map[string]Protection{}, secrets: s.newVault(), created: at, pushed: at,
 	}
 	s.repos[key], s.reposByID[r.id] = r, r
 	return r

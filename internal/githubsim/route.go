@@ -114,7 +114,7 @@ func endpoint(pattern string, serve func(*call) error, options ...option) route 
 
 func allRoutes() []route {
 	var list []route
-	for _, part := range [][]route{appRoutes(), ruleRoutes(), repositoryRoutes(), pullRoutes(), issueRoutes(), checkRoutes(), organizationRoutes(), gitRoutes(), threadRoutes(), propertyRoutes(), workflowRoutes()} {
+	for _, part := range [][]route{appRoutes(), ruleRoutes(), repositoryRoutes(), pullRoutes(), issueRoutes(), checkRoutes(), organizationRoutes(), gitRoutes(), threadRoutes(), propertyRoutes(), workflowRoutes(), secretRoutes()} {
 		list = append(list, part...)
 	}
 	return list

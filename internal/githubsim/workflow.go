@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// WorkflowRun is a run of a workflow, as far as it can be cancelled.
+// WorkflowRun is a run of a workflow, as far as it can be cancelled and has jobs that read secrets.
 type WorkflowRun struct {
 	repo           *Repository
 	id             int64
@@ -16,17 +16,42 @@ type WorkflowRun struct {
 	status         string // in_progress or completed
 	conclusion     string
 	created, ended time.Time
+	event          string
+	pull           *PullRequest      // nil but for runs on pull requests
+	from           *Repository       // where the head is
+	secrets        map[string]string // of the repository, as they were when it was queued; nil for a fork's
+	jobs           []*Job
 }
 
 // StartWorkflowRun starts a run on the branch's tip, as a push by u does. It runs until it is cancelled or Complete ends it.
 func (r *Repository) StartWorkflowRun(u *User, branch string) *WorkflowRun {
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
-	run := &WorkflowRun{
-		repo: r, id: r.sim.id(), number: len(r.workflows) + 1, branch: branch, sha: r.branches[branch], by: u, status: "in_progress", created: r.sim.tick(),
+	return r.queueRun(&WorkflowRun{branch: branch, sha: r.branches[branch], by: u, event: "push", from: r})
+}
+
+// StartWorkflowRun starts a run on the pull request, as a push to its branch by u does. One from a fork gets no secrets.
+func (p *PullRequest) StartWorkflowRun(u *User) *WorkflowRun {
+	p.repo.sim.mu.Lock()
+	defer p.repo.sim.mu.Unlock()
+	return p.repo.queueRun(&WorkflowRun{branch: p.headRef, sha: p.head, by: u, event: "pull_request", pull: p, from: p.headRepo})
+}
+
+func (r *Repository) queueRun(run *WorkflowRun) *WorkflowRun {
+	run.repo, run.id, run.number, run.status, run.created = r, r.sim.id(), len(r.workflows)+1, "in_progress", r.sim.tick()
+	if run.from == r {
+		run.secrets = r.secrets.values()
 	}
 	r.workflows = append(r.workflows, run)
 	return run
+}
+
+// pullRequests are those that the run is on, as events and answers tell them; of forks GitHub tells none.
+func (w *WorkflowRun) pullRequests() []obj {
+	if w.pull == nil || w.from != w.repo {
+		return []obj{}
+	}
+	return []obj{w.pull.payload(true)}
 }
 
 // Conclusion is cancelled once it was, and empty while it runs.
@@ -55,6 +80,9 @@ func (w *WorkflowRun) Complete(conclusion string) {
 
 func (w *WorkflowRun) end(conclusion string) {
 	if w.status != "completed" {
+		for _, j := range w.jobs {
+			j.end(conclusion)
+		}
 		w.status, w.conclusion, w.ended = "completed", conclusion, w.repo.sim.tick()
 	}
 }
@@ -64,6 +92,8 @@ func workflowRoutes() []route {
 	return []route{
 		endpoint("GET "+at, serveWorkflowRuns, needs("actions=read")),
 		endpoint("GET "+at+"/{id}", serveWorkflowRun, needs("actions=read")),
+		endpoint("GET "+at+"/{id}/jobs", serveJobs, needs("actions=read")),
+		endpoint("POST "+at+"/{id}/deployment_protection_rule", serveReviewRule, needs("deployments=write"), appsOnly),
 		endpoint("POST "+at+"/{id}/cancel", serveCancel, needs("actions=write"), withRole(roleWrite)),
 	}
 }
@@ -76,13 +106,29 @@ func (w *WorkflowRun) json() obj {
 	}
 	return obj{
 		"id": w.id, "name": "CI", "node_id": nodeID("WFR", w.id), "head_branch": w.branch, "head_sha": w.sha, "path": ".github/workflows/ci.yml",
-		"display_title": "CI", "run_number": w.number, "run_attempt": 1, "event": "push", "status": w.status, "conclusion": text(w.conclusion), "workflow_id": 1,
+		"display_title": "CI", "run_number": w.number, "run_attempt": 1, "event": w.event, "status": w.status, "conclusion": text(w.conclusion), "workflow_id": 1,
 		"check_suite_id": w.id, "check_suite_node_id": nodeID("CS", w.id), "pull_requests": []obj{}, "created_at": w.created, "updated_at": updated,
 		"run_started_at": w.created, "actor": w.by.json(), "triggering_actor": w.by.json(), "url": at, "html_url": r.html("actions/runs/%d", w.id),
 		"jobs_url": at + "/jobs", "logs_url": at + "/logs", "check_suite_url": r.url("check-suites/%d", w.id), "artifacts_url": at + "/artifacts",
 		"cancel_url": at + "/cancel", "rerun_url": at + "/rerun", "workflow_url": r.url("actions/workflows/1"), "previous_attempt_url": nil,
-		"head_commit": headCommitJSON(r.net.commits[w.sha]), "repository": r.json(), "head_repository": r.json(),
+		"head_commit": headCommitJSON(r.net.commits[w.sha]), "repository": r.json(), "head_repository": w.headRepository(),
 	}
+}
+
+// headRepository is null once it is gone.
+func (w *WorkflowRun) headRepository() any {
+	if w.from == nil {
+		return nil
+	}
+	return w.from.json()
+}
+
+func serveJobs(c *call) error {
+	w, err := c.workflowRun()
+	if err != nil {
+		return err
+	}
+	return replyCounted(c, "jobs", w.jobs, (*Job).json)
 }
 
 // serveWorkflowRuns lists the newest first, by status or conclusion, branch, commit and who started it.
@@ -92,7 +138,7 @@ func serveWorkflowRuns(c *call) error {
 		return c.query.Get(key) == "" || slices.Contains(values, c.query.Get(key))
 	}
 	for _, w := range slices.Backward(c.repo.workflows) {
-		if wants("status", w.status, w.conclusion) && wants("branch", w.branch) && wants("head_sha", w.sha) && wants("actor", w.by.login) && wants("event", "push") {
+		if wants("status", w.status, w.conclusion) && wants("branch", w.branch) && wants("head_sha", w.sha) && wants("actor", w.by.login) && wants("event", w.event) {
 			list = append(list, w)
 		}
 	}

@@ -92,6 +92,12 @@ func (s *Store) Change(ctx context.Context, scope killswitch.Scope, wake bool, c
 		if !changed {
 			return nil
 		}
+		if sw.State == killswitch.StateOn {
+			// There is no moment in which it is on and what is lent there is accepted.
+			if err := s.endStopped(ctx, tx, &sw); err != nil {
+				return err
+			}
+		}
 		document, err := json.Marshal(sw)
 		if err != nil {
 			return err

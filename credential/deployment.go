@@ -1,0 +1,211 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// Deployment is what jobs of a run wait for before they start: Portcullis's word on
+// their environment, which has Portcullis as a deployment protection rule. GitHub takes
+// one word for all jobs of a run that wait for one environment.
+type Deployment struct {
+	// On is the pull request that the run is on.
+	On          policy.PullRequestRef
+	Run         int64
+	Environment string
+	// By is who started the run.
+	By policy.Actor
+	// Jobs are the deployments at GitHub, one for each job, that were asked for and have
+	// not ended; without any there is nothing to keep.
+	Jobs []int64
+	// Key tells this time from the next that the environment is asked for in the run.
+	Key string
+	// Told is what was last said of it, and Approved true once the jobs may start.
+	Told     string
+	Approved bool
+}
+
+func (d Deployment) String() string {
+	return fmt.Sprintf("the deployment to %s in run %d of %s", d.Environment, d.Run, d.On.Repository)
+}
+
+// Deployments are the jobs that wait, or run with what was lent to them. Each method is
+// one transaction.
+type Deployments interface {
+	// ChangeDeployment changes the one with the repository, run and environment of which;
+	// what is not known yet is which itself. One without jobs is forgotten. If wake is
+	// true its pull request is looked at next.
+	ChangeDeployment(ctx context.Context, which Deployment, change func(d *Deployment) (wake bool)) (Deployment, error)
+	// WaitingDeployments lists those of a pull request that are not approved.
+	WaitingDeployments(ctx context.Context, on policy.PullRequestRef) ([]Deployment, error)
+}
+
+// Run is a workflow run as GitHub has it now.
+type Run struct {
+	HeadSHA string
+	// Event is what started it, as pull_request.
+	Event string
+	// Ended is true once all its jobs have, or if it is not there any more.
+	Ended bool
+}
+
+// Gatekeeper gives GitHub Portcullis's word on jobs that wait.
+type Gatekeeper interface {
+	// WorkflowRun reads a run.
+	WorkflowRun(ctx context.Context, repository policy.Repository, run int64) (Run, error)
+	// ReviewDeployment approves or rejects; with neither it only says something. That
+	// nothing waits any more is no error.
+	ReviewDeployment(ctx context.Context, d Deployment, state ReviewState, comment string) error
+}
+
+// ReviewState is a word on a deployment.
+type ReviewState string
+
+// The words.
+const (
+	ReviewComment  ReviewState = ""
+	ReviewApproved ReviewState = "approved"
+	ReviewRejected ReviewState = "rejected"
+)
+
+// Wait keeps that a job waits. The word on it follows once its pull request is decided;
+// a run that is on none gets it at once.
+func (l *Lending) Wait(ctx context.Context, d Deployment, job int64) error {
+	if d.On.Number == 0 {
+		return l.gatekeeper.ReviewDeployment(ctx, d, ReviewRejected, "This run is not on the head of an open pull request, and Portcullis lends only what was approved on one.")
+	}
+	d.Key = fmt.Sprintf("run:%d:%s:%d", d.Run, strings.ToLower(d.Environment), job)
+	_, err := l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
+		if !slices.Contains(d.Jobs, job) {
+			d.Jobs, d.Approved, d.Told = append(d.Jobs, job), false, ""
+		}
+		return true
+	})
+	return err
+}
+
+// JobEnded ends what was lent to the run's jobs of the environment once the last of them
+// has ended.
+func (l *Lending) JobEnded(ctx context.Context, which Deployment, job int64) error {
+	left, err := l.deployments.ChangeDeployment(ctx, which, func(d *Deployment) bool {
+		d.Jobs = slices.DeleteFunc(d.Jobs, func(j int64) bool { return j == job })
+		return false
+	})
+	if err != nil || len(left.Jobs) > 0 {
+		return err
+	}
+	_, err = l.store.EndLeases(ctx, Selection{RepositoryID: which.On.Repository.ID, Run: which.Run, Environment: which.Environment},
+		Ending{Reason: "its job has ended", At: l.now()})
+	return err
+}
+
+// Deploy gives the word on what waits on the pull request: what the policy lends to the
+// environment is lent, and then the jobs may start and read it. While approvals are
+// missing they wait, and are told for what.
+func (l *Lending) Deploy(ctx context.Context, on policy.PullRequestRef) error {
+	waiting, err := l.deployments.WaitingDeployments(ctx, on)
+	var errs []error
+	for _, d := range waiting {
+		if err := l.deploy(ctx, d); err != nil {
+			errs = append(errs, fmt.Errorf("decide on %s: %w", d, err))
+		}
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+func (l *Lending) deploy(ctx context.Context, d Deployment) error {
+	run, err := l.gatekeeper.WorkflowRun(ctx, d.On.Repository, d.Run)
+	switch {
+	case err != nil:
+		return err
+	case run.Ended:
+		return l.forget(ctx, d)
+	case run.Event == "pull_request_target" || run.Event == "workflow_run":
+		return l.reject(ctx, d, fmt.Sprintf("A run that %s started has the rights of the default branch whatever the change is: nothing is lent to it.", run.Event))
+	}
+	request := policy.LoanRequest{By: d.By, Run: true}
+	loans, err := l.judge.LendTo(ctx, d.On, request, d.Environment)
+	if err != nil {
+		return err
+	}
+	if len(loans) == 0 {
+		return l.reject(ctx, d, fmt.Sprintf("The policy lends nothing to the environment %s.", d.Environment))
+	}
+	for _, loan := range loans {
+		switch {
+		case loan.HeadSHA != run.HeadSHA:
+			return l.reject(ctx, d, fmt.Sprintf("This run is on %.7s, and the pull request's head is %.7s.", run.HeadSHA, loan.HeadSHA))
+		case loan.Waits:
+			return l.tell(ctx, d, loan.Why)
+		case !loan.Granted:
+			return l.reject(ctx, d, loan.Why)
+		}
+	}
+	for _, loan := range loans {
+		request.Credential = loan.Credential
+		_, _, err := l.Lend(ctx, Ask{On: d.On, Loan: request, Key: d.Key + ":" + loan.Credential, Run: d.Run})
+		if why, waits := waitsFor(err); waits {
+			return l.tell(ctx, d, why)
+		}
+		if errors.Is(err, ErrEnded) {
+			return l.reject(ctx, d, err.Error())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := l.gatekeeper.ReviewDeployment(ctx, d, ReviewApproved, ""); err != nil {
+		return err
+	}
+	_, err = l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
+		d.Approved = true
+		return false
+	})
+	return err
+}
+
+// waitsFor says what must happen first, if it is that.
+func waitsFor(err error) (why string, waits bool) {
+	if occupied, is := errors.AsType[*OccupiedError](err); is {
+		return occupied.Error(), true
+	}
+	if refused, is := errors.AsType[*RefusedError](err); is {
+		return refused.Why, true
+	}
+	return "", false
+}
+
+// tell says what the jobs wait for, if that is new.
+func (l *Lending) tell(ctx context.Context, d Deployment, why string) error {
+	if d.Told == why {
+		return nil
+	}
+	if err := l.gatekeeper.ReviewDeployment(ctx, d, ReviewComment, why); err != nil {
+		return err
+	}
+	_, err := l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
+		d.Told = why
+		return false
+	})
+	return err
+}
+
+func (l *Lending) reject(ctx context.Context, d Deployment, why string) error {
+	if err := l.gatekeeper.ReviewDeployment(ctx, d, ReviewRejected, why); err != nil {
+		return err
+	}
+	return l.forget(ctx, d)
+}
+
+func (l *Lending) forget(ctx context.Context, d Deployment) error {
+	_, err := l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
+		d.Jobs = nil
+		return false
+	})
+	return err
+}

@@ -1,0 +1,213 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// Part is what credentials are called among the parts that a kill switch ends.
+const Part = "credentials"
+
+// Judge judges whether a credential may be lent on a pull request. An error means that
+// it is not known.
+type Judge interface {
+	Lend(ctx context.Context, ref policy.PullRequestRef, request policy.LoanRequest) (policy.Loan, error)
+	// LendTo judges each credential that the policy lends to the environment.
+	LendTo(ctx context.Context, ref policy.PullRequestRef, request policy.LoanRequest, environment string) ([]policy.Loan, error)
+	// MayWrite reports whether the person may write to the repository.
+	MayWrite(ctx context.Context, repository policy.Repository, person policy.Actor) (bool, error)
+}
+
+// RefusedError is returned for what the policy does not allow, or not yet.
+type RefusedError struct {
+	Why string
+	// Waits is true if approvals would change it.
+	Waits bool
+}
+
+func (e *RefusedError) Error() string { return e.Why }
+
+// Lending lends what the policy names to who may have it, and ends it when that is not
+// so any more.
+type Lending struct {
+	issuer *GitHubJITCredentialIssuer
+	github Platform
+	judge  Judge
+	store  Leases
+	now    func() time.Time
+
+	deployments Deployments
+	gatekeeper  Gatekeeper
+}
+
+// NewLending returns a Lending over an issuer that asks its Permit.
+func NewLending(config Config, judge Judge, deployments Deployments, gatekeeper Gatekeeper) *Lending {
+	l := &Lending{github: config.GitHub, judge: judge, store: config.Store, now: config.Now, deployments: deployments, gatekeeper: gatekeeper}
+	config.Permit = l.permit
+	l.issuer = NewGitHubJITCredentialIssuer(config)
+	return l
+}
+
+// Ask is somebody's wish for a credential on a pull request.
+type Ask struct {
+	On   policy.PullRequestRef
+	Loan policy.LoanRequest
+	// Key is the idempotency key.
+	Key string
+	// Run is the workflow run it is for; 0: any.
+	Run int64
+}
+
+// Lend lends what is asked for. It returns a [*RefusedError] for what may not be lent.
+func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan, error) {
+	loan, err := l.judge.Lend(ctx, ask.On, ask.Loan)
+	if err != nil {
+		return JITCredential{}, loan, err
+	}
+	if !loan.Granted {
+		return JITCredential{}, loan, &RefusedError{Why: loan.Why, Waits: loan.Waits}
+	}
+	place := killswitch.PullRequest(ask.On)
+	place.Agents = loan.ByAgent
+	lent, err := l.issuer.Issue(ctx, Request{
+		For: place, Scope: loan.Rule.Scope, TTL: loan.TTL, Key: ask.Key, Credential: loan.Credential, Provider: loan.Rule.Provider, Source: loan.Rule.Source,
+		Slot:    Slot{Environment: loan.Rule.Environment, Name: loan.Rule.Secret},
+		HeadSHA: loan.HeadSHA, Run: ask.Run, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
+	})
+	return lent, loan, err
+}
+
+// permit is a [*RefusedError] for a lease that may not be lent any more.
+func (l *Lending) permit(ctx context.Context, lease Lease) error {
+	if lease.State == StateActive {
+		if err := l.remains(ctx, &lease); err != nil {
+			return err
+		}
+	}
+	on := policy.PullRequestRef{Repository: lease.Slot.Repository, Number: lease.Number}
+	loan, err := l.judge.Lend(ctx, on, policy.LoanRequest{Credential: lease.Credential, By: lease.RequestedBy, Scope: lease.Scope, Run: lease.Run != 0})
+	switch {
+	case err != nil:
+		return err
+	case !loan.Granted:
+		return &RefusedError{Why: loan.Why, Waits: loan.Waits}
+	case loan.HeadSHA != lease.HeadSHA:
+		return &RefusedError{Why: fmt.Sprintf("the head is now %.7s, and it was lent for %.7s", loan.HeadSHA, lease.HeadSHA)}
+	case loan.Rule.Secret != lease.Slot.Name && lease.Slot.Name != "", loan.Rule.Environment != lease.Slot.Environment, loan.Rule.Provider != lease.Provider:
+		return &RefusedError{Why: "the policy says something else of it now"}
+	case lease.CreatedAt.Add(loan.TTL).Before(l.now()):
+		return &RefusedError{Why: "the policy lends it for a shorter time now"}
+	default:
+		return nil
+	}
+}
+
+// remains is a [*RefusedError] if the place or the run that it was lent for has ended;
+// it puts the name into the lease that the repository has now.
+func (l *Lending) remains(ctx context.Context, lease *Lease) error {
+	was := lease.Slot.Repository
+	located, found, err := l.github.Locate(ctx, was)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return &RefusedError{Why: fmt.Sprintf("the App cannot reach %s any more", was)}
+	case !strings.EqualFold(located.Repository.Owner, was.Owner):
+		return &RefusedError{Why: fmt.Sprintf("%s was transferred", was)}
+	case located.Archived:
+		return &RefusedError{Why: fmt.Sprintf("%s was archived", was)}
+	}
+	lease.Slot.Repository = located.Repository
+	if lease.Run == 0 {
+		return nil
+	}
+	run, err := l.gatekeeper.WorkflowRun(ctx, located.Repository, lease.Run)
+	if err == nil && run.Ended {
+		return &RefusedError{Why: "its run has ended"}
+	}
+	return err
+}
+
+// Review ends what is lent on the pull request and may not be any more. What cannot be
+// judged stays as it is, and is an error.
+func (l *Lending) Review(ctx context.Context, on policy.PullRequestRef) error {
+	leases, err := l.store.Leases(ctx, Selection{Scope: killswitch.PullRequest(on), Live: true})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, lease := range leases {
+		if lease.State == StateActive {
+			errs = append(errs, l.review(ctx, lease))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Lending) review(ctx context.Context, lease Lease) error {
+	err := l.permit(ctx, lease)
+	refusal, refused := errors.AsType[*RefusedError](err)
+	if !refused {
+		return err
+	}
+	return l.issuer.End(ctx, lease.ID, Ending{Reason: refusal.Why, At: l.now()})
+}
+
+// Revoke ends what is lent in the repository under that id, or on the pull request under
+// that name of the policy's, and counts it. Whoever asked for it or may write may end it.
+func (l *Lending) Revoke(ctx context.Context, on policy.PullRequestRef, what string, by policy.Actor) (ended int, err error) {
+	leases, err := l.store.Leases(ctx, Selection{RepositoryID: on.Repository.ID, Live: true})
+	if err != nil {
+		return 0, err
+	}
+	leases = slices.DeleteFunc(leases, func(lease Lease) bool {
+		return lease.ID != what && (lease.Credential != what || lease.Number != on.Number)
+	})
+	if len(leases) == 0 {
+		return 0, &RefusedError{Why: fmt.Sprintf("nothing that is lent here has the id or name %q", what)}
+	}
+	if slices.ContainsFunc(leases, func(lease Lease) bool { return lease.RequestedBy.ID != by.ID }) {
+		may, err := l.judge.MayWrite(ctx, on.Repository, by)
+		if err != nil {
+			return 0, err
+		}
+		if !may {
+			return 0, &RefusedError{Why: fmt.Sprintf("%s did not ask for it, and may not write here", by)}
+		}
+	}
+	var errs []error
+	for _, lease := range leases {
+		errs = append(errs, l.issuer.End(ctx, lease.ID, Ending{Reason: by.String() + " revoked it", By: by, At: l.now()}))
+	}
+	return len(leases), errors.Join(errs...)
+}
+
+// EndIn ends all that is lent in a repository.
+func (l *Lending) EndIn(ctx context.Context, repository policy.Repository, reason string, by policy.Actor) error {
+	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID}, Ending{Reason: reason, By: by, At: l.now()})
+	return err
+}
+
+// Clear does what is to be done next about the installation's leases, as
+// [GitHubJITCredentialIssuer.Clear] does.
+func (l *Lending) Clear(ctx context.Context, installation int64) (again time.Time, _ error) {
+	return l.issuer.Clear(ctx, installation)
+}
+
+// Lent lists what is lent on the pull request and not cleared away.
+func (l *Lending) Lent(ctx context.Context, on policy.PullRequestRef) ([]Lease, error) {
+	return l.store.Leases(ctx, Selection{Scope: killswitch.PullRequest(on), Live: true})
+}
+
+// Stop ends what is lent in the scope; a switch that is thrown has done so in its own
+// transaction, and this is what is left.
+func (l *Lending) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err error) {
+	return l.store.EndLeases(ctx, Selection{Scope: scope}, Ending{Reason: "the kill switch", At: l.now()})
+}

@@ -1,0 +1,185 @@
+package githubsim
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Job is a job of a run. GitHub hands it the secrets of the repository as they were when the run was queued, and those of
+// its environment as they are when it starts.
+type Job struct {
+	run         *WorkflowRun
+	id          int64
+	name        string
+	environment *Environment // nil for none
+	deployment  int64
+	status      string // waiting, in_progress or completed
+	conclusion  string
+	waits       []*App // whose word it waits for
+	comments    []string
+	secrets     map[string]string // what it was handed; nil until it starts
+	created     time.Time
+	started     time.Time
+	ended       time.Time
+}
+
+// StartJob has the run come to a job. One of an environment that Apps protect waits until each of them has approved.
+func (w *WorkflowRun) StartJob(name, environment string) *Job {
+	r := w.repo
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	j := &Job{run: w, id: r.sim.id(), name: name, status: "waiting", created: r.sim.tick()}
+	if environment != "" {
+		j.environment, j.deployment = r.environment(environment), r.sim.id()
+		if j.environment == nil {
+			panic("githubsim: there is no environment " + environment)
+		}
+		for _, rule := range j.environment.rules {
+			j.waits = append(j.waits, rule.app)
+		}
+	}
+	w.jobs = append(w.jobs, j)
+	if len(j.waits) == 0 {
+		j.start()
+		return j
+	}
+	j.emit("waiting")
+	for _, i := range r.installations() {
+		if slices.Contains(j.waits, i.app) {
+			r.sim.emitTo(i, r, "deployment_protection_rule", "requested", w.by, obj{
+				"environment": j.environment.name, "event": w.event, "deployment": j.deploymentJSON(), "pull_requests": w.pullRequests(),
+				"deployment_callback_url": r.url("actions/runs/%d/deployment_protection_rule", w.id),
+			})
+		}
+	}
+	return j
+}
+
+// start hands the job its secrets: of two of a name the environment's.
+func (j *Job) start() {
+	j.status, j.started = "in_progress", j.run.repo.sim.tick()
+	j.secrets = maps.Clone(j.run.secrets)
+	if j.environment != nil && j.secrets != nil {
+		maps.Copy(j.secrets, j.environment.values())
+	}
+	j.emit("in_progress")
+}
+
+// Secret is what the job reads as secrets.NAME: empty if there was none, and no error, as at GitHub.
+func (j *Job) Secret(name string) string {
+	j.run.repo.sim.mu.Lock()
+	defer j.run.repo.sim.mu.Unlock()
+	return j.secrets[strings.ToUpper(name)]
+}
+
+// Status is waiting, in_progress or completed.
+func (j *Job) Status() string {
+	j.run.repo.sim.mu.Lock()
+	defer j.run.repo.sim.mu.Unlock()
+	return j.status
+}
+
+// Comments are what Apps said of it.
+func (j *Job) Comments() []string {
+	j.run.repo.sim.mu.Lock()
+	defer j.run.repo.sim.mu.Unlock()
+	return slices.Clone(j.comments)
+}
+
+// Complete ends the job; one that has ended stays as it is.
+func (j *Job) Complete(conclusion string) {
+	j.run.repo.sim.mu.Lock()
+	defer j.run.repo.sim.mu.Unlock()
+	j.end(conclusion)
+}
+
+func (j *Job) end(conclusion string) {
+	if j.status == "completed" {
+		return
+	}
+	j.status, j.conclusion, j.ended, j.waits = "completed", conclusion, j.run.repo.sim.tick(), nil
+	j.emit("completed")
+}
+
+func (j *Job) emit(action string) {
+	body := obj{"workflow_job": j.json()}
+	if j.environment != nil {
+		body["deployment"] = j.deploymentJSON()
+	}
+	j.run.repo.sim.emit(j.run.repo, "workflow_job", action, j.run.by, body)
+}
+
+func (j *Job) json() obj {
+	w, r := j.run, j.run.repo
+	return obj{
+		"id": j.id, "run_id": w.id, "run_attempt": 1, "run_url": r.url("actions/runs/%d", w.id), "node_id": nodeID("CR", j.id), "head_sha": w.sha,
+		"url": r.url("actions/jobs/%d", j.id), "html_url": r.html("actions/runs/%d/job/%d", w.id, j.id), "status": j.status, "conclusion": text(j.conclusion),
+		"created_at": j.created, "started_at": j.began(), "completed_at": moment(j.ended), "name": j.name, "steps": []obj{},
+		"check_run_url": r.url("check-runs/%d", j.id), "labels": []string{"ubuntu-latest"}, "runner_id": nil, "runner_name": nil, "runner_group_id": nil,
+		"runner_group_name": nil, "workflow_name": "CI", "head_branch": w.branch,
+	}
+}
+
+// began is when it started, or, while it waits, when it came to be.
+func (j *Job) began() time.Time {
+	if j.started.IsZero() {
+		return j.created
+	}
+	return j.started
+}
+
+func (j *Job) deploymentJSON() obj {
+	w, r := j.run, j.run.repo
+	return obj{
+		"url": r.url("deployments/%d", j.deployment), "id": j.deployment, "node_id": nodeID("DE", j.deployment), "sha": w.sha, "ref": w.branch, "task": "deploy",
+		"payload": obj{}, "original_environment": j.environment.name, "environment": j.environment.name, "description": nil, "creator": w.by.json(),
+		"created_at": j.created, "updated_at": j.created, "statuses_url": r.url("deployments/%d/statuses", j.deployment), "repository_url": r.url(""),
+		"transient_environment": false, "production_environment": false,
+	}
+}
+
+// serveReviewRule takes an App's word on its own rule: approved, rejected, or a comment alone.
+func serveReviewRule(c *call) error {
+	w, err := c.workflowRun()
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Environment string `json:"environment_name"`
+		State       string `json:"state"`
+		Comment     string `json:"comment"`
+	}
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	if body.Environment == "" || body.State == "" && body.Comment == "" || !slices.Contains([]string{"", "approved", "rejected"}, body.State) {
+		return unprocessable("Invalid request.")
+	}
+	for _, j := range w.jobs {
+		if j.environment == nil || !strings.EqualFold(j.environment.name, body.Environment) || !slices.Contains(j.waits, c.actor.app) {
+			continue
+		}
+		j.review(c.actor.app, body.State, body.Comment)
+		return c.reply(http.StatusNoContent, nil)
+	}
+	return unprocessable("No pending deployment requests to approve or reject")
+}
+
+func (j *Job) review(app *App, state, comment string) {
+	j.run.repo.sim.tick()
+	if comment != "" {
+		j.comments = append(j.comments, comment)
+	}
+	switch state {
+	case "approved":
+		j.waits = slices.DeleteFunc(j.waits, func(a *App) bool { return a == app })
+		if len(j.waits) == 0 {
+			j.start()
+		}
+	case "rejected":
+		j.end("failure")
+	}
+}

@@ -1,0 +1,350 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/credential"
+	"github.com/portcullis-app/portcullis/gate"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+var _ credential.Leases = (*Store)(nil)
+
+const leaseColumns = `document, state, outcome, reason, ended_by, ended_by_id, ended_at, next_at`
+
+// liveStates are those in which a credential may be accepted, or may come to be.
+const liveStates = `state IN ('intent', 'minted', 'active')`
+
+// scanLease reads a lease. What ends many at once is in columns.
+func scanLease(row scanner) (l credential.Lease, err error) {
+	var document []byte
+	var state, outcome string
+	var endedBy policy.Actor
+	var reason string
+	var endedAt, nextAt sql.NullInt64
+	if err := row.Scan(&document, &state, &outcome, &reason, &endedBy.Login, &endedBy.ID, &endedAt, &nextAt); err != nil {
+		return l, err
+	}
+	if err := json.Unmarshal(document, &l); err != nil {
+		return l, fmt.Errorf("read a lease: %w", err)
+	}
+	l.State, l.Outcome, l.Reason = credential.State(state), credential.State(outcome), reason
+	l.EndedBy.ID, l.EndedBy.Login = endedBy.ID, endedBy.Login
+	l.EndedAt, l.NextAt = fromNullMillis(endedAt), fromNullMillis(nextAt)
+	return l, nil
+}
+
+func loadLease(ctx context.Context, tx *transaction, where string, args ...any) (credential.Lease, error) {
+	lease, err := scanLease(tx.QueryRowContext(ctx, `SELECT `+leaseColumns+` FROM leases WHERE `+where, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return credential.Lease{}, credential.ErrUnknown
+	}
+	return lease, err
+}
+
+// saveLease keeps a lease, and asks for the work on it.
+func saveLease(ctx context.Context, tx *transaction, l credential.Lease) error {
+	document, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	at := l.Slot.Repository
+	hash := sql.NullString{String: l.TokenHash, Valid: l.TokenHash != ""}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO leases (id, idem_key, installation, owner, repository_id, environment, number, by_agent, run_id,
+			state, outcome, reason, ended_by, ended_by_id, ended_at, token_hash, expires_at, next_at, document)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET installation = excluded.installation, owner = excluded.owner, state = excluded.state, outcome = excluded.outcome,
+			reason = excluded.reason, ended_by = excluded.ended_by, ended_by_id = excluded.ended_by_id, ended_at = excluded.ended_at,
+			token_hash = excluded.token_hash, expires_at = excluded.expires_at, next_at = excluded.next_at, document = excluded.document`,
+		l.ID, l.Key, at.Installation, strings.ToLower(at.Owner), at.ID, l.Slot.Environment, l.Number, asNumber(l.ByAgent), l.Run,
+		string(l.State), string(l.Outcome), storableText(l.Reason), storableText(l.EndedBy.Login), l.EndedBy.ID, nullMillis(l.EndedAt), hash,
+		l.ExpiresAt.UnixMilli(), nullMillis(l.NextAt), storableText(string(document)))
+	return err
+}
+
+// OpenLease keeps a lease in its first state, with its slots.
+func (s *Store) OpenLease(ctx context.Context, lease credential.Lease, entry audit.Entry) (kept credential.Lease, opened bool, _ error) {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		kept, opened = credential.Lease{}, false
+		known, err := loadLease(ctx, tx, `idem_key = ?`, lease.Key)
+		if err == nil {
+			kept = known
+			return nil
+		}
+		if !errors.Is(err, credential.ErrUnknown) {
+			return err
+		}
+		if stopped, err := stops(ctx, tx, lease); err != nil || stopped {
+			return cmpErr(err, credential.ErrStopped)
+		}
+		for _, slot := range lease.Slots() {
+			if err := takeSlot(ctx, tx, slot, lease.ID); err != nil {
+				return err
+			}
+		}
+		if err := saveLease(ctx, tx, lease); err != nil {
+			return err
+		}
+		if err := wantLeases(ctx, tx, lease.Slot.Repository, lease.NextAt); err != nil {
+			return err
+		}
+		kept, opened = lease, true
+		return s.appendAudit(ctx, tx, entry)
+	})
+	if err != nil {
+		return credential.Lease{}, false, fmt.Errorf("keep that a credential is to be lent: %w", err)
+	}
+	return kept, opened, nil
+}
+
+// takeSlot is an error if another lease has the slot.
+func takeSlot(ctx context.Context, tx *transaction, slot credential.Slot, lease string) error {
+	environment := strings.ToLower(slot.Environment)
+	done, err := tx.ExecContext(ctx, `
+		INSERT INTO lease_slots (repository_id, environment, name, lease) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		slot.Repository.ID, environment, slot.Name, lease)
+	if err != nil {
+		return err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	holder := ""
+	err = tx.QueryRowContext(ctx, `
+		SELECT lease FROM lease_slots WHERE repository_id = ? AND environment = ? AND name = ?`, slot.Repository.ID, environment, slot.Name).Scan(&holder)
+	return cmpErr(err, &credential.OccupiedError{Slot: slot, Holder: holder})
+}
+
+// cmpErr is the first of the two that is one.
+func cmpErr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// stops reports whether a kill switch stops the lease's place.
+func stops(ctx context.Context, tx *transaction, lease credential.Lease) (bool, error) {
+	reaching, err := inForce(ctx, tx, lease.Place())
+	return len(reaching) > 0, err
+}
+
+// ChangeLease changes a lease.
+func (s *Store) ChangeLease(ctx context.Context, id string, change func(lease *credential.Lease, stopped bool) ([]audit.Entry, error)) (credential.Lease, error) {
+	var lease credential.Lease
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		if lease, err = loadLease(ctx, tx, `id = ?`, id); err != nil {
+			return err
+		}
+		stopped, err := stops(ctx, tx, lease)
+		if err != nil {
+			return err
+		}
+		entries, err := change(&lease, stopped)
+		if err != nil {
+			return err
+		}
+		if err := saveLease(ctx, tx, lease); err != nil {
+			return err
+		}
+		if lease.State.Ended() {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM lease_slots WHERE lease = ?`, id); err != nil {
+				return err
+			}
+			if err := s.wakeDeployments(ctx, tx, lease.Slot.Repository.ID); err != nil {
+				return err
+			}
+		}
+		if err := wantLeases(ctx, tx, lease.Slot.Repository, lease.NextAt); err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := s.appendAudit(ctx, tx, entry); err != nil {
+				return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return credential.Lease{}, fmt.Errorf("change the credential %s: %w", id, err)
+	}
+	s.signal()
+	return lease, nil
+}
+
+// wantLeases asks for the installation's leases to be looked at at that time.
+func wantLeases(ctx context.Context, tx *transaction, repository policy.Repository, at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	key, ref := credential.WorkKey(repository.Installation), credential.WorkRef(repository)
+	row, err := loadWork(ctx, tx, key)
+	if errors.Is(err, errNoWork) {
+		row, err = workRow{key: key, ref: ref, urgency: gate.UrgencyPeople}, nil
+	}
+	if err != nil {
+		return err
+	}
+	row.runAt = earlier(row.runAt, atLatest(at))
+	return saveWork(ctx, tx, row)
+}
+
+// Lease returns one.
+func (s *Store) Lease(ctx context.Context, id string) (lease credential.Lease, err error) {
+	err = s.read(ctx, func(tx *transaction) (err error) {
+		lease, err = loadLease(ctx, tx, `id = ?`, id)
+		return err
+	})
+	if err != nil {
+		return credential.Lease{}, fmt.Errorf("read the credential %s: %w", id, err)
+	}
+	return lease, nil
+}
+
+// AcceptedLease finds the lease of the token with that hash, if it is accepted now: it is
+// lent, its time is not over, and no kill switch stops it.
+func (s *Store) AcceptedLease(ctx context.Context, hash string) (lease credential.Lease, accepted bool, err error) {
+	err = s.read(ctx, func(tx *transaction) error {
+		accepted = false
+		lease, err = loadLease(ctx, tx, `token_hash = ?`, hash)
+		if errors.Is(err, credential.ErrUnknown) {
+			return nil
+		}
+		if err != nil || !lease.Accepted(s.now()) {
+			return err
+		}
+		stopped, err := stops(ctx, tx, lease)
+		accepted = err == nil && !stopped
+		return err
+	})
+	if err != nil {
+		return credential.Lease{}, false, fmt.Errorf("look up a token: %w", err)
+	}
+	return lease, accepted, nil
+}
+
+// selected is what selects leases.
+func selected(by credential.Selection) (where string, args []any) {
+	where = `1 = 1`
+	add := func(condition string, arg any) { where, args = where+` AND `+condition, append(args, arg) }
+	scope := by.Scope
+	if scope.Repository.Owner != "" && scope.IsOrganization() {
+		add(`owner = ?`, strings.ToLower(scope.Repository.Owner))
+	}
+	if !scope.IsOrganization() {
+		add(`repository_id = ?`, scope.Repository.ID)
+	}
+	if scope.Number != 0 {
+		add(`number = ?`, scope.Number)
+	}
+	if scope.Agents {
+		add(`by_agent = ?`, 1)
+	}
+	if by.RepositoryID != 0 {
+		add(`repository_id = ?`, by.RepositoryID)
+	}
+	if by.Installation != 0 {
+		add(`installation = ?`, by.Installation)
+	}
+	if by.Run != 0 {
+		add(`run_id = ?`, by.Run)
+	}
+	if by.Environment != "" {
+		add(`lower(environment) = ?`, strings.ToLower(by.Environment))
+	}
+	if by.Live {
+		where += ` AND state NOT IN ('revoked', 'expired', 'failed')`
+	}
+	return where, args
+}
+
+// EndLeases ends many in one statement.
+func (s *Store) EndLeases(ctx context.Context, by credential.Selection, end credential.Ending) (ended int, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		ended, err = s.endLeases(ctx, tx, by, end)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("end credentials: %w", err)
+	}
+	s.signal()
+	return ended, nil
+}
+
+func (s *Store) endLeases(ctx context.Context, tx *transaction, by credential.Selection, end credential.Ending) (int, error) {
+	where, args := selected(by)
+	where += ` AND ` + liveStates
+	installations, err := list(ctx, tx, func(row scanner) (r policy.Repository, err error) {
+		err = row.Scan(&r.Installation, &r.Owner)
+		return r, err
+	}, `SELECT DISTINCT installation, owner FROM leases WHERE `+where, args...)
+	if err != nil || len(installations) == 0 {
+		return 0, err
+	}
+	done, err := tx.ExecContext(ctx, `
+		UPDATE leases SET outcome = CASE WHEN state = 'active' THEN 'revoked' ELSE 'failed' END, state = 'revoking',
+			reason = ?, ended_by = ?, ended_by_id = ?, ended_at = ?, next_at = ? WHERE `+where,
+		append([]any{storableText(end.Reason), storableText(end.By.Login), end.By.ID, end.At.UnixMilli(), end.At.UnixMilli()}, args...)...)
+	if err != nil {
+		return 0, err
+	}
+	for _, at := range installations {
+		if err := wantLeases(ctx, tx, at, end.At); err != nil {
+			return 0, err
+		}
+	}
+	n, err := done.RowsAffected()
+	return int(n), err
+}
+
+// Leases lists leases, the oldest first.
+func (s *Store) Leases(ctx context.Context, by credential.Selection) (found []credential.Lease, err error) {
+	where, args := selected(by)
+	err = s.read(ctx, func(tx *transaction) (err error) {
+		found, err = list(ctx, tx, scanLease, `SELECT `+leaseColumns+` FROM leases WHERE `+where+` ORDER BY id`, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list credentials: %w", err)
+	}
+	return found, nil
+}
+
+// DueLease is the one that waits longest.
+func (s *Store) DueLease(ctx context.Context, installation int64, at time.Time) (lease credential.Lease, next time.Time, err error) {
+	err = s.read(ctx, func(tx *transaction) error {
+		lease, next = credential.Lease{}, time.Time{}
+		first, err := list(ctx, tx, scanLease, `
+			SELECT `+leaseColumns+` FROM leases WHERE installation = ? AND next_at IS NOT NULL ORDER BY next_at, id LIMIT 1`, installation)
+		if err != nil || len(first) == 0 {
+			return err
+		}
+		if next = first[0].NextAt; !next.After(at) {
+			lease = first[0]
+		}
+		return nil
+	})
+	if err != nil {
+		return credential.Lease{}, time.Time{}, fmt.Errorf("look for credentials to clear away: %w", err)
+	}
+	return lease, next, nil
+}
+
+// endStopped ends what is lent where the switch reaches, and counts it on the switch.
+func (s *Store) endStopped(ctx context.Context, tx *transaction, sw *killswitch.Switch) error {
+	ended, err := s.endLeases(ctx, tx, credential.Selection{Scope: sw.Scope}, credential.Ending{Reason: "the kill switch: " + sw.Reason, By: sw.By, At: s.now()})
+	if err != nil || ended == 0 {
+		return err
+	}
+	sw.Count(credential.Part, ended)
+	return nil
+}
