@@ -139,6 +139,7 @@ func defaultConfig() Config {
 		Policy:   PolicyConfig{Path: policy.DefaultPath, OrganizationRepository: ".github"},
 		Check:    CheckConfig{Name: "portcullis"},
 	}
+	c.Credentials.Introspection.Clients = []IntrospectionClient{}
 	c.GitHub.WebURL = "https://github.com"
 	c.GitHub.V3APIURL = "https://api.github.com/"
 	c.GitHub.V4APIURL = "https://api.github.com/graphql"
