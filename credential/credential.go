@@ -82,6 +82,9 @@ var (
 	ErrUnknown = errors.New("there is no such credential")
 	// ErrEnded is returned by Issue if the credential ended while it was issued.
 	ErrEnded = errors.New("the credential ended while it was issued")
+	// ErrUnfinished is returned by Issue for a key under which one is being issued, or was
+	// not finished by a process that is gone.
+	ErrUnfinished = errors.New("it is being issued already; if that does not come to an end it is taken back within minutes")
 )
 
 // OccupiedError is returned for a slot that holds what Portcullis did not write there,

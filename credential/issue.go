@@ -64,16 +64,25 @@ func (g *GitHubJITCredentialIssuer) Issue(ctx context.Context, request Request) 
 		return JITCredential{}, fmt.Errorf("lend %s: %w", request.Credential, err)
 	}
 	if !opened {
-		if !lease.Accepted(g.config.Now()) {
-			return JITCredential{}, fmt.Errorf("%w: %s", ErrEnded, lease.why())
-		}
-		return lease.credential(Secret{}), nil
+		return g.known(lease)
 	}
 	token, err := g.deliver(ctx, &lease, provider, request.Source)
 	if err != nil {
 		return JITCredential{}, errors.Join(fmt.Errorf("lend %s: %w", request.Credential, err), g.takeBack(ctx, lease.ID, err))
 	}
 	return lease.credential(token), nil
+}
+
+// known is what whoever asks again under a key is told: never the value once more.
+func (g *GitHubJITCredentialIssuer) known(lease Lease) (JITCredential, error) {
+	switch {
+	case lease.Accepted(g.config.Now()):
+		return lease.credential(Secret{}), nil
+	case lease.State == StateIntent, lease.State == StateMinted:
+		return JITCredential{}, ErrUnfinished
+	default:
+		return JITCredential{}, fmt.Errorf("%w: %s", ErrEnded, lease.why())
+	}
 }
 
 // intend is the lease as it is put on record first.

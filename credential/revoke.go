@@ -203,13 +203,16 @@ func (g *GitHubJITCredentialIssuer) delete(ctx context.Context, l *Lease) (left 
 	l.Slot.Repository = located.Repository
 	gone := true
 	for _, slot := range l.Slots() {
+		if !slot.ours() {
+			return left, fmt.Errorf("%s is not a name that Portcullis writes, and is left as it is", slot)
+		}
 		meta, found, _, err := g.config.GitHub.Secret(ctx, slot)
 		switch {
 		case err != nil:
 			return left, fmt.Errorf("look at %s: %w", slot, err)
 		case !found:
 			// A write that was cut off may still arrive.
-			gone = gone && (!l.SecretUpdatedAt.IsZero() || l.Quiet || now.After(l.EndedAt.Add(quarantine)))
+			gone = gone && (!l.SecretUpdatedAt.IsZero() || l.Quiet || now.After(l.CreatedAt.Add(issueTime+quarantine)))
 			continue
 		case !l.wrote(meta):
 			left = slot.String() + " was written by somebody else since, and is left"

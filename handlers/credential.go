@@ -66,6 +66,8 @@ func (d *Door) lend(ctx context.Context, s speech, index int, args []string) (an
 		return answer{refused: sentence(occupied.Error())}, nil
 	case errors.Is(err, credential.ErrStopped):
 		return answer{refused: sentence(credential.ErrStopped.Error())}, nil
+	case errors.Is(err, credential.ErrUnfinished):
+		return answer{refused: sentence(err.Error())}, nil
 	case errors.Is(err, credential.ErrEnded):
 		return answer{refused: sentence(err.Error() + "; ask again")}, nil
 	case err != nil:

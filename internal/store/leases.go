@@ -319,6 +319,30 @@ func (s *Store) Leases(ctx context.Context, by credential.Selection) (found []cr
 	return found, nil
 }
 
+// CountLeases counts all leases by their state.
+func (s *Store) CountLeases(ctx context.Context) (map[credential.State]int, error) {
+	counts := map[credential.State]int{}
+	err := s.read(ctx, func(tx *transaction) error {
+		clear(counts)
+		type count struct {
+			state credential.State
+			n     int
+		}
+		all, err := list(ctx, tx, func(row scanner) (c count, err error) {
+			err = row.Scan(&c.state, &c.n)
+			return c, err
+		}, `SELECT state, count(*) FROM leases GROUP BY state`)
+		for _, c := range all {
+			counts[c.state] = c.n
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count credentials: %w", err)
+	}
+	return counts, nil
+}
+
 // DueLease is the one that waits longest.
 func (s *Store) DueLease(ctx context.Context, installation int64, at time.Time) (lease credential.Lease, next time.Time, err error) {
 	err = s.read(ctx, func(tx *transaction) error {

@@ -1,0 +1,462 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/credential"
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+)
+
+var secretPath = regexp.MustCompile(`/actions/secrets/JIT_[A-Z0-9_]+$`)
+
+// TestI1NothingHappensBeforeTheIntent: no PUT or mint happens unless a lease row in
+// intent was committed before it.
+func TestI1NothingHappensBeforeTheIntent(t *testing.T) {
+	lw := anyLeaseWorld(t)
+	recorded := ""
+	for _, at := range []string{"mint", "put"} {
+		lw.on(0, nil)
+		lw.issue()
+		effect := slices.Index(lw.log(), at)
+		if opened := slices.Index(lw.log(), "opened"); opened < 0 || effect < opened {
+			t.Errorf("%s came before the intent was on record: %v", at, lw.log())
+		}
+		lw.endAll()
+	}
+	lw.on(3, func() { recorded = string(lw.leases()[2].State) }) // permit, open, opened
+	lw.issue()
+	if recorded != string(credential.StateIntent) {
+		t.Errorf("on record before anything else is %q", recorded)
+	}
+	lw.endAll()
+	lw.mute = true
+	before, writes := lw.upstream.made, lw.count("put")
+	if _, err := lw.issuer.Issue(t.Context(), lw.request()); err == nil || lw.upstream.made != before || lw.count("put") != writes {
+		t.Errorf("the intent could not be kept (%v), and %d was made, %d written", err, lw.upstream.made-before, lw.count("put")-writes)
+	}
+}
+
+// TestI2ADeathWhileItIsIssuedLeavesNothing: for every kill point between any two steps
+// of Issue, after restart and min-age the secret is absent at GitHub, the credential is
+// refused, and the lease is terminal. The one exception has its own place below.
+func TestI2ADeathWhileItIsIssuedLeavesNothing(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
+		moments, hadLost, complete := 0, false, false
+		for moment := 1; ; moment++ {
+			died := lw.dies(moment, func() { _, _ = lw.issuer.Issue(t.Context(), lw.request()) })
+			if !died {
+				break
+			}
+			moments++
+			where := lw.log()[moment-1]
+			known := false
+			for _, lease := range lw.leases() {
+				known = known || len(lease.Handle) > 0
+			}
+			lost := len(lw.upstream.accepted()) > 0 && !known
+			lw.restart()
+			if all := lw.leases(); len(all) > 0 && all[len(all)-1].State == credential.StateActive {
+				// It was lent, and nobody told who asked: it ends at its time.
+				complete = true
+				lw.clock.pass(30 * time.Minute)
+			}
+			lw.reap(3 * time.Minute)
+			if lost {
+				// Made, and on record nowhere: nobody can revoke it. It ends upstream.
+				hadLost = true
+				if left := lw.upstream.accepted(); len(left) != 1 {
+					t.Errorf("killed at %s: %v is accepted upstream", where, left)
+				}
+				lw.clock.pass(time.Hour)
+			}
+			lw.nothingLeft()
+			if left := lw.upstream.accepted(); len(left) != 0 {
+				t.Errorf("killed at %s: %v is accepted upstream", where, left)
+			}
+		}
+		if moments < 14 || !hadLost || !complete {
+			t.Errorf("it died at %d moments only, between mint and record: %t, once it was lent: %t", moments, hadLost, complete)
+		}
+	})
+}
+
+// TestI4OneLeaseHasASlot: at any instant at most one non-terminal lease exists per slot,
+// under 100 concurrent issuers; losers change nothing at GitHub.
+func TestI4OneLeaseHasASlot(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
+		var issuers sync.WaitGroup
+		errs := make([]error, 100)
+		for i := range errs {
+			issuers.Go(func() { _, errs[i] = lw.issuer.Issue(t.Context(), lw.request()) })
+		}
+		issuers.Wait()
+		lent := 0
+		for _, err := range errs {
+			occupied, taken := errors.AsType[*credential.OccupiedError](err)
+			switch {
+			case err == nil:
+				lent++
+			case !taken || occupied.Holder == "":
+				t.Errorf("a loser was told: %v", err)
+			}
+		}
+		if all := lw.leases(); lent != 1 || len(all) != 1 || lw.upstream.made != 1 || lw.count("put") != 1 {
+			t.Errorf("%d were lent, %d leases are on record, %d were made, %d written", lent, len(all), lw.upstream.made, lw.count("put"))
+		}
+	})
+}
+
+// TestI5OneKeyIsOneCredential: the same idempotency key returns the same lease id and
+// never a second mint; the token itself is returned only by the first call.
+func TestI5OneKeyIsOneCredential(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
+		request := lw.request()
+		request.Key = "comment:7"
+		first, err := lw.issuer.Issue(t.Context(), request)
+		must(t, err)
+		again, err := lw.issuer.Issue(t.Context(), request)
+		must(t, err)
+		if first.Token.IsZero() || again.ID != first.ID || !again.Token.IsZero() || lw.upstream.made != 1 {
+			t.Errorf("%v, then %v with a token: %t, %d made", first, again, !again.Token.IsZero(), lw.upstream.made)
+		}
+		must(t, lw.issuer.Revoke(t.Context(), first.ID))
+		if _, err := lw.issuer.Issue(t.Context(), request); !errors.Is(err, credential.ErrEnded) || lw.upstream.made != 1 {
+			t.Errorf("once it has ended: %v", err)
+		}
+		died := lw.dies(4, func() {
+			request.Key, request.Slot.Name = "comment:8", "JIT_1H_OTHER"
+			_, _ = lw.issuer.Issue(t.Context(), request)
+		})
+		if _, err := lw.issuer.Issue(t.Context(), request); !died || !errors.Is(err, credential.ErrUnfinished) {
+			t.Errorf("while it is being issued: %v", err)
+		}
+	})
+}
+
+// TestI8ItEndsAtTheShortestTime: expires_at ≤ min(requested, policy max, provider max,
+// upstream expiry); a TTL that is none or above the cap is an error, never a default.
+// What the policy allows is in policy: TestI8TTLs.
+func TestI8ItEndsAtTheShortestTime(t *testing.T) {
+	lw := anyLeaseWorld(t)
+	for name, c := range map[string]struct {
+		ttl, upstream, want time.Duration
+		refused             string
+	}{
+		"as asked":              {ttl: 10 * time.Minute, want: 10 * time.Minute},
+		"upstream is shorter":   {ttl: 30 * time.Minute, upstream: 5 * time.Minute, want: 5 * time.Minute},
+		"zero":                  {ttl: 0, refused: "above zero"},
+		"negative":              {ttl: -time.Minute, refused: "above zero"},
+		"above the provider's":  {ttl: time.Hour + time.Second, refused: "is longer than the provider vault allows, which is 1h0m0s"},
+		"as long as is allowed": {ttl: time.Hour, want: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lw.upstream.life = c.upstream
+			request := lw.request()
+			request.TTL = c.ttl
+			begun := lw.clock.now()
+			lent, err := lw.issuer.Issue(t.Context(), request)
+			if c.refused != "" {
+				if !errors.Is(err, credential.ErrTTL) || !strings.Contains(err.Error(), c.refused) {
+					t.Errorf("refused with %v", err)
+				}
+				return
+			}
+			must(t, err)
+			const slack = 10 * time.Second // what it waits between calls
+			if life := lent.ExpiresAt.Sub(begun); life > c.want+slack || life < c.want-slack {
+				t.Errorf("it lives for %s, want %s", life, c.want)
+			}
+			lw.endAll()
+		})
+	}
+}
+
+// TestI11WhatOthersWroteStays: a secret the App did not write (present before the lease,
+// or updated since) is never silently overwritten and never deleted.
+func TestI11WhatOthersWroteStays(t *testing.T) {
+	t.Run("it was there before", func(t *testing.T) {
+		lw := anyLeaseWorld(t)
+		lw.shop.SetSecret(leaseSlot, "theirs")
+		_, err := lw.issuer.Issue(t.Context(), lw.request())
+		if occupied, is := errors.AsType[*credential.OccupiedError](err); !is || occupied.Holder != "" {
+			t.Errorf("refused with %v", err)
+		}
+		lw.reap(time.Hour)
+		if got := lw.shop.Secrets()[leaseSlot]; got != "theirs" || lw.count("put") != 0 || lw.count("delete") != 0 || lw.upstream.made != 0 {
+			t.Errorf("it is %q now", got)
+		}
+	})
+	t.Run("it was written over", func(t *testing.T) {
+		lw := anyLeaseWorld(t)
+		lent := lw.issue()
+		lw.clock.pass(time.Minute)
+		lw.shop.SetSecret(leaseSlot, "theirs")
+		must(t, lw.issuer.Revoke(t.Context(), lent.ID))
+		lw.reap(time.Hour)
+		if got := lw.shop.Secrets()[leaseSlot]; got != "theirs" || len(lw.upstream.accepted()) != 0 || lw.lease(lent.ID).State != credential.StateRevoked {
+			t.Errorf("it is %q now, accepted upstream: %v, %s", got, lw.upstream.accepted(), lw.lease(lent.ID).State)
+		}
+		if !strings.Contains(lw.written(), "credential.foreign_secret") {
+			t.Error("nobody was told")
+		}
+	})
+	t.Run("it was put there in between", func(t *testing.T) {
+		lw := anyLeaseWorld(t)
+		remove := lw.github.Before(http.MethodPut, secretPath, func() { lw.shop.SetSecret(leaseSlot, "theirs") })
+		_, err := lw.issuer.Issue(t.Context(), lw.request())
+		remove()
+		if _, is := errors.AsType[*credential.OccupiedError](err); !is || !strings.Contains(lw.written(), "credential.possible_capture") {
+			t.Errorf("refused with %v; told: %s", err, lw.written())
+		}
+		lw.reap(time.Hour)
+		lw.nothingLeft() // it had our value
+	})
+}
+
+// TestI12OnlyNamesOfOurs: names outside ^JIT_ are never written or deleted, even when
+// the policy asks.
+func TestI12OnlyNamesOfOurs(t *testing.T) {
+	lw := anyLeaseWorld(t)
+	for _, name := range []string{"DEPLOY", "GITHUB_TOKEN", "jit_1h_deploy", "JIT_DEPLOY", "JIT_1H_", "JIT_1H_A-B", "XJIT_1H_DEPLOY", "JIT_1H_DEPLOY\n"} {
+		request := lw.request()
+		request.Slot.Name = name
+		if _, err := lw.issuer.Issue(t.Context(), request); err == nil || !strings.Contains(err.Error(), "it must begin with JIT_") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	lent := lw.issue()
+	lw.shop.SetSecret("DEPLOY", "theirs")
+	_, err := lw.facts.ChangeLease(t.Context(), lent.ID, func(l *credential.Lease, _ bool) ([]audit.Entry, error) {
+		l.Slot.Name = "DEPLOY" // as somebody with the database could
+		return nil, nil
+	})
+	must(t, err)
+	must(t, lw.issuer.Revoke(t.Context(), lent.ID))
+	lw.reap(time.Hour)
+	if lw.shop.Secrets()["DEPLOY"] != "theirs" || lw.count("delete") != 0 {
+		t.Error("a secret with another name was deleted")
+	}
+	if all := lw.leases(); len(all) != 1 {
+		t.Errorf("%d leases", len(all))
+	}
+}
+
+// TestI13NothingIsLentWhileItIsStopped: after the kill switch commits no lease is
+// inserted and none becomes active; every earlier one reaches its end.
+func TestI13NothingIsLentWhileItIsStopped(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
+		thrown := true
+		for moment := 1; thrown; moment++ {
+			thrown = false
+			lw.on(moment, func() {
+				lw.throw(true)
+				thrown = true
+			})
+			lent, err := lw.issuer.Issue(t.Context(), lw.request())
+			if thrown && err == nil && lw.accepts(lent) {
+				t.Errorf("thrown at %s, and accepted afterwards", lw.log()[moment-1])
+			}
+			if thrown {
+				known := len(lw.leases())
+				if _, err := lw.issuer.Issue(t.Context(), lw.request()); !errors.Is(err, credential.ErrStopped) || len(lw.leases()) != known {
+					t.Errorf("while it is stopped: %v", err)
+				}
+			}
+			lw.on(0, nil)
+			if !thrown {
+				lw.throw(true)
+			}
+			lw.reap(3 * time.Minute)
+			lw.nothingLeft()
+			if left := lw.upstream.accepted(); len(left) != 0 {
+				t.Errorf("accepted upstream: %v", left)
+			}
+			lw.throw(false)
+		}
+	})
+}
+
+// TestI15AStaleKeyIsSealedForAgainOnce: on 422 the value is sealed anew for the key that
+// was fetched again, exactly once; ciphertext for one key is never sent with the id of
+// another.
+func TestI15AStaleKeyIsSealedForAgainOnce(t *testing.T) {
+	for name, c := range map[string]struct{ rotations, puts int }{"once": {1, 2}, "each time": {9, 2}} {
+		t.Run(name, func(t *testing.T) {
+			lw := anyLeaseWorld(t)
+			rotations := 0
+			lw.github.Before(http.MethodPut, secretPath, func() {
+				if rotations++; rotations <= c.rotations {
+					lw.shop.RotateKey()
+				}
+			})
+			lent, err := lw.issuer.Issue(t.Context(), lw.request())
+			if got := lw.count("put"); got != c.puts || (err == nil) != (c.rotations == 1) {
+				t.Errorf("%d writes, %v", got, err)
+			}
+			// The simulator opens each box with the private key to the id it came with.
+			if value := lw.shop.Secrets()[leaseSlot]; err == nil && value != lent.Token.Reveal() {
+				t.Errorf("it is %q", value)
+			}
+			lw.endAll()
+			lw.nothingLeft()
+		})
+	}
+}
+
+// TestI16AKeyHasThirtyTwoBytes: a public key that is not 32 bytes is an error.
+func TestI16AKeyHasThirtyTwoBytes(t *testing.T) {
+	for _, size := range []int{0, 31, 33, 64} {
+		sealed, err := credential.Seal(credential.PublicKey{ID: "7", Key: make([]byte, size)}, credential.NewSecret("value"))
+		if err == nil || sealed != "" || !strings.Contains(err.Error(), "and not 32") {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	lw := anyLeaseWorld(t)
+	lw.github.Inject(githubsim.Fault{Method: http.MethodGet, Path: regexp.MustCompile(`/actions/secrets/public-key$`), Status: http.StatusOK, Body: `{"key_id":"7","key":"c2hvcnQ="}`})
+	if _, err := lw.issuer.Issue(t.Context(), lw.request()); err == nil || lw.count("put") != 0 {
+		t.Errorf("a short key: %v, %d writes", err, lw.count("put"))
+	}
+	lw.reap(time.Hour)
+	lw.nothingLeft()
+}
+
+// TestI19AWriteWaitsForALimitOnlyBriefly: a rate-limited PUT waits at most 5 s in place,
+// else the lease is taken back and whoever asked is told when to ask again.
+func TestI19AWriteWaitsForALimitOnlyBriefly(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait int
+		lent bool
+	}{"three seconds": {3, true}, "a minute": {60, false}} {
+		t.Run(name, func(t *testing.T) {
+			lw := anyLeaseWorld(t)
+			lw.github.Inject(githubsim.Fault{Method: http.MethodPut, Path: secretPath, Status: http.StatusTooManyRequests, Times: 1, Header: map[string]string{"Retry-After": strconv.Itoa(c.wait)}})
+			_, err := lw.issuer.Issue(t.Context(), lw.request())
+			limit, limited := errors.AsType[interface {
+				error
+				RetryTime() time.Time
+			}](err)
+			if (err == nil) != c.lent || limited == c.lent || limited && limit.RetryTime().Sub(lw.clock.now()) > time.Minute {
+				t.Errorf("%v", err)
+			}
+			if c.lent {
+				return
+			}
+			lw.clock.pass(time.Minute)
+			lw.reap(time.Hour)
+			lw.nothingLeft()
+			if left := lw.upstream.accepted(); len(left) != 0 {
+				t.Errorf("accepted upstream: %v", left)
+			}
+		})
+	}
+}
+
+// TestI22WithoutAnEntryNothingIsLent: if the audit event cannot be committed nothing is
+// issued; a revoke is still carried out, and the gap is flagged.
+func TestI22WithoutAnEntryNothingIsLent(t *testing.T) {
+	lw := anyLeaseWorld(t)
+	lent := lw.issue()
+	lw.mute = true
+	if err := lw.issuer.Revoke(t.Context(), lent.ID); err != nil || lw.accepts(lent) {
+		t.Errorf("revoked: %v, and accepted: %t", err, lw.accepts(lent))
+	}
+	if !lw.lease(lent.ID).Untold || !strings.Contains(lw.written(), "audit.gap") {
+		t.Error("the gap is not flagged")
+	}
+	request := lw.request()
+	request.Slot.Name = "JIT_1H_OTHER"
+	if other, err := lw.issuer.Issue(t.Context(), request); err == nil || lw.accepts(other) || lw.shop.Secrets()["JIT_1H_OTHER"] != "" {
+		t.Errorf("without an entry: %v", err)
+	}
+	lw.mute = false
+	lw.reap(time.Hour)
+	lw.nothingLeft()
+	entries, err := lw.facts.AuditEntries(t.Context(), 0, 100)
+	must(t, err)
+	if !slices.ContainsFunc(entries, func(e audit.Entry) bool { return strings.Contains(e.Detail, "when it ended could not be told here") }) {
+		t.Errorf("the log does not tell of the gap: %+v", entries)
+	}
+	// At the last step, when all but the entry is done.
+	lw.on(0, nil)
+	lw.issue()
+	last := len(lw.log()) - 2 // change, changed
+	lw.endAll()
+	lw.on(last, func() { lw.mute = true })
+	late, err := lw.issuer.Issue(t.Context(), lw.request())
+	if !errors.Is(err, audit.ErrNotRecorded) || lw.accepts(late) {
+		t.Errorf("without the last entry: %v", err)
+	}
+}
+
+// TestI24Nonsense: Issue with an empty scope is an error; Revoke(unknown) is a typed
+// not-found; Revoke twice is nil.
+func TestI24Nonsense(t *testing.T) {
+	lw := anyLeaseWorld(t)
+	memory := credential.NewMemoryJITCredentialIssuer(calm{}, lw.clock.now)
+	for name, issuer := range map[string]credential.JITCredentialIssuer{"github": lw.issuer, "memory": memory} {
+		t.Run(name, func(t *testing.T) {
+			request := lw.request()
+			request.Scope = nil
+			if _, err := issuer.Issue(t.Context(), request); !errors.Is(err, credential.ErrScope) {
+				t.Errorf("for nothing: %v", err)
+			}
+			if err := issuer.Revoke(t.Context(), "nobody"); !errors.Is(err, credential.ErrUnknown) {
+				t.Errorf("unknown: %v", err)
+			}
+			if valid, err := issuer.IsValid(t.Context(), "nobody"); valid || err != nil {
+				t.Errorf("unknown: %t, %v", valid, err)
+			}
+			lent, err := issuer.Issue(t.Context(), lw.request())
+			must(t, err)
+			for range 2 {
+				must(t, issuer.Revoke(t.Context(), lent.ID))
+			}
+			if valid, err := issuer.IsValid(t.Context(), lent.ID); valid || err != nil {
+				t.Errorf("revoked twice: %t, %v", valid, err)
+			}
+		})
+	}
+}
+
+// TestI26AHandleIsOfItsLease: a handle that was moved to another row fails to decrypt,
+// and there is none in a terminal state.
+func TestI26AHandleIsOfItsLease(t *testing.T) {
+	lw := anyLeaseWorld(t)
+	one := lw.issue()
+	request := lw.request()
+	request.Slot.Name = "JIT_1H_OTHER"
+	other, err := lw.issuer.Issue(t.Context(), request)
+	must(t, err)
+	kept := lw.lease(one.ID).Handle
+	if len(kept) == 0 || bytes.Contains(kept, []byte("handle")) {
+		t.Errorf("the handle is kept as %q", kept)
+	}
+	_, err = lw.facts.ChangeLease(t.Context(), other.ID, func(l *credential.Lease, _ bool) ([]audit.Entry, error) {
+		l.Handle = kept
+		return nil, nil
+	})
+	must(t, err)
+	for _, c := range []credential.JITCredential{one, other} {
+		must(t, lw.issuer.Revoke(t.Context(), c.ID))
+	}
+	lw.reap(30 * time.Second)
+	if moved := lw.lease(other.ID); moved.State.Ended() || !strings.Contains(moved.LastError, "decrypt") {
+		t.Errorf("it is %s: %s", moved.State, moved.LastError)
+	}
+	if ended := lw.lease(one.ID); !ended.State.Ended() || ended.Handle != nil {
+		t.Errorf("it is %s, with a handle: %t", ended.State, ended.Handle != nil)
+	}
+	if left := lw.upstream.accepted(); len(left) != 1 || !strings.HasSuffix(left[0], other.ID) {
+		t.Errorf("accepted upstream: %v", left)
+	}
+}
