@@ -179,7 +179,7 @@ func (l *Lending) Revoke(ctx context.Context, on policy.PullRequestRef, what str
 			return 0, err
 		}
 		if !may {
-			return 0, &RefusedError{Why: fmt.Sprintf("%s did not ask for it, and may not write here", by)}
+			return 0, &RefusedError{Why: fmt.Sprintf("only who asked for it and who may write here end it, and %s is neither", by)}
 		}
 	}
 	var errs []error

@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 
 // repositoryEvent is a change of a repository's settings. Another default branch
 // is another policy, and so is a repository that comes to hold the organization's,
-// or holds it no more.
+// or holds it no more. What is lent in one that is archived, deleted or transferred ends.
 type repositoryEvent struct{ *Door }
 
 func (repositoryEvent) Handles() []string { return []string{"repository"} }
@@ -25,8 +27,12 @@ func (d repositoryEvent) concerns(payload []byte) (policy.PullRequestRef, gate.U
 		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = repository(e.Repo, e.Installation)
-	return policy.PullRequestRef{}, onlyIf(e.GetAction() == "edited" || d.governedOwner(e)), err
+	return policy.PullRequestRef{}, onlyIf(e.GetAction() == "edited" || slices.Contains(endings, e.GetAction()) || d.governedOwner(e)), err
 }
+
+// endings are the actions with which a repository ends, as far as what was approved in
+// it goes.
+var endings = []string{"archived", "deleted", "transferred"}
 
 // governsOwner reports whether the repository of that name has the policy of all
 // repositories of its owner.
@@ -44,6 +50,15 @@ func (d repositoryEvent) take(ctx context.Context, payload []byte) (Answer, erro
 	e, err := parse[github.RepositoryEvent](payload)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(endings, e.GetAction()) && d.config.Lending != nil {
+		repo, err := repository(e.Repo, e.Installation)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.config.Lending.EndIn(ctx, repo, fmt.Sprintf("%s was %s", repo, e.GetAction()), actor(e.GetSender())); err != nil {
+			return nil, err
+		}
 	}
 	scope := gate.Scope{Owner: e.GetRepo().GetOwner().GetLogin(), RepositoryID: e.GetRepo().GetID()}
 	if d.governedOwner(e) {

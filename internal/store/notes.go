@@ -32,23 +32,25 @@ func (s *Store) Notes(ctx context.Context, topic string) (map[string]string, err
 // PutNote replaces a note by what merge makes of it; it is empty if there is none.
 // merge may be called twice.
 func (s *Store) PutNote(ctx context.Context, topic, name string, merge func(known string) (string, error)) error {
-	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		var known string
-		err := tx.QueryRowContext(ctx, `SELECT content FROM notes WHERE topic = ? AND name = ?`, topic, name).Scan(&known)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		content, err := merge(known)
-		if err != nil || content == known {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `
-			INSERT INTO notes (topic, name, content) VALUES (?, ?, ?)
-			ON CONFLICT (topic, name) DO UPDATE SET content = excluded.content`, topic, name, content)
-		return err
-	})
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error { return putNote(ctx, tx, topic, name, merge) })
 	if err != nil {
 		return fmt.Errorf("note %s on %s: %w", name, topic, err)
 	}
 	return nil
+}
+
+func putNote(ctx context.Context, tx *transaction, topic, name string, merge func(known string) (string, error)) error {
+	var known string
+	err := tx.QueryRowContext(ctx, `SELECT content FROM notes WHERE topic = ? AND name = ?`, topic, name).Scan(&known)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	content, err := merge(known)
+	if err != nil || content == known {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO notes (topic, name, content) VALUES (?, ?, ?)
+		ON CONFLICT (topic, name) DO UPDATE SET content = excluded.content`, topic, name, content)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -21,20 +22,40 @@ type reach struct {
 
 // PutReach keeps where the App was installed at that time, as places without a name,
 // those apart that were suspended. It returns where it was active before and is no
-// longer.
+// longer. What was lent there is ended.
 func (s *Store) PutReach(ctx context.Context, at time.Time, active, suspended []policy.Repository) (lost []policy.Repository, err error) {
-	err = s.PutNote(ctx, topicReach, "", func(known string) (string, error) {
-		before, err := decodeReach(known)
-		if err != nil {
-			return "", err
-		}
-		lost = slices.DeleteFunc(before.Active, func(was policy.Repository) bool {
-			return slices.ContainsFunc(active, func(is policy.Repository) bool { return is.Installation == was.Installation })
+	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		err := putNote(ctx, tx, topicReach, "", func(known string) (string, error) {
+			before, err := decodeReach(known)
+			if err != nil {
+				return "", err
+			}
+			lost = slices.DeleteFunc(before.Active, func(was policy.Repository) bool {
+				return slices.ContainsFunc(active, func(is policy.Repository) bool { return is.Installation == was.Installation })
+			})
+			encoded, err := json.Marshal(reach{at, active, suspended})
+			return string(encoded), err
 		})
-		encoded, err := json.Marshal(reach{at, active, suspended})
-		return string(encoded), err
+		if err != nil {
+			return err
+		}
+		return s.endUnreached(ctx, tx, append(slices.Clone(suspended), lost...))
 	})
-	return lost, err
+	if err != nil {
+		return nil, fmt.Errorf("note where the App is installed: %w", err)
+	}
+	return lost, nil
+}
+
+// endUnreached ends what is lent where nothing can be held to a policy any more.
+func (s *Store) endUnreached(ctx context.Context, tx *transaction, places []policy.Repository) error {
+	for _, place := range places {
+		end := credential.Ending{Reason: "the App was suspended or is not installed any more", At: s.now()}
+		if _, err := s.endLeases(ctx, tx, credential.Selection{Installation: place.Installation}, end); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Reach is where the App was installed when GitHub last told; the zero time: it never
