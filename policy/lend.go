@@ -54,7 +54,7 @@ func Lend(in Input, request LoanRequest) Loan {
 	l := Loan{Credential: request.Credential, HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.describe()}
 	j, rule, why := in.lender(request)
 	if l.Rule = rule; why != "" {
-		l.Why, l.Waits = why, len(in.Stops) > 0
+		l.Why, l.Waits = why, len(in.Stops) > 0 && why == in.Stops[0].String()
 		return l
 	}
 	l.ByAgent = j.byAgent

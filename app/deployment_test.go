@@ -1,0 +1,149 @@
+package app
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/internal/githubsim"
+)
+
+// deployPolicy lends a token to the jobs of an environment.
+const deployPolicy = switchPolicy + `credentials:
+  deploy: {secret: JIT_1H_DEPLOY, scope: ["deploy:staging"], ttl: 30m, tier: team-lead, environment: staging}
+`
+
+// deploying is a pull request with a run whose job waits for Portcullis.
+type deploying struct {
+	*testWorld
+
+	clock   *clock
+	staging *githubsim.Environment
+	pr      *githubsim.PullRequest
+	run     *githubsim.WorkflowRun
+	job     *githubsim.Job
+}
+
+func deploys(t *testing.T) *deploying {
+	t.Helper()
+	d := &deploying{clock: &clock{}}
+	options := atOnce
+	options.sweeping, options.Now, options.tokenNow = true, d.clock.now, time.Now
+	d.testWorld = newTestWorldWith(t, options)
+	d.set(deployPolicy)
+	d.staging = d.shop.CreateEnvironment("staging")
+	d.staging.Protect(d.hook)
+	d.pr = d.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	d.run = d.pr.StartWorkflowRun(d.github.User("ann"))
+	d.job = d.starts("deploy")
+	return d
+}
+
+func (d *deploying) starts(name string) *githubsim.Job {
+	d.report.Helper()
+	job := d.run.StartJob(name, "staging")
+	d.settled()
+	return job
+}
+
+// lastWord is the last that Portcullis said of the job.
+func lastWord(job *githubsim.Job) string {
+	all := job.Comments()
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+func (d *deploying) accepted(token string) bool {
+	d.report.Helper()
+	return strings.Contains(d.introspect(token), `"active":true`)
+}
+
+// TestAJobIsLentWhatWasApproved is the whole way: the job waits, is approved, reads the
+// secret, and once it has ended there is none.
+func TestAJobIsLentWhatWasApproved(t *testing.T) {
+	d := deploys(t)
+	if d.job.Status() != "waiting" || lastWord(d.job) != "team-lead: 1 more approval from acme/leads" || len(d.staging.Secrets()) != 0 {
+		t.Fatalf("%s: %q", d.job.Status(), d.job.Comments())
+	}
+	d.review(d.pr, "lee", "APPROVE")
+	token := d.job.Secret("JIT_1H_DEPLOY")
+	if d.job.Status() != "in_progress" || !d.accepted(token) || len(d.job.Comments()) != 1 {
+		t.Fatalf("%s with %q: %q", d.job.Status(), token, d.job.Comments())
+	}
+	second := d.starts("deploy again")
+	if second.Secret("JIT_1H_DEPLOY") != token {
+		t.Errorf("another job of the run was lent something else: %q", second.Comments())
+	}
+	d.job.Complete("success")
+	d.settled()
+	if !d.accepted(token) {
+		t.Error("it ended with the first of two jobs")
+	}
+	second.Complete("failure")
+	d.settled()
+	if d.accepted(token) || len(d.staging.Secrets()) != 0 {
+		t.Error("the jobs have ended, and it has not")
+	}
+	third := d.starts("deploy once more")
+	if other := third.Secret("JIT_1H_DEPLOY"); other == token || !d.accepted(other) {
+		t.Errorf("a job that came later reads %q: %q", other, third.Comments())
+	}
+	// Nobody tells that the run has ended.
+	d.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
+	d.run.Complete("success")
+	d.clock.pass(3 * time.Minute)
+	d.settled()
+	if d.accepted(third.Secret("JIT_1H_DEPLOY")) || len(d.staging.Secrets()) != 0 {
+		t.Error("the run has ended, and it has not")
+	}
+}
+
+// TestJobsThatAreLentNothing: each is told why.
+func TestJobsThatAreLentNothing(t *testing.T) {
+	d := deploys(t)
+	ann := d.github.User("ann")
+	rejected := func(job *githubsim.Job, why string) {
+		t.Helper()
+		d.settled()
+		if job.Status() != "completed" || !strings.Contains(lastWord(job), why) || len(d.staging.Secrets()) != 0 {
+			t.Errorf("%s, and it was told %q, want %q", job.Status(), lastWord(job), why)
+		}
+	}
+	production := d.shop.CreateEnvironment("production")
+	production.Protect(d.hook)
+	rejected(d.run.StartJob("deploy", "production"), "The policy lends nothing to the environment production.")
+	rejected(d.shop.StartWorkflowRun(ann, "main").StartJob("deploy", "staging"), "not on the head of an open pull request")
+
+	d.push("typo", map[string]string{"README.md": "# Mine\n"})
+	rejected(d.job, "and the pull request's head is")
+	d.run = d.pr.StartWorkflowRun(ann)
+	waits := d.starts("deploy")
+	d.must(d.pr.AddLabel(d.github.User("bob"), switchLabel))
+	d.settled()
+	if waits.Status() != "waiting" || !strings.Contains(lastWord(waits), "stopped") {
+		t.Errorf("while it is stopped it is %s: %q", waits.Status(), waits.Comments())
+	}
+	d.must(d.pr.Close(ann))
+	rejected(waits, "the pull request is closed")
+}
+
+// TestAJobWaitsForASlot: the slot is one, and who comes second waits until it is free.
+func TestAJobWaitsForASlot(t *testing.T) {
+	d := deploys(t)
+	d.review(d.pr, "lee", "APPROVE")
+	other := d.opened("bob", "typo-2", map[string]string{"NOTES.md": "# Notes\n"})
+	d.review(other, "lee", "APPROVE")
+	job := other.StartWorkflowRun(d.github.User("bob")).StartJob("deploy", "staging")
+	d.settled()
+	if job.Status() != "waiting" || !strings.Contains(lastWord(job), "is lent already") {
+		t.Fatalf("it is %s: %q", job.Status(), job.Comments())
+	}
+	first := d.job.Secret("JIT_1H_DEPLOY")
+	d.job.Complete("success")
+	d.settled()
+	if token := job.Secret("JIT_1H_DEPLOY"); token == "" || token == first || !d.accepted(token) || d.accepted(first) {
+		t.Errorf("it is %s with %q: %q", job.Status(), token, job.Comments())
+	}
+}
