@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,16 @@ func (b *balancer) forward(r *http.Request, body []byte) int {
 		return response.StatusCode
 	}
 	return 0
+}
+
+// replica is one of those that webhooks are sent to; empty: there is none.
+func (b *balancer) replica() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.replicas) == 0 {
+		return ""
+	}
+	return strings.TrimSuffix(b.replicas[0], githubapp.DefaultWebhookRoute)
 }
 
 // known are the deliveries that were answered 2xx.

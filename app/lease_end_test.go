@@ -84,10 +84,12 @@ func TestI6ItEndsAtItsTime(t *testing.T) {
 // failed after step 1; it never becomes true again.
 func TestI7RevokedIsNotAccepted(t *testing.T) {
 	for name, trouble := range map[string]func(lw *leaseWorld){
-		"nothing fails":   func(*leaseWorld) {},
-		"GitHub fails":    func(lw *leaseWorld) { lw.github.Inject(githubsim.Fault{Status: http.StatusBadGateway, Times: 12}) },
-		"upstream fails":  func(lw *leaseWorld) { lw.upstream.fails = errUpstream },
-		"it is too often": func(lw *leaseWorld) { lw.github.SetRateLimit(lw.installation.ID(), 0, lw.clock.now().Add(10*time.Minute)) },
+		"nothing fails":  func(*leaseWorld) {},
+		"GitHub fails":   func(lw *leaseWorld) { lw.github.Inject(githubsim.Fault{Status: http.StatusBadGateway, Times: 12}) },
+		"upstream fails": func(lw *leaseWorld) { lw.upstream.fails = errUpstream },
+		"it is too often": func(lw *leaseWorld) {
+			lw.github.SetRateLimit(lw.installation.ID(), 0, lw.clock.now().Add(10*time.Minute))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lw := anyLeaseWorld(t)

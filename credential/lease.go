@@ -225,6 +225,10 @@ func (l *Lease) expire(at time.Time) bool {
 // clearing reports whether it has ended and is to be cleared away.
 func (s State) clearing() bool { return s == StateRevoking || s == StateStuck }
 
+// settledAt is when nothing can arrive at GitHub any more of a lease that was not issued
+// to the end.
+func (l *Lease) settledAt() time.Time { return l.CreatedAt.Add(issueTime + quarantine) }
+
 // finish ends the record: nothing is left.
 func (l *Lease) finish(at time.Time) {
 	l.State, l.Handle, l.LastError, l.NextAt, l.ClearedAt = l.Outcome, nil, "", time.Time{}, at

@@ -146,7 +146,7 @@ func (g *GitHubJITCredentialIssuer) account(l *Lease, failure error, left string
 		l.NextAt = now.Add(wait)
 		return nil
 	case failure == nil:
-		l.NextAt = now.Add(quarantine)
+		l.NextAt = l.settledAt()
 		return nil
 	}
 	stuck := l.failed(failure, now)
@@ -212,7 +212,7 @@ func (g *GitHubJITCredentialIssuer) delete(ctx context.Context, l *Lease) (left 
 			return left, fmt.Errorf("look at %s: %w", slot, err)
 		case !found:
 			// A write that was cut off may still arrive.
-			gone = gone && (!l.SecretUpdatedAt.IsZero() || l.Quiet || now.After(l.CreatedAt.Add(issueTime+quarantine)))
+			gone = gone && (!l.SecretUpdatedAt.IsZero() || l.Quiet || !now.Before(l.settledAt()))
 			continue
 		case !l.wrote(meta):
 			left = slot.String() + " was written by somebody else since, and is left"

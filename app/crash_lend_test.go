@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCrashPointsOfACredential kills the process between any two steps of lending a
+// credential and of revoking it: afterwards the world is as I2 and I3 say.
+func TestCrashPointsOfACredential(t *testing.T) {
+	walkCrashes(t, []string{
+		"OpenLease:1",   // the intent
+		"ChangeLease:1", // minted
+		"ChangeLease:2", // in force
+		"ChangeLease:3", // ended
+		"ChangeLease:4", // cleared away
+	}, []crashCall{
+		{"secret looked at", http.MethodGet, `/actions/secrets/JIT_1H_DEPLOY$`}, {"key read", http.MethodGet, `/actions/secrets/public-key$`},
+		{"secret written", http.MethodPut, `/actions/secrets/JIT_1H_DEPLOY$`}, {"secret deleted", http.MethodDelete, `/actions/secrets/JIT_1H_DEPLOY$`},
+	}, (*cluster).lendingStory)
+}
+
+// lendingStory is a credential that is asked for until it is lent, and revoked.
+func (c *cluster) lendingStory(variables ...string) {
+	t := c.t
+	t.Helper()
+	tw := &testWorld{world: c.world, t: t, report: t}
+	tw.set(lendingPolicy)
+	c.variables = append(c.variables,
+		"PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_ID="+demoClient, "PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_SECRET="+demoClientSecret)
+	died := c.startToDie(variables...)
+	n := newNarrator(c.world, io.Discard)
+	tw.must(n.open("ann", "typo", "Fix a typo", map[string]string{"README.md": "# Shop\n"})(t.Context()))
+	_, err := n.pr.Review(c.github.User("lee"), "APPROVE", "")
+	tw.must(err)
+	ask := func(command string) {
+		_, err := n.pr.Comment(c.github.User("ann"), command)
+		tw.must(err)
+	}
+	secret := func() string { return tw.shop.Secrets()["JIT_1H_DEPLOY"] }
+
+	// Where it died while it was issued, the slot is taken until that is cleared away.
+	c.until("it is lent", func() bool { return c.accepts(secret()) }, func() { ask("/credential issue deploy") })
+	token := secret()
+	c.until("it is refused", func() bool { return !c.accepts(token) }, func() { ask("/credential revoke deploy") })
+	died()
+	c.until("nothing is left of it", func() bool {
+		undone, err := c.records.undone(t.Context())
+		live := 0
+		leases := c.records.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM leases WHERE state NOT IN ('revoked', 'expired', 'failed')`)
+		return err == nil && undone == 0 && leases.Scan(&live) == nil && live == 0 && secret() == ""
+	}, func() { ask("/credential revoke deploy") }) // of what was asked for more than once
+	if c.accepts(token) {
+		t.Error("it is accepted again")
+	}
+	c.replicas[0].terminate()
+	if _, err := c.records.chain(t.Context()); err != nil {
+		t.Errorf("the audit chain: %v", err)
+	}
+}
+
+// until asks, and again every five seconds, until it is so.
+func (c *cluster) until(what string, is func() bool, ask func()) {
+	c.t.Helper()
+	const patience = 4 * time.Minute // what was left behind is taken back after a minute and a half, and a claim ends after one
+	begun := time.Now()
+	for asked := begun.Add(-time.Minute); !is(); <-time.After(20 * time.Millisecond) {
+		switch {
+		case time.Since(begun) > patience:
+			c.t.Fatalf("not after %s: %s\n%s", patience, what, c.tail())
+		case time.Since(asked) > 5*time.Second:
+			asked = time.Now()
+			ask()
+		}
+	}
+}
+
+// accepts is what the server says of the token; a server that is dead accepts nothing.
+func (c *cluster) accepts(token string) bool {
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.door.replica()+"/api/v1/introspect", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth(demoClient, demoClientSecret)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return err == nil && strings.Contains(string(body), `"active":true`)
+}
