@@ -73,6 +73,7 @@ func (l *lentOut) branch() string { return "typo" }
 // policy changed, stopped, App gone: each bound lease leaves active, also if the webhook
 // is lost, and if it comes twice.
 func TestI14WhatEndsALease(t *testing.T) {
+	t.Parallel()
 	for mode, knobs := range map[string]githubsim.DeliveryKnobs{
 		"told": {Repeat: func(githubsim.Delivery) int { return 1 }},
 		"lost": {Lose: func(githubsim.Delivery) bool { return true }},
@@ -121,6 +122,7 @@ func lendsOut(t *testing.T, options Options) *lentOut {
 
 // TestWhoMayRevoke: whoever asked for it and whoever may write, nobody else.
 func TestWhoMayRevoke(t *testing.T) {
+	t.Parallel()
 	l := lendsOut(t, atOnce)
 	reader := l.github.CreateUser("rae")
 	l.acme.AddMember(reader)

@@ -40,6 +40,7 @@ func (tw *testWorld) introspect(token string) string {
 }
 
 func TestACredentialIsLentAndEnds(t *testing.T) {
+	t.Parallel()
 	tw, pr := lends(t)
 	tw.comment(pr, "ann", "/credential issue deploy")
 	if n := len(tw.shop.Secrets()); n != 0 {

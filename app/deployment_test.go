@@ -63,6 +63,7 @@ func (d *deploying) accepted(token string) bool {
 // TestAJobIsLentWhatWasApproved is the whole way: the job waits, is approved, reads the
 // secret, and once it has ended there is none.
 func TestAJobIsLentWhatWasApproved(t *testing.T) {
+	t.Parallel()
 	d := deploys(t)
 	if d.job.Status() != "waiting" || lastWord(d.job) != "team-lead: 1 more approval from acme/leads" || len(d.staging.Secrets()) != 0 {
 		t.Fatalf("%s: %q", d.job.Status(), d.job.Comments())
@@ -102,6 +103,7 @@ func TestAJobIsLentWhatWasApproved(t *testing.T) {
 
 // TestJobsThatAreLentNothing: each is told why.
 func TestJobsThatAreLentNothing(t *testing.T) {
+	t.Parallel()
 	d := deploys(t)
 	ann := d.github.User("ann")
 	rejected := func(job *githubsim.Job, why string) {
@@ -131,6 +133,7 @@ func TestJobsThatAreLentNothing(t *testing.T) {
 
 // TestAJobWaitsForASlot: the slot is one, and who comes second waits until it is free.
 func TestAJobWaitsForASlot(t *testing.T) {
+	t.Parallel()
 	d := deploys(t)
 	d.review(d.pr, "lee", "APPROVE")
 	other := d.opened("bob", "typo-2", map[string]string{"NOTES.md": "# Notes\n"})

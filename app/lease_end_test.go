@@ -22,6 +22,7 @@ var (
 // ends in revoked, provider.Revoke was called at least once, and no DELETE is sent after
 // one was confirmed.
 func TestI3ADeathWhileItIsRevokedIsMadeUpFor(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		moments := 0
 		for died, moment := true, 1; died; moment++ {
@@ -60,6 +61,7 @@ func TestI3ADeathWhileItIsRevokedIsMadeUpFor(t *testing.T) {
 // TestI6ItEndsAtItsTime: IsValid(id) is false from expires_at on, with reaper, GitHub
 // and webhooks all stopped.
 func TestI6ItEndsAtItsTime(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		request := lw.request()
 		request.Provider = "" // opaque
@@ -83,6 +85,7 @@ func TestI6ItEndsAtItsTime(t *testing.T) {
 // TestI7RevokedIsNotAccepted: IsValid(id) is false as soon as Revoke has returned or
 // failed after step 1; it never becomes true again.
 func TestI7RevokedIsNotAccepted(t *testing.T) {
+	t.Parallel()
 	for name, trouble := range map[string]func(lw *leaseWorld){
 		"nothing fails":  func(*leaseWorld) {},
 		"GitHub fails":   func(lw *leaseWorld) { lw.github.Inject(githubsim.Fault{Status: http.StatusBadGateway, Times: 12}) },
@@ -116,6 +119,7 @@ func TestI7RevokedIsNotAccepted(t *testing.T) {
 // TestI9WhatCannotBeRevokedIsStuck: a failed upstream revoke never deletes or finalises
 // the row; after six it is stuck, counted and listed, and tried again every hour.
 func TestI9WhatCannotBeRevokedIsStuck(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lw.upstream.life = 48 * time.Hour
 	lent := lw.issue()
@@ -152,6 +156,7 @@ func TestI9WhatCannotBeRevokedIsStuck(t *testing.T) {
 // TestI9AtItsUpstreamEndItNeedsNobody: what nobody revoked is over once its maker ends
 // it, and a minute.
 func TestI9AtItsUpstreamEndItNeedsNobody(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lent := lw.issue()
 	lw.upstream.fails = errUpstream
@@ -167,6 +172,7 @@ func TestI9AtItsUpstreamEndItNeedsNobody(t *testing.T) {
 // TestI10NotFoundIsGoneOnlyWithAccess: a 404 on DELETE finalises only with proven access
 // to the repository; a 401 or 403 never does.
 func TestI10NotFoundIsGoneOnlyWithAccess(t *testing.T) {
+	t.Parallel()
 	secret := regexp.MustCompile(`/actions/secrets/`)
 	for name, c := range map[string]struct {
 		faults []githubsim.Fault
@@ -201,6 +207,7 @@ func TestI10NotFoundIsGoneOnlyWithAccess(t *testing.T) {
 // TestI14WhatMayNotBeLentAnyMoreEnds: once it may not be lent any more it leaves active
 // within one round, although nothing told. The causes are in credential_ends_test.go.
 func TestI14WhatMayNotBeLentAnyMoreEnds(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lent := lw.issue()
 	lw.reap(10 * time.Minute)
@@ -224,6 +231,7 @@ func TestI14WhatMayNotBeLentAnyMoreEnds(t *testing.T) {
 // TestI19LimitsDoNotCount: rate-limited revokes wait as told and do not count towards
 // stuck.
 func TestI19LimitsDoNotCount(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]githubsim.Fault{
 		"429":           {Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "120"}},
 		"secondary 403": {Status: http.StatusForbidden, Header: map[string]string{"Retry-After": "120"}, Body: `{"message":"You have exceeded a secondary rate limit."}`},
@@ -253,6 +261,7 @@ func TestI19LimitsDoNotCount(t *testing.T) {
 // TestI23OneReaper: two reapers over one database never run the same lease at once; a
 // dead reaper's claim is taken over when its time is over.
 func TestI23OneReaper(t *testing.T) {
+	t.Parallel()
 	lw := newLeaseWorld(t, sharedDatabase(t))
 	lent := lw.issue()
 	must(t, lw.issuer.Revoke(t.Context(), lent.ID))
@@ -281,6 +290,7 @@ func TestI23OneReaper(t *testing.T) {
 // TestI28RevokeRacesIssue: revoke racing issue on one lease, at every moment of it, ends
 // with no secret at GitHub and a refused credential.
 func TestI28RevokeRacesIssue(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		for raced, moment := true, 1; raced; moment++ {
 			raced = false

@@ -22,6 +22,7 @@ var secretPath = regexp.MustCompile(`/actions/secrets/JIT_[A-Z0-9_]+$`)
 // TestI1NothingHappensBeforeTheIntent: no PUT or mint happens unless a lease row in
 // intent was committed before it.
 func TestI1NothingHappensBeforeTheIntent(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	recorded := ""
 	for _, at := range []string{"mint", "put"} {
@@ -50,6 +51,7 @@ func TestI1NothingHappensBeforeTheIntent(t *testing.T) {
 // of Issue, after restart and min-age the secret is absent at GitHub, the credential is
 // refused, and the lease is terminal. The one exception has its own place below.
 func TestI2ADeathWhileItIsIssuedLeavesNothing(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		moments, hadLost, complete := 0, false, false
 		for moment := 1; ; moment++ {
@@ -93,6 +95,7 @@ func TestI2ADeathWhileItIsIssuedLeavesNothing(t *testing.T) {
 // TestI4OneLeaseHasASlot: at any instant at most one non-terminal lease exists per slot,
 // under 100 concurrent issuers; losers change nothing at GitHub.
 func TestI4OneLeaseHasASlot(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		var issuers sync.WaitGroup
 		errs := make([]error, 100)
@@ -119,6 +122,7 @@ func TestI4OneLeaseHasASlot(t *testing.T) {
 // TestI5OneKeyIsOneCredential: the same idempotency key returns the same lease id and
 // never a second mint; the token itself is returned only by the first call.
 func TestI5OneKeyIsOneCredential(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		request := lw.request()
 		request.Key = "comment:7"
@@ -147,6 +151,7 @@ func TestI5OneKeyIsOneCredential(t *testing.T) {
 // upstream expiry); a TTL that is none or above the cap is an error, never a default.
 // What the policy allows is in policy: TestI8TTLs.
 func TestI8ItEndsAtTheShortestTime(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	for name, c := range map[string]struct {
 		ttl, upstream, want time.Duration
@@ -184,6 +189,7 @@ func TestI8ItEndsAtTheShortestTime(t *testing.T) {
 // TestI11WhatOthersWroteStays: a secret the App did not write (present before the lease,
 // or updated since) is never silently overwritten and never deleted.
 func TestI11WhatOthersWroteStays(t *testing.T) {
+	t.Parallel()
 	t.Run("it was there before", func(t *testing.T) {
 		lw := anyLeaseWorld(t)
 		lw.shop.SetSecret(leaseSlot, "theirs")
@@ -226,6 +232,7 @@ func TestI11WhatOthersWroteStays(t *testing.T) {
 // TestI12OnlyNamesOfOurs: names outside ^JIT_ are never written or deleted, even when
 // the policy asks.
 func TestI12OnlyNamesOfOurs(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	for _, name := range []string{"DEPLOY", "GITHUB_TOKEN", "jit_1h_deploy", "JIT_DEPLOY", "JIT_1H_", "JIT_1H_A-B", "XJIT_1H_DEPLOY", "JIT_1H_DEPLOY\n"} {
 		request := lw.request()
@@ -254,6 +261,7 @@ func TestI12OnlyNamesOfOurs(t *testing.T) {
 // TestI13NothingIsLentWhileItIsStopped: after the kill switch commits no lease is
 // inserted and none becomes active; every earlier one reaches its end.
 func TestI13NothingIsLentWhileItIsStopped(t *testing.T) {
+	t.Parallel()
 	onBothDatabases(t, func(t *testing.T, lw *leaseWorld) {
 		thrown := true
 		for moment := 1; thrown; moment++ {
@@ -290,6 +298,7 @@ func TestI13NothingIsLentWhileItIsStopped(t *testing.T) {
 // was fetched again, exactly once; ciphertext for one key is never sent with the id of
 // another.
 func TestI15AStaleKeyIsSealedForAgainOnce(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ rotations, puts int }{"once": {1, 2}, "each time": {9, 2}} {
 		t.Run(name, func(t *testing.T) {
 			lw := anyLeaseWorld(t)
@@ -315,6 +324,7 @@ func TestI15AStaleKeyIsSealedForAgainOnce(t *testing.T) {
 
 // TestI16AKeyHasThirtyTwoBytes: a public key that is not 32 bytes is an error.
 func TestI16AKeyHasThirtyTwoBytes(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{0, 31, 33, 64} {
 		sealed, err := credential.Seal(credential.PublicKey{ID: "7", Key: make([]byte, size)}, credential.NewSecret("value"))
 		if err == nil || sealed != "" || !strings.Contains(err.Error(), "and not 32") {
@@ -333,6 +343,7 @@ func TestI16AKeyHasThirtyTwoBytes(t *testing.T) {
 // TestI19AWriteWaitsForALimitOnlyBriefly: a rate-limited PUT waits at most 5 s in place,
 // else the lease is taken back and whoever asked is told when to ask again.
 func TestI19AWriteWaitsForALimitOnlyBriefly(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		wait int
 		lent bool
@@ -364,6 +375,7 @@ func TestI19AWriteWaitsForALimitOnlyBriefly(t *testing.T) {
 // TestI22WithoutAnEntryNothingIsLent: if the audit event cannot be committed nothing is
 // issued; a revoke is still carried out, and the gap is flagged.
 func TestI22WithoutAnEntryNothingIsLent(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lent := lw.issue()
 	lw.mute = true
@@ -401,6 +413,7 @@ func TestI22WithoutAnEntryNothingIsLent(t *testing.T) {
 // TestI24Nonsense: Issue with an empty scope is an error; Revoke(unknown) is a typed
 // not-found; Revoke twice is nil.
 func TestI24Nonsense(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	memory := credential.NewMemoryJITCredentialIssuer(calm{}, lw.clock.now)
 	for name, issuer := range map[string]credential.JITCredentialIssuer{"github": lw.issuer, "memory": memory} {
@@ -431,6 +444,7 @@ func TestI24Nonsense(t *testing.T) {
 // TestI26AHandleIsOfItsLease: a handle that was moved to another row fails to decrypt,
 // and there is none in a terminal state.
 func TestI26AHandleIsOfItsLease(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	one := lw.issue()
 	request := lw.request()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ type leaseWorld struct {
 	*world
 	*moments
 
-	t     *testing.T
+	t     testing.TB
 	clock clock
 	facts *store.Store
 	out   bytes.Buffer
@@ -59,13 +60,17 @@ func anyLeaseWorld(t *testing.T) *leaseWorld {
 func newLeaseWorld(t *testing.T, database string) *leaseWorld {
 	t.Helper()
 	witness := newWitness(t)
+	lw := unjudgedLeaseWorld(t, database, witness.around)
+	t.Cleanup(func() { witness.testify(t, lw.github) })
+	return lw
+}
+
+func unjudgedLeaseWorld(t testing.TB, database string, around func(http.Handler) http.Handler) *leaseWorld {
+	t.Helper()
 	lw := &leaseWorld{t: t, permit: func(credential.Lease) error { return nil }}
-	github, err := githubsim.Start(githubsim.Options{Now: lw.clock.now, TokenNow: time.Now, Wrap: witness.around})
+	github, err := githubsim.Start(githubsim.Options{Now: lw.clock.now, TokenNow: time.Now, Wrap: around})
 	must(t, err)
-	t.Cleanup(func() {
-		witness.testify(t, github)
-		github.Close()
-	})
+	t.Cleanup(github.Close)
 	lw.world = &world{github: github, database: database}
 	lw.populate()
 	lw.upstream = &upstream{world: lw, live: map[string]time.Time{}}
@@ -76,7 +81,7 @@ func newLeaseWorld(t *testing.T, database string) *leaseWorld {
 	return lw
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -237,12 +237,16 @@ func (l *Lease) finish(at time.Time) {
 // maxError is how much of an error is kept.
 const maxError = 240
 
+func brief(err error) string {
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxError)], "")
+}
+
 // failed keeps that it could not be cleared away, and reports whether that makes it
 // stuck.
 func (l *Lease) failed(err error, at time.Time) (stuck bool) {
 	l.Attempts++
-	l.LastError = err.Error()
-	l.LastError = strings.ToValidUTF8(l.LastError[:min(len(l.LastError), maxError)], "")
+	l.LastError = brief(err)
 	wait := min(longestWait, firstWait<<min(l.Attempts-1, 10))
 	if l.Attempts >= maxAttempts {
 		stuck, wait = l.State != StateStuck, stuckWait

@@ -73,7 +73,7 @@ func (g *GitHubJITCredentialIssuer) Clear(ctx context.Context, installation int6
 	case err != nil || lease.ID == "":
 		return next, err
 	case lease.State.clearing():
-		return now, g.clear(ctx, lease)
+		return g.clear(ctx, lease)
 	case lease.Accepted(now):
 		return now, g.review(ctx, lease)
 	}
@@ -112,8 +112,9 @@ func (g *GitHubJITCredentialIssuer) review(ctx context.Context, lease Lease) err
 
 // clear takes what is left of a lease that has ended: what was made, and the secret it
 // was delivered in. One that fails does not keep the other from being tried. A failure
-// is kept with the lease; an error means that it could not be.
-func (g *GitHubJITCredentialIssuer) clear(ctx context.Context, lease Lease) error {
+// is kept with the lease; an error means that it could not be. It returns when to go on
+// with this or another.
+func (g *GitHubJITCredentialIssuer) clear(ctx context.Context, lease Lease) (again time.Time, _ error) {
 	revokeErr := g.revoke(ctx, &lease)
 	left, deleteErr := g.delete(ctx, &lease)
 	failure := errors.Join(revokeErr, deleteErr)
@@ -123,14 +124,30 @@ func (g *GitHubJITCredentialIssuer) clear(ctx context.Context, lease Lease) erro
 		return g.account(l, failure, left, now), nil
 	})
 	if err != nil {
-		return errors.Join(failure, fmt.Errorf("keep how far the credential %s is cleared away: %w", lease.ID, err))
+		return time.Time{}, errors.Join(failure, fmt.Errorf("keep how far the credential %s is cleared away: %w", lease.ID, err))
 	}
-	return nil
+	if wait, all := g.putOff(failure); all {
+		return now.Add(wait), nil
+	}
+	return now, nil
+}
+
+// putOff reports whether what failed would fail for every lease of the installation, by
+// GitHub's limits or because it does not answer, and how long to wait.
+func (g *GitHubJITCredentialIssuer) putOff(failure error) (wait time.Duration, all bool) {
+	if wait, limited := g.limited(failure); limited {
+		return wait, true
+	}
+	trouble, is := errors.AsType[interface {
+		error
+		Outage() bool
+	}](failure)
+	return firstWait, is && trouble.Outage()
 }
 
 // account keeps what came of an attempt to clear the lease away.
 func (g *GitHubJITCredentialIssuer) account(l *Lease, failure error, left string, now time.Time) []audit.Entry {
-	wait, limited := g.limited(failure)
+	wait, ofAll := g.putOff(failure)
 	switch {
 	case !l.RevokedAt.IsZero() && !l.DeletedAt.IsZero():
 		l.finish(now)
@@ -142,8 +159,9 @@ func (g *GitHubJITCredentialIssuer) account(l *Lease, failure error, left string
 			detail += "; when it ended could not be told here"
 		}
 		return []audit.Entry{g.entry("credential."+string(l.State), l, l.EndedBy, detail)}
-	case limited:
-		l.NextAt = now.Add(wait)
+	case ofAll:
+		// Behind those that wait already: it may be this one alone.
+		l.NextAt, l.LastError = now.Add(wait), brief(failure)
 		return nil
 	case failure == nil:
 		l.NextAt = l.settledAt()

@@ -133,6 +133,9 @@ func (e *Error) Gone() bool {
 // somebody grants more. A limit is not meant.
 func (e *Error) Refused() bool { return e.Status == http.StatusForbidden }
 
+// Outage reports whether GitHub did not answer at all, or could not.
+func (e *Error) Outage() bool { return e.Status == 0 || e.Status >= http.StatusInternalServerError }
+
 // Invalid reports whether GitHub does not take what was sent as it is.
 func (e *Error) Invalid() bool { return e.Status == http.StatusUnprocessableEntity }
 
