@@ -78,9 +78,14 @@ func (d *Door) lend(ctx context.Context, s speech, index int, args []string) (an
 
 // issuedText says what was lent and how to use it.
 func issuedText(c credential.JITCredential, loan policy.Loan) string {
-	where := fmt.Sprintf("the repository secret `%s`: a run that is queued from now on reads it", loan.Rule.Secret)
+	names := strings.Join(loan.Rule.Secrets(), "`, `")
+	where := fmt.Sprintf("the repository secret `%s`: a run that is queued from now on reads it", names)
 	if loan.Rule.Environment != "" {
-		where = fmt.Sprintf("the secret `%s` of the environment `%s`: its jobs that start from now on read it", loan.Rule.Secret, loan.Rule.Environment)
+		where = fmt.Sprintf("the secret `%s` of the environment `%s`: its jobs that start from now on read it", names, loan.Rule.Environment)
+	}
+	if caveat := loan.Rule.Caveat(); caveat != "" {
+		return fmt.Sprintf("`%s` is lent until %s, as %s. Then the secret there is deleted, or sooner: when the pull request is closed or pushed to, when an approval goes, or with `/credential revoke %s`. %s",
+			loan.Credential, c.ExpiresAt.UTC().Format(time.RFC1123), where, c.ID, sentence("What was read from it stays good, for "+caveat))
 	}
 	return fmt.Sprintf("`%s` is lent for %s until %s, as %s. It ends sooner when the pull request is closed or pushed to, when an approval goes, or with `/credential revoke %s`.",
 		loan.Credential, strings.Join(c.Scope, ", "), c.ExpiresAt.UTC().Format(time.RFC1123), where, c.ID)

@@ -74,6 +74,9 @@ func Lend(in Input, request LoanRequest) Loan {
 		l.Why = rejectionSentence(counted.Rejections[0])
 	case counted.Status != StatusApproved:
 		l.Waits, l.Why = true, string(rule.Tier)+": "+counted.approvalsMissing()
+		if caveat := rule.Caveat(); caveat != "" {
+			l.Why += "; whoever approves should know that " + caveat
+		}
 	default:
 		l.Granted = true
 		for _, c := range counted.Counted {

@@ -67,10 +67,14 @@ func TestLend(t *testing.T) {
 		ttl   time.Duration
 		scope string
 	}{
-		"approved":                      {world{base: deploy, asks: ask, approvals: []string{"lee"}}, "", false, 30 * time.Minute, "deploy:staging deploy:test"},
-		"for less time":                 {world{base: deploy, asks: with(func(a *LoanRequest) { a.TTL = "PT5M" }), approvals: []string{"lee"}}, "", false, 5 * time.Minute, "deploy:staging deploy:test"},
-		"for a part of it":              {world{base: deploy, asks: with(func(a *LoanRequest) { a.Scope = []string{"deploy:test"} }), approvals: []string{"lee"}}, "", false, 30 * time.Minute, "deploy:test"},
-		"nobody approved":               {world: world{base: deploy, asks: ask}, want: "team-lead: 1 more approval from", waits: true},
+		"approved":         {world{base: deploy, asks: ask, approvals: []string{"lee"}}, "", false, 30 * time.Minute, "deploy:staging deploy:test"},
+		"for less time":    {world{base: deploy, asks: with(func(a *LoanRequest) { a.TTL = "PT5M" }), approvals: []string{"lee"}}, "", false, 5 * time.Minute, "deploy:staging deploy:test"},
+		"for a part of it": {world{base: deploy, asks: with(func(a *LoanRequest) { a.Scope = []string{"deploy:test"} }), approvals: []string{"lee"}}, "", false, 30 * time.Minute, "deploy:test"},
+		"nobody approved":  {world: world{base: deploy, asks: ask}, want: "team-lead: 1 more approval from", waits: true},
+		"nobody approved what cannot be taken back": {
+			world: world{base: "  deploy: {secret: JIT_1H_DEPLOY, ttl: 30m, tier: team-lead, provider: lend, source: key, environment: production}\n", asks: ask},
+			want:  "; whoever approves should know that it cannot be taken back once it is lent: change it at its source afterwards", waits: true,
+		},
 		"approved by whoever asks":      {world: world{base: deploy, asks: with(func(a *LoanRequest) { a.By = people("lee") }), approvals: []string{"lee"}}, want: "1 more approval", waits: true},
 		"approved by the wrong one":     {world: world{base: deploy, asks: ask, approvals: []string{"bob"}}, want: "1 more approval", waits: true},
 		"approved for another head":     {world: world{base: deploy, asks: ask, approvals: []string{"lee"}, commit: "aaaa"}, want: "1 more approval", waits: true},

@@ -26,14 +26,14 @@ func (r *reader) credentials(v value) map[string]CredentialRule {
 func (r *reader) credential(name string, v value) CredentialRule {
 	to := CredentialRule{Provider: ProviderOpaque, Scope: []string{name}, Tier: TierTeamLead}
 	provider := string(to.Provider)
-	var ttl, scope value
+	var ttl, scope, source value
 	given := r.mapping(v,
 		field{"secret", func(v value) { r.secret(v, &to.Secret) }},
 		field{"provider", func(v value) { r.choice(v, &provider, providers...) }},
 		field{"scope", func(v value) { scope = v; to.Scope = r.list(v, exactly, r.scope) }},
 		field{"ttl", func(v value) { ttl = v; r.duration(v, &to.TTL) }},
 		field{"environment", func(v value) { to.Environment, _ = r.text(v) }},
-		field{"source", func(v value) { to.Source, _ = r.text(v) }},
+		field{"source", func(v value) { source = v; to.Source, _ = r.text(v) }},
 		field{"tier", func(v value) { r.tier(v, &to.Tier) }},
 	)
 	if given == nil {
@@ -64,11 +64,26 @@ func (r *reader) credential(name string, v value) CredentialRule {
 			r.lacking(v, "does not say which secret is lent; add `source: …`, its name in the secret store")
 		}
 	case ProviderVault:
-		if to.Source == "" {
-			r.lacking(v, "does not say where Vault makes it; add `source: …`, as database/creds/deploy")
-		}
+		r.vaultSource(v, source, given["source"], to)
 	}
 	return to
+}
+
+// vaultSource holds a source at Vault to what may be read there.
+func (r *reader) vaultSource(v, source value, given bool, rule CredentialRule) {
+	if !given {
+		r.lacking(v, "does not say where Vault makes it; add `source: …`, as database/creds/deploy#password")
+	}
+	if rule.Source == "" {
+		return // said already
+	}
+	parsed, err := ParseVaultSource(rule.Source)
+	if err == nil {
+		err = parsed.checkSecrets(rule.Secret)
+	}
+	if err != nil {
+		r.wrong(source, "%s", err)
+	}
 }
 
 var providers = []string{string(ProviderOpaque), string(ProviderInstallationToken), string(ProviderLend), string(ProviderVault)}

@@ -192,6 +192,31 @@ type CredentialRule struct {
 	Tier ApprovalTier
 }
 
+// Secrets are the names of the secrets that it is lent through: with several fields of
+// Vault's, one for each.
+func (r CredentialRule) Secrets() []string {
+	if r.Provider != ProviderVault {
+		return []string{r.Secret}
+	}
+	source, err := ParseVaultSource(r.Source)
+	if err != nil || len(source.Endings()) == 0 {
+		return []string{r.Secret}
+	}
+	names := make([]string, 0, len(source.Fields))
+	for _, ending := range source.Endings() {
+		names = append(names, r.Secret+"_"+ending)
+	}
+	return names
+}
+
+// Caveat is what whoever approves a loan is to know of it, as a sentence; empty: nothing.
+func (r CredentialRule) Caveat() string {
+	if r.Provider != ProviderLend {
+		return ""
+	}
+	return "it cannot be taken back once it is lent: change it at its source afterwards"
+}
+
 // SandboxRules says what a sandbox may do.
 type SandboxRules struct {
 	Provider    string
