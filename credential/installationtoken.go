@@ -2,6 +2,8 @@ package credential
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,8 +14,8 @@ import (
 type Minter interface {
 	// MintToken makes one for the repository alone, with no more than those permissions.
 	MintToken(ctx context.Context, repository policy.Repository, permissions map[string]string) (token Secret, expires time.Time, err error)
-	// RevokeToken ends it; one that has ended is no error.
-	RevokeToken(ctx context.Context, token Secret) error
+	// RevokeToken ends one of the installation's; one that has ended is no error.
+	RevokeToken(ctx context.Context, installation int64, token Secret) error
 }
 
 // InstallationToken makes installation tokens of the App for one repository. GitHub lets
@@ -45,7 +47,14 @@ func permissions(scope []string) (map[string]string, error) {
 	return asked, nil
 }
 
-// Issue makes a token. What revoking it needs is the token itself.
+// tokenHandle is what revoking a token needs: the token itself, which GitHub wants to be
+// asked with, and whose limits that counts against.
+type tokenHandle struct {
+	Installation int64  `json:"installation"`
+	Token        string `json:"token"`
+}
+
+// Issue makes a token.
 func (i InstallationToken) Issue(ctx context.Context, order Order) (Material, error) {
 	asked, err := permissions(order.Scope)
 	if err != nil {
@@ -55,13 +64,18 @@ func (i InstallationToken) Issue(ctx context.Context, order Order) (Material, er
 	if err != nil {
 		return Material{}, fmt.Errorf("make an installation token: %w", err)
 	}
-	return Material{Values: map[string]Secret{"": token}, Handle: []byte(token.Reveal()), NotAfter: expires}, nil
+	handle, err := json.Marshal(tokenHandle{order.Repository.Installation, token.Reveal()})
+	if err != nil {
+		return Material{}, fmt.Errorf("keep what revoking the token needs: %w", err)
+	}
+	return Material{Values: map[string]Secret{"": token}, Handle: handle, NotAfter: expires}, nil
 }
 
 // Revoke ends the token.
 func (i InstallationToken) Revoke(ctx context.Context, handle []byte) error {
-	if len(handle) == 0 {
-		return nil
+	var of tokenHandle
+	if err := json.Unmarshal(handle, &of); err != nil || of.Token == "" {
+		return errors.New("what was kept to revoke the token cannot be read")
 	}
-	return i.Minter.RevokeToken(ctx, NewSecret(string(handle)))
+	return i.Minter.RevokeToken(ctx, of.Installation, NewSecret(of.Token))
 }

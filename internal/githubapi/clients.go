@@ -100,14 +100,18 @@ func (c *clients) create(installation int64, keep keeper) (*github.Client, error
 	return c.creator(installation, keep, logging, share, renew).NewInstallationClient(installation)
 }
 
-func (c *clients) creator(installation int64, keep keeper, outer ...githubapp.ClientMiddleware) githubapp.ClientCreator {
+// outgoing is the end of the way, from transport on: it signs nothing and keeps nothing.
+func (c *clients) outgoing(installation int64) transport {
 	held := governed{governor: c.governor, installation: installation, graphPath: c.graphPath, next: timely{straight{c.calls.next}}}
-	calls := transport{next: held, slots: c.calls.slots, urgent: c.calls.urgent, allowed: held.allowed}
+	return transport{next: held, slots: c.calls.slots, urgent: c.calls.urgent, allowed: held.allowed}
+}
+
+func (c *clients) creator(installation int64, keep keeper, outer ...githubapp.ClientMiddleware) githubapp.ClientCreator {
 	return githubapp.NewClientCreator(
 		c.config.V3APIURL, c.config.V4APIURL, c.config.App.IntegrationID, []byte(c.config.App.PrivateKey),
 		githubapp.WithClientUserAgent(c.options.UserAgent),
 		githubapp.WithClientTimeout(callTimeout),
-		githubapp.WithTransport(conditional{calls, keep(), &c.vain}),
+		githubapp.WithTransport(conditional{c.outgoing(installation), keep(), &c.vain}),
 		// Always ask GitHub whether a cached answer still holds: go-githubapp's other
 		// setting shows a pull request as it was up to a minute ago.
 		githubapp.WithClientCaching(true, keep),

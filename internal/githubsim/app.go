@@ -231,10 +231,10 @@ func (t *token) covers(r *Repository) bool {
 	return r.org == t.install.org && (t.repos == nil || slices.Contains(t.repos, r.id))
 }
 
-// newToken makes an installation token in the format in use since 2026: longer than 40 characters, with the App's id.
+// newToken makes an installation token in the format in use since 2026: with the App's id and what looks like a JWT, some 520 characters.
 func (s *Sim) newToken(i *Installation) *token {
 	t := &token{
-		value:   fmt.Sprintf("ghs_%d_%s", i.app.id, randomHex(40)),
+		value:   fmt.Sprintf("ghs_%d_%s.%s.%s", i.app.id, randomHex(18), randomHex(64), randomHex(171)),
 		install: i, expires: s.valid().Add(tokenLifetime).UTC().Truncate(time.Second),
 	}
 	s.tokens[t.value] = t

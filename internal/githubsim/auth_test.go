@@ -74,7 +74,7 @@ func TestInstallationTokens(t *testing.T) {
 		return resp.StatusCode
 	}
 	whole := issue(nil)
-	if len(whole) < 40+len("token ") || !strings.HasPrefix(whole, fmt.Sprintf("token ghs_%d_", w.app.ID())) {
+	if len(whole) < 500 || !strings.HasPrefix(whole, fmt.Sprintf("token ghs_%d_", w.app.ID())) {
 		t.Fatalf("token %q has not the format of today", whole)
 	}
 	equal(t, "whole", get("/repos/acme/tower", whole), 200)
@@ -86,6 +86,17 @@ func TestInstallationTokens(t *testing.T) {
 	refused(t, err, 422, "not granted")
 	_, _, err = apps.Apps.CreateInstallationToken(ctx, w.install.ID(), &github.InstallationTokenOptions{Repositories: []string{"nowhere"}})
 	refused(t, err, 422, "does not exist or is not accessible")
+
+	revoke := func(token string) int {
+		resp, _ := w.do("DELETE", "/installation/token", token, "")
+		return resp.StatusCode
+	}
+	equal(t, "revoked", revoke(narrow), 204)
+	equal(t, "after that", get("/repos/acme/castle/commits/main/check-runs", narrow), 401)
+	equal(t, "revoked again", revoke(narrow), 401)
+	equal(t, "another one", get("/repos/acme/castle", whole), 200)
+	equal(t, "a person's", revoke("token "+w.alice.Token()), 403)
+	equal(t, "nobody's", revoke(""), 401)
 
 	w.clock.advance(time.Hour)
 	resp, out := w.do("GET", "/repos/acme/castle", whole, "")

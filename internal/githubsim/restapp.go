@@ -166,9 +166,13 @@ func serveInstallationRepositories(c *call) error {
 	return c.reply(http.StatusOK, out)
 }
 
+// serveRevokeToken ends the token that it is asked with.
 func serveRevokeToken(c *call) error {
 	t := c.actor.token
-	if t == nil || t.install == nil {
+	switch {
+	case t == nil:
+		return refuse(http.StatusUnauthorized, "Requires authentication")
+	case t.install == nil:
 		return notAccessible()
 	}
 	delete(c.sim.tokens, t.value)
