@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/google/go-github/v60/github":     {"handlers", "internal/githubapi"},
 	"github.com/palantir/go-githubapp/githubapp": {"app", "handlers", "internal/githubapi"},
+	"github.com/bradleyfalzon/ghinstallation/v2": {"internal/githubapi"},
 	"github.com/gregjones/httpcache":             {"internal/githubapi"},
 	"database/sql":                               {"internal/store"},
 	"modernc.org/sqlite":                         {"internal/store"},

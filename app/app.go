@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,9 @@ type Options struct {
 	quiet, sweeping bool
 	// wait waits between calls that write secrets; the default is the wall clock's.
 	wait func(ctx context.Context, d time.Duration) error
+	// environ is where secrets are that are lent as they are; the default is the
+	// process's environment.
+	environ func() []string
 	// stoppers are stopped by a kill switch beside the gates.
 	stoppers func(killswitch.KillSwitch) map[string]killswitch.Stopper
 	// tokenNow is the clock by which a world's tokens live, if not by Now.
@@ -101,6 +105,9 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if options.wait == nil {
 		options.wait = wait
 	}
+	if options.environ == nil {
+		options.environ = os.Environ
+	}
 	facts, err := store.Open(ctx, config.Database.URL, options.Now)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -133,8 +140,12 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())
 	}
+	providers, err := newProviders(client, options)
+	if err != nil {
+		return nil, errors.Join(err, facts.Close())
+	}
 	lending := credential.NewLending(credential.Config{
-		GitHub: secrets{client}, Store: facts, Providers: map[policy.CredentialProvider]credential.Provider{policy.ProviderOpaque: credential.Opaque{}},
+		GitHub: secrets{client}, Store: facts, Providers: providers,
 		Handles: sealed, Now: options.Now, Wait: options.wait, Log: options.Log,
 	}, keeper, facts, secrets{client})
 	stoppers[credential.Part] = lending

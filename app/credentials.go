@@ -23,7 +23,24 @@ type secrets struct{ *githubapi.Client }
 var (
 	_ credential.Platform   = secrets{}
 	_ credential.Gatekeeper = secrets{}
+	_ credential.Minter     = secrets{}
 )
+
+// secretPrefix is what the variables of the environment begin with that may be lent.
+const secretPrefix = "PORTCULLIS_SECRET_" //nolint:gosec // a name, and no secret
+
+// newProviders are what makes credentials on this server.
+func newProviders(client *githubapi.Client, options Options) (map[policy.CredentialProvider]credential.Provider, error) {
+	kept, err := credential.NewEnvSecretStore(secretPrefix, options.environ)
+	if err != nil {
+		return nil, err
+	}
+	return map[policy.CredentialProvider]credential.Provider{
+		policy.ProviderOpaque:            credential.Opaque{},
+		policy.ProviderInstallationToken: credential.InstallationToken{Minter: secrets{client}},
+		policy.ProviderLend:              credential.Lend{Store: kept},
+	}, nil
+}
 
 func in(slot credential.Slot) githubapi.Secrets {
 	return githubapi.Secrets{Repository: slot.Repository, Environment: slot.Environment}
@@ -70,6 +87,17 @@ func (s secrets) Secrets(ctx context.Context, repository policy.Repository, envi
 func (s secrets) Locate(ctx context.Context, repository policy.Repository) (credential.Located, bool, error) {
 	now, archived, found, err := s.Client.Locate(ctx, repository)
 	return credential.Located{Repository: now, Archived: archived}, found, err
+}
+
+// MintToken makes an installation token.
+func (s secrets) MintToken(ctx context.Context, repository policy.Repository, permissions map[string]string) (credential.Secret, time.Time, error) {
+	token, expires, err := s.Client.MintToken(ctx, repository, permissions)
+	return credential.NewSecret(token), expires, err
+}
+
+// RevokeToken ends one.
+func (s secrets) RevokeToken(ctx context.Context, installation int64, token credential.Secret) error {
+	return s.Client.RevokeToken(ctx, installation, token.Reveal())
 }
 
 // WorkflowRun reads a run.

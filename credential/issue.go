@@ -95,7 +95,7 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 	}
 	provider := g.config.Providers[request.Provider]
 	if provider == nil {
-		return Lease{}, nil, fmt.Errorf("the provider %s is not configured on this server", request.Provider)
+		return Lease{}, nil, refused(fmt.Errorf("the provider %s is not configured on this server", request.Provider))
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -115,11 +115,11 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 	can, err := provider.Plan(lease.order(request.Source))
 	switch {
 	case err != nil:
-		return Lease{}, nil, err
+		return Lease{}, nil, refused(err)
 	case can.MaxTTL > 0 && request.TTL > can.MaxTTL:
-		return Lease{}, nil, fmt.Errorf("%w: %s is longer than the provider %s allows, which is %s", ErrTTL, request.TTL, request.Provider, can.MaxTTL)
+		return Lease{}, nil, refused(fmt.Errorf("%w: %s is longer than the provider %s allows, which is %s", ErrTTL, request.TTL, request.Provider, can.MaxTTL))
 	case can.EnvironmentOnly && (request.Slot.Name == "" || request.Slot.Environment == ""):
-		return Lease{}, nil, fmt.Errorf("what %s lends cannot be taken back, and goes only into an environment", request.Provider)
+		return Lease{}, nil, refused(fmt.Errorf("what %s lends cannot be taken back, and goes only into an environment", request.Provider))
 	case can.MaxTTL > 0:
 		lease.HardExpiresAt = now.Add(can.MaxTTL)
 	}

@@ -25,14 +25,22 @@ type Judge interface {
 	MayWrite(ctx context.Context, repository policy.Repository, person policy.Actor) (bool, error)
 }
 
-// RefusedError is returned for what the policy does not allow, or not yet.
+// RefusedError is returned for what the policy does not allow, or not yet, and for what
+// this server cannot make.
 type RefusedError struct {
 	Why string
 	// Waits is true if approvals would change it.
 	Waits bool
+	cause error
 }
 
 func (e *RefusedError) Error() string { return e.Why }
+
+// Unwrap returns why in the words of whoever refused it, if it was not the policy.
+func (e *RefusedError) Unwrap() error { return e.cause }
+
+// refused is a [*RefusedError] for what asking again does not change.
+func refused(err error) error { return &RefusedError{Why: err.Error(), cause: err} }
 
 // Lending lends what the policy names to who may have it, and ends it when that is not
 // so any more.
