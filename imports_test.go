@@ -18,7 +18,7 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                       {"app"},
-	"app":                     {"audit", "credential", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "web"},
+	"app":                     {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "web"},
 	"handlers":                {"credential", "gate", "killswitch", "policy"},
 	"web":                     {"audit", "credential", "gate", "killswitch", "policy"},
 	"internal/store":          {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy"},
@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"gate":                    {"audit", "killswitch", "policy"},
 	"killswitch":              {"audit", "policy"},
 	"credential":              {"audit", "killswitch", "policy"},
+	"credential/vault":        {"credential", "policy"},
 	"sandbox":                 {"killswitch", "policy"},
 	"policy":                  {},
 	"audit":                   {},
@@ -57,7 +58,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                      {"app", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "web"},
+	"net/http":                                      {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "web"},
 	"github.com/yuin/goldmark":                      {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":        {"internal/githubsim/contract"},
 	"github.com/santhosh-tekuri/jsonschema/v6":      {"internal/githubsim/contract"},

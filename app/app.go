@@ -140,7 +140,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())
 	}
-	providers, err := newProviders(client, options)
+	providers, err := newProviders(config, client, options)
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
@@ -102,9 +104,23 @@ type KillSwitchConfig struct {
 	OrganizationProperty string `yaml:"organization_property" env:"ORGANIZATION_PROPERTY"`
 }
 
-// CredentialsConfig says who is told of credentials that are lent.
+// CredentialsConfig says who is told of credentials that are lent, and what makes them
+// beside GitHub and Portcullis itself.
 type CredentialsConfig struct {
 	Introspection IntrospectionConfig `yaml:"introspection" envPrefix:"INTROSPECTION_"`
+	Vault         VaultConfig         `yaml:"vault"         envPrefix:"VAULT_"`
+}
+
+// VaultConfig is where a HashiCorp Vault or an OpenBao is, and the AppRole that reads
+// there. All of it empty: there is none.
+type VaultConfig struct {
+	// Address begins with https://, unless it is this machine's.
+	Address string `yaml:"address" env:"ADDRESS"`
+	// Namespace is empty where there are none.
+	Namespace string `yaml:"namespace" env:"NAMESPACE"`
+	RoleID    string `yaml:"role_id"   env:"ROLE_ID"`
+	// SecretID must be good for more than one login.
+	SecretID string `yaml:"secret_id" env:"SECRET_ID"`
 }
 
 // IntrospectionConfig is about POST /api/v1/introspect.
@@ -272,6 +288,33 @@ func (c CredentialsConfig) validate(fault func(field, problem string)) {
 		}
 		known[client.ID] = true
 	}
+	c.Vault.validate(fault)
+}
+
+// validate tells the faults of the block.
+func (c VaultConfig) validate(fault func(field, problem string)) {
+	if c == (VaultConfig{}) {
+		return
+	}
+	address, err := url.Parse(c.Address)
+	switch {
+	case err != nil || address.Host == "" || address.User != nil || address.RawQuery != "" || address.Fragment != "":
+		fault("credentials.vault.address", "is not an address such as https://vault.example.com:8200")
+	case address.Scheme != "https" && (address.Scheme != "http" || !isLoopback(address.Hostname())):
+		fault("credentials.vault.address", "does not begin with https://, so that what is lent could be read on its way")
+	}
+	if c.RoleID == "" || c.SecretID == "" {
+		fault("credentials.vault", "needs both role_id and secret_id")
+	}
+	if strings.ContainsFunc(c.Namespace, unicode.IsControl) {
+		fault("credentials.vault.namespace", "has control characters in it")
+	}
+}
+
+// isLoopback reports whether the host is this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // propertyName is what GitHub lets a custom property be called, and nothing.

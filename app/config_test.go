@@ -62,6 +62,10 @@ func TestConfigFaults(t *testing.T) {
 		{"an absolute policy path", "server:", "policy: {path: /etc/x}\nserver:", "policy.path is not a path relative"},
 		{"no check name", "server:", "check: {name: \"\"}\nserver:", "check.name is empty"},
 		{"a property that is none", "server:", "kill_switch: {repository_property: \"a b\"}\nserver:", "kill_switch.repository_property is no name"},
+		{"a Vault without a login", "server:", "credentials: {vault: {address: \"https://vault.example.com:8200\", role_id: x}}\nserver:", "credentials.vault needs both role_id and secret_id"},
+		{"a Vault without an address", "server:", "credentials: {vault: {role_id: x, secret_id: hush-hush}}\nserver:", "credentials.vault.address is not an address"},
+		{"a Vault in the clear", "server:", "credentials: {vault: {address: \"http://vault.example.com\", role_id: x, secret_id: hush-hush}}\nserver:", "credentials.vault.address does not begin with https://"},
+		{"a Vault with a password", "server:", "credentials: {vault: {address: \"https://a:hush-hush@vault.example.com\", role_id: x, secret_id: hush-hush}}\nserver:", "credentials.vault.address is not an address"},
 		{"one property for both", "server:", "kill_switch: {repository_property: x, organization_property: X}\nserver:", "kill_switch.organization_property is kill_switch.repository_property"},
 		{"a database that is none", "server:", "database: {url: \"mysql://x\"}\nserver:", "database"},
 		{"a database in no folder", "server:", "database: {url: \"sqlite:/no/such/folder/x.db\"}\nserver:", "database"},
@@ -119,6 +123,7 @@ func TestEnvironmentWins(t *testing.T) {
 		"PORTCULLIS_LOG_LEVEL": "warn", "PORTCULLIS_LOG_FORMAT": "console",
 		"PORTCULLIS_SERVER_PREVIOUS_WEBHOOK_SECRET": "hush", "PORTCULLIS_SERVER_DRAIN": "5s",
 		"PORTCULLIS_DATABASE_URL": "sqlite:x.db", "PORTCULLIS_DATABASE_KEEP_DELIVERIES": "100h", "PORTCULLIS_POLICY_PATH": "gate.yml", "PORTCULLIS_POLICY_ORGANIZATION_REPOSITORY": "policies", "PORTCULLIS_CHECK_NAME": "gate",
+		"PORTCULLIS_CREDENTIALS_VAULT_ADDRESS": "http://127.0.0.1:8200", "PORTCULLIS_CREDENTIALS_VAULT_NAMESPACE": "team", "PORTCULLIS_CREDENTIALS_VAULT_ROLE_ID": "r", "PORTCULLIS_CREDENTIALS_VAULT_SECRET_ID": "s",
 	} {
 		t.Setenv(name, value)
 	}
@@ -133,6 +138,7 @@ func TestEnvironmentWins(t *testing.T) {
 	}
 	want.Log, want.Database = LogConfig{Level: "warn", Format: "console"}, DatabaseConfig{URL: "sqlite:x.db", KeepDeliveries: 100 * time.Hour}
 	want.Policy, want.Check = PolicyConfig{Path: "gate.yml", OrganizationRepository: "policies"}, CheckConfig{Name: "gate"}
+	want.Credentials.Vault = VaultConfig{Address: "http://127.0.0.1:8200", Namespace: "team", RoleID: "r", SecretID: "s"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
 	}

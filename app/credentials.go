@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/credential"
+	"github.com/portcullis-app/portcullis/credential/vault"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -30,16 +31,22 @@ var (
 const secretPrefix = "PORTCULLIS_SECRET_" //nolint:gosec // a name, and no secret
 
 // newProviders are what makes credentials on this server.
-func newProviders(client *githubapi.Client, options Options) (map[policy.CredentialProvider]credential.Provider, error) {
+func newProviders(config Config, client *githubapi.Client, options Options) (map[policy.CredentialProvider]credential.Provider, error) {
 	kept, err := credential.NewEnvSecretStore(secretPrefix, options.environ)
 	if err != nil {
 		return nil, err
 	}
-	return map[policy.CredentialProvider]credential.Provider{
+	providers := map[policy.CredentialProvider]credential.Provider{
 		policy.ProviderOpaque:            credential.Opaque{},
 		policy.ProviderInstallationToken: credential.InstallationToken{Minter: secrets{client}},
 		policy.ProviderLend:              credential.Lend{Store: kept},
-	}, nil
+	}
+	if v := config.Credentials.Vault; v != (VaultConfig{}) {
+		providers[policy.ProviderVault] = vault.New(vault.Config{
+			Address: v.Address, Namespace: v.Namespace, RoleID: v.RoleID, SecretID: credential.NewSecret(v.SecretID), Now: options.Now,
+		})
+	}
+	return providers, nil
 }
 
 func in(slot credential.Slot) githubapi.Secrets {

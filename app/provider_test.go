@@ -2,10 +2,13 @@ package app
 
 import (
 	"bytes"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
@@ -124,6 +127,41 @@ func TestWhatAnApproverOfALoanIsTold(t *testing.T) {
 	tw.review(pr, "lee", "APPROVE")
 	if job.Secret("JIT_1H_DEPLOY") != "x" {
 		t.Errorf("the job is %s and was told %q", job.Status(), job.Comments())
+	}
+}
+
+// TestALeaseAtVaultIsLentAndRevoked lends two fields of one, and has another process end
+// it. What Vault says is tested in credential/vault.
+func TestALeaseAtVaultIsLentAndRevoked(t *testing.T) {
+	var revoked atomic.Value
+	answers := http.NewServeMux()
+	answers.HandleFunc("POST /v1/auth/approle/login", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"auth":{"client_token":"hvs.x","lease_duration":3600}}`)
+	})
+	answers.HandleFunc("GET /v1/database/creds/deploy", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"lease_id":"database/creds/deploy/1","lease_duration":3600,"data":{"username":"u","password":"p"}}`)
+	})
+	answers.HandleFunc("PUT /v1/sys/leases/revoke", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		revoked.Store(string(body))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	server := httptest.NewServer(answers)
+	defer server.Close()
+	tw, pr := lendsFrom(t, `provider: vault, source: "database/creds/deploy#username,password"`, atOnce)
+	tw.must(tw.server.Stop(t.Context()))
+	tw.vault = VaultConfig{Address: server.URL, RoleID: "r", SecretID: "s"}
+	tw.must(tw.serve(t.Context()))
+	tw.comment(pr, "ann", "/credential issue deploy")
+	if got := tw.shop.Secrets(); got["JIT_1H_DEPLOY_USERNAME"] != "u" || got["JIT_1H_DEPLOY_PASSWORD"] != "p" || len(got) != 2 {
+		t.Fatalf("lent %v; %s", got, lastReply(pr))
+	}
+	wantText(t, lastReply(pr), "the repository secret `JIT_1H_DEPLOY_USERNAME`, `JIT_1H_DEPLOY_PASSWORD`")
+	tw.must(tw.server.Stop(t.Context()))
+	tw.must(tw.serve(t.Context()))
+	tw.comment(pr, "ann", "/credential revoke deploy")
+	if got := revoked.Load(); got != `{"lease_id":"database/creds/deploy/1","sync":true}` || len(tw.shop.Secrets()) != 0 {
+		t.Errorf("revoked %v, left %v", got, tw.shop.Secrets())
 	}
 }
 

@@ -24,6 +24,8 @@ type world struct {
 	options  Options
 	// killSwitch is what the server is told of custom properties.
 	killSwitch KillSwitchConfig
+	// vault is the Vault that the server reads at.
+	vault VaultConfig
 }
 
 // demoSecret signs webhooks that never leave the machine.
@@ -129,6 +131,7 @@ func (w *world) config() Config {
 	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0}
 	config.Database.URL = w.database
 	config.KillSwitch = w.killSwitch
+	config.Credentials.Vault = w.vault
 	config.Credentials.Introspection.Clients = []IntrospectionClient{{ID: demoClient, Secret: demoClientSecret}}
 	return config
 }
