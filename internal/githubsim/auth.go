@@ -122,7 +122,8 @@ func (c *call) wrongKind(rt *route) error {
 }
 
 func (c *call) admitRepository(rt *route) error {
-	reading := c.req.Method == http.MethodGet
+	// What is for people with more than read is for nobody outside the installation.
+	reading := c.req.Method == http.MethodGet && rt.role <= roleRead
 	switch t := c.actor.token; {
 	case t == nil && !reading:
 		return refuse(http.StatusUnauthorized, "Requires authentication")

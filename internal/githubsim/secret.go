@@ -52,24 +52,30 @@ func (v *vault) rotate(id int64) {
 func (v *vault) put(name, keyID, sealed string, at time.Time) (created bool, err error) {
 	name = strings.ToUpper(name)
 	switch {
-	case !secretName.MatchString(name) || strings.HasPrefix(name, "GITHUB_"):
+	case strings.HasPrefix(name, "GITHUB_"):
+		return false, unprocessable("Secret names must not start with GITHUB_.")
+	case !secretName.MatchString(name):
 		return false, unprocessable("Secret names can only contain alphanumeric characters ([a-z], [A-Z], [0-9]) or underscores (_). Spaces are not allowed. Must start with a letter ([a-z], [A-Z]) or underscores (_).")
 	case sealed == "":
-		return false, unprocessable(`Invalid request.\n\n"encrypted_value" wasn't supplied.`)
+		return false, unprocessable("Invalid request.\n\n\"encrypted_value\" wasn't supplied.")
 	case keyID == "":
-		return false, unprocessable(`Invalid request.\n\n"key_id" wasn't supplied.`)
-	case keyID != v.keyID:
-		return false, unprocessable("Validation Failed: the public key is not the current one")
+		return false, unprocessable("Invalid request.\n\n\"key_id\" wasn't supplied.")
 	}
-	encrypted, err := base64.StdEncoding.DecodeString(sealed)
-	if err != nil {
-		return false, unprocessable("Validation Failed: encrypted_value is not base64")
-	}
-	plain, ok := box.OpenAnonymous(nil, encrypted, v.public, v.private)
+	plain, ok := v.open(keyID, sealed)
 	if !ok {
 		return false, unprocessable("Bad request - improperly encrypted secret")
 	}
-	return v.keep(name, string(plain), at)
+	return v.keep(name, plain, at)
+}
+
+// open is what is in the box: ok is false for another key than the present one, and for what is no box of its.
+func (v *vault) open(keyID, sealed string) (value string, ok bool) {
+	encrypted, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil || strings.ContainsAny(sealed, "\r\n") || keyID != v.keyID {
+		return "", false
+	}
+	plain, ok := box.OpenAnonymous(nil, encrypted, v.public, v.private)
+	return string(plain), ok
 }
 
 func (v *vault) keep(name, value string, at time.Time) (created bool, err error) {
@@ -125,6 +131,13 @@ type protectionRule struct {
 func (r *Repository) CreateEnvironment(name string) *Environment {
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
+	if r.environment(name) != nil || name == "" {
+		panic(fmt.Sprintf("githubsim: environment %q is taken or has no name", name))
+	}
+	return r.newEnvironment(name)
+}
+
+func (r *Repository) newEnvironment(name string) *Environment {
 	e := &Environment{repo: r, id: r.sim.id(), name: name, vault: *r.sim.newVault(), created: r.sim.tick()}
 	r.environments = append(r.environments, e)
 	return e
