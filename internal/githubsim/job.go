@@ -16,7 +16,7 @@ type Job struct {
 	name        string
 	environment *Environment // nil for none
 	deployment  int64
-	status      string // waiting, in_progress or completed
+	status      string // waiting, queued, in_progress or completed
 	conclusion  string
 	waits       []*App // whose word it waits for
 	comments    []string
@@ -26,16 +26,17 @@ type Job struct {
 	ended       time.Time
 }
 
-// StartJob has the run come to a job. One of an environment that Apps protect waits until each of them has approved.
+// StartJob has the run come to a job. One of an environment that Apps protect waits until each of them has approved; an environment
+// that is not there is made, without rules, as documented.
 func (w *WorkflowRun) StartJob(name, environment string) *Job {
 	r := w.repo
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
-	j := &Job{run: w, id: r.sim.id(), name: name, status: "waiting", created: r.sim.tick()}
+	j := &Job{run: w, id: r.sim.id(), name: name, created: r.sim.tick()}
 	if environment != "" {
 		j.environment, j.deployment = r.environment(environment), r.sim.id()
 		if j.environment == nil {
-			panic("githubsim: there is no environment " + environment)
+			j.environment = r.newEnvironment(environment)
 		}
 		for _, rule := range j.environment.rules {
 			j.waits = append(j.waits, rule.app)
@@ -46,26 +47,35 @@ func (w *WorkflowRun) StartJob(name, environment string) *Job {
 		j.start()
 		return j
 	}
-	j.emit("waiting")
-	for _, i := range r.installations() {
-		if slices.Contains(j.waits, i.app) {
-			r.sim.emitTo(i, r, "deployment_protection_rule", "requested", w.by, obj{
-				"environment": j.environment.name, "event": w.event, "deployment": j.deploymentJSON(), "pull_requests": w.pullRequests(),
-				"deployment_callback_url": r.url("actions/runs/%d/deployment_protection_rule", w.id),
-			})
-		}
-	}
+	j.become("waiting")
+	j.ask()
 	return j
 }
 
-// start hands the job its secrets: of two of a name the environment's.
+// ask tells the Apps that the job waits for, if they are subscribed; each of them hears of its own rule alone.
+func (j *Job) ask() {
+	const event = "deployment_protection_rule"
+	w, r := j.run, j.run.repo
+	for _, i := range r.installations() {
+		if !slices.Contains(j.waits, i.app) || !slices.Contains(i.app.events, event) {
+			continue
+		}
+		r.sim.emitTo(i, r, event, "requested", w.by, obj{
+			"environment": j.environment.name, "event": w.event, "sha": w.sha, "ref": w.branch, "deployment": j.deploymentJSON(),
+			"pull_requests": w.pullRequests(), "deployment_callback_url": r.url("actions/runs/%d/deployment_protection_rule", w.id),
+		})
+	}
+}
+
+// start finds a runner and hands the job its secrets: of two of a name the environment's.
 func (j *Job) start() {
-	j.status, j.started = "in_progress", j.run.repo.sim.tick()
+	j.become("queued")
+	j.started = j.run.repo.sim.tick()
 	j.secrets = maps.Clone(j.run.secrets)
 	if j.environment != nil && j.secrets != nil {
 		maps.Copy(j.secrets, j.environment.values())
 	}
-	j.emit("in_progress")
+	j.become("in_progress")
 }
 
 // Secret is what the job reads as secrets.NAME: empty if there was none, and no error, as at GitHub.
@@ -75,7 +85,7 @@ func (j *Job) Secret(name string) string {
 	return j.secrets[strings.ToUpper(name)]
 }
 
-// Status is waiting, in_progress or completed.
+// Status is waiting, in_progress or completed: a runner is found at once.
 func (j *Job) Status() string {
 	j.run.repo.sim.mu.Lock()
 	defer j.run.repo.sim.mu.Unlock()
@@ -100,27 +110,33 @@ func (j *Job) end(conclusion string) {
 	if j.status == "completed" {
 		return
 	}
-	j.status, j.conclusion, j.ended, j.waits = "completed", conclusion, j.run.repo.sim.tick(), nil
-	j.emit("completed")
+	j.conclusion, j.ended, j.waits = conclusion, j.run.repo.sim.tick(), nil
+	j.become("completed")
 }
 
-func (j *Job) emit(action string) {
+// become changes the status and tells it.
+func (j *Job) become(status string) {
+	j.status = status
 	body := obj{"workflow_job": j.json()}
 	if j.environment != nil {
 		body["deployment"] = j.deploymentJSON()
 	}
-	j.run.repo.sim.emit(j.run.repo, "workflow_job", action, j.run.by, body)
+	j.run.repo.sim.emit(j.run.repo, "workflow_job", status, j.run.by, body)
 }
 
 func (j *Job) json() obj {
 	w, r := j.run, j.run.repo
-	return obj{
+	out := obj{
 		"id": j.id, "run_id": w.id, "run_attempt": 1, "run_url": r.url("actions/runs/%d", w.id), "node_id": nodeID("CR", j.id), "head_sha": w.sha,
 		"url": r.url("actions/jobs/%d", j.id), "html_url": r.html("actions/runs/%d/job/%d", w.id, j.id), "status": j.status, "conclusion": text(j.conclusion),
 		"created_at": j.created, "started_at": j.began(), "completed_at": moment(j.ended), "name": j.name, "steps": []obj{},
 		"check_run_url": r.url("check-runs/%d", j.id), "labels": []string{"ubuntu-latest"}, "runner_id": nil, "runner_name": nil, "runner_group_id": nil,
 		"runner_group_name": nil, "workflow_name": "CI", "head_branch": w.branch,
 	}
+	if !j.started.IsZero() {
+		out["runner_id"], out["runner_name"], out["runner_group_id"], out["runner_group_name"] = 1, "GitHub Actions 1", 1, "GitHub Actions"
+	}
+	return out
 }
 
 // began is when it started, or, while it waits, when it came to be.
@@ -141,7 +157,8 @@ func (j *Job) deploymentJSON() obj {
 	}
 }
 
-// serveReviewRule takes an App's word on its own rule: approved, rejected, or a comment alone.
+// serveReviewRule takes an App's word on its own rule: approved, rejected, or a comment alone. It is one for all jobs of the run that
+// wait for the environment.
 func serveReviewRule(c *call) error {
 	w, err := c.workflowRun()
 	if err != nil {
@@ -158,14 +175,17 @@ func serveReviewRule(c *call) error {
 	if body.Environment == "" || body.State == "" && body.Comment == "" || !slices.Contains([]string{"", "approved", "rejected"}, body.State) {
 		return unprocessable("Invalid request.")
 	}
+	found := false
 	for _, j := range w.jobs {
-		if j.environment == nil || !strings.EqualFold(j.environment.name, body.Environment) || !slices.Contains(j.waits, c.actor.app) {
-			continue
+		if j.environment != nil && strings.EqualFold(j.environment.name, body.Environment) && slices.Contains(j.waits, c.actor.app) {
+			j.review(c.actor.app, body.State, body.Comment)
+			found = true
 		}
-		j.review(c.actor.app, body.State, body.Comment)
-		return c.reply(http.StatusNoContent, nil)
 	}
-	return unprocessable("No pending deployment requests to approve or reject")
+	if !found {
+		return unprocessable("No pending deployment requests to approve or reject")
+	}
+	return c.reply(http.StatusNoContent, nil)
 }
 
 func (j *Job) review(app *App, state, comment string) {

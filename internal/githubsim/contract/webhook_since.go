@@ -67,6 +67,8 @@ var since = []revision{
 		"check_run$rerequested/properties/check_run/properties/completed_at", `{"type": ["string", "null"], "format": "date-time"}`,
 		"as the status",
 	},
+	{"deployment_protection_rule$requested/properties/sha", `{"type": "string"}`, "the newer description has it"},
+	{"deployment_protection_rule$requested/properties/ref", `{"type": "string"}`, "the newer description has it"},
 	{"webhook-events", `{"type": "array", "items": {"type": "string"}}`, "the list of events lacks those that are newer"},
 	{"app/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
 	{"installation/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
