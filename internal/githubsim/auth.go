@@ -104,11 +104,20 @@ func (c *call) admit(rt *route) error {
 	case rt.segs[0] == "orgs":
 		return c.admitOrganization(rt)
 	}
-	c.repo = c.sim.repos[strings.ToLower(c.params["owner"]+"/"+c.params["repo"])]
-	if c.repo == nil || c.repo.roleOf(c.actor) < roleRead {
+	c.repo = c.sim.repositoryNow(c.params["owner"] + "/" + c.params["repo"])
+	switch {
+	case c.repo == nil || c.repo.roleOf(c.actor) < roleRead:
 		return notFound()
+	case c.hasMoved():
+		return nil
 	}
-	return c.admitRepository(rt)
+	if err := c.admitRepository(rt); err != nil {
+		return err
+	}
+	if c.repo.archived && c.req.Method != http.MethodGet {
+		return errArchived()
+	}
+	return nil
 }
 
 func (c *call) wrongKind(rt *route) error {

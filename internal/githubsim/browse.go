@@ -43,7 +43,11 @@ func (s *Sim) AppSlug(id int64) string {
 func (u *User) IsBot() bool { return u.kind == "Bot" }
 
 // Organization is the one that owns the repository, or nil when a user owns it.
-func (r *Repository) Organization() *Organization { return r.org }
+func (r *Repository) Organization() *Organization {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	return r.org
+}
 
 // Role is what u may do here: none, read, triage, write, maintain or admin.
 func (r *Repository) Role(u *User) string {

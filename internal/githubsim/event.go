@@ -8,7 +8,7 @@ import (
 // eventPermission is what an App must hold to hear an event, as GitHub's webhook documentation says.
 var eventPermission = map[string]string{
 	"pull_request": "pull_requests", "pull_request_review": "pull_requests",
-	"issues": "issues", "issue_comment": "issues", "label": "metadata",
+	"issues": "issues", "issue_comment": "issues", "label": "metadata", "repository": "metadata",
 	"check_run": "checks", "check_suite": "checks", "status": "statuses",
 	"push": "contents", "merge_group": "merge_queues",
 	"create": "contents", "delete": "contents",

@@ -74,7 +74,7 @@ func (t *Team) SetRole(r *Repository, roleName string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.org != t.org {
-		panic(fmt.Sprintf("githubsim: %s is not of organization %s", r.FullName(), t.org.login))
+		panic(fmt.Sprintf("githubsim: %s is not of organization %s", r.fullName(), t.org.login))
 	}
 	was, next := t.roles[r.id], mustRole(roleName)
 	if was == next {

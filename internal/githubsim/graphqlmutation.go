@@ -46,6 +46,9 @@ func (q *query) autoMerge(args arguments, change func(*PullRequest, arguments) e
 	if t.install != nil && (!t.covers(p.repo) || !t.may("pull_requests", "write") || !t.may("contents", "write")) {
 		return nil, graphForbidden()
 	}
+	if p.repo.archived {
+		return nil, asRefusal(errArchived())
+	}
 	if err := change(p, input); err != nil {
 		return nil, asRefusal(err)
 	}

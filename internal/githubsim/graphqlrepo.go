@@ -82,6 +82,9 @@ var queryFields = fields{
 	"repository": find(func(q *query, _ *query, args arguments) (any, error) {
 		name := args.text("owner") + "/" + args.text("name")
 		r := q.sim.repos[strings.ToLower(name)]
+		if follow, given := args["followRenames"].(bool); r == nil && (follow || !given) {
+			r = q.sim.repositoryNow(name)
+		}
 		if r == nil || r.roleOf(q.actor) < roleRead {
 			return nil, graphRefusal("NOT_FOUND", "Could not resolve to a Repository with the name '%s'.", name)
 		}
@@ -156,7 +159,7 @@ var repositoryFields = fields{
 	"databaseId":       get(func(r *Repository) any { return r.id }),
 	"collaborators":    find(func(q *query, r *Repository, args arguments) (any, error) { return r.collaborators(q, args) }),
 	"name":             get(func(r *Repository) any { return r.name }),
-	"nameWithOwner":    get(func(r *Repository) any { return r.FullName() }),
+	"nameWithOwner":    get(func(r *Repository) any { return r.fullName() }),
 	"isPrivate":        get(func(r *Repository) any { return r.private }),
 	"isFork":           get(func(r *Repository) any { return r.parent != nil }),
 	"owner":            get(func(r *Repository) any { return r.ownerThing() }),

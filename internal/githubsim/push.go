@@ -67,7 +67,7 @@ func (r *Repository) SetFiles(branch string, files map[string]string) string {
 
 func (r *Repository) push(a actor, branch, from string, force bool, commits []Commit) (string, error) {
 	if r.roleOf(a) < roleWrite {
-		return "", refuse(http.StatusForbidden, "Permission to %s.git denied to %s.", r.FullName(), a.login())
+		return "", refuse(http.StatusForbidden, "Permission to %s.git denied to %s.", r.fullName(), a.login())
 	}
 	sha := from
 	for _, c := range commits {
@@ -242,7 +242,7 @@ func (r *Repository) emitPush(a actor, ref, before, after string) {
 		ahead := r.net.compare(from, after).ahead
 		body["commits"] = each(ahead[:min(mostPushedCommits, len(ahead))], r.pushedJSON)
 	}
-	body["compare"] = r.sim.base + "/" + r.FullName() + "/compare/" + before + "..." + after
+	body["compare"] = r.sim.base + "/" + r.fullName() + "/compare/" + before + "..." + after
 	r.sim.emit(r, "push", "", a.user, body)
 	switch branch := strings.TrimPrefix(ref, "refs/heads/"); "" {
 	case before:

@@ -20,6 +20,7 @@ type Repository struct {
 	parent    *Repository // what it was forked from
 	private   bool
 	gone      bool              // deleted
+	archived  bool              // read-only
 	branch    string            // the default branch
 	branches  map[string]string // name to head SHA
 	roles     map[int64]role
@@ -100,9 +101,8 @@ func (o *Organization) CreateRepository(name string, files map[string]string) *R
 
 func (s *Sim) newRepository(owner *account, org *Organization, name string, net *network) *Repository {
 	key := strings.ToLower(owner.login + "/" + name)
-	if s.repos[key] != nil || name == "" {
-		panic(fmt.Sprintf("githubsim: repository %q is taken or has no name", key))
-	}
+	s.mustBeFreeName(key, name)
+	delete(s.moved, key)
 	at := s.tick()
 	r := &Repository{
 		sim: s, net: net, id: s.id(), owner: owner, org: org, name: name, branch: "main",
@@ -129,7 +129,7 @@ func (r *Repository) Fork(u *User) *Repository {
 func (r *Repository) Delete() {
 	r.sim.mu.Lock()
 	defer r.sim.mu.Unlock()
-	delete(r.sim.repos, strings.ToLower(r.FullName()))
+	delete(r.sim.repos, strings.ToLower(r.fullName()))
 	delete(r.sim.reposByID, r.id)
 	r.gone = true
 	r.sim.tick()
@@ -143,13 +143,27 @@ func (s *Sim) Repository(fullName string) *Repository {
 }
 
 // Owner is the login of the organization or user that owns it.
-func (r *Repository) Owner() string { return r.owner.login }
+func (r *Repository) Owner() string {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	return r.owner.login
+}
 
 // Name is the short name.
-func (r *Repository) Name() string { return r.name }
+func (r *Repository) Name() string {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	return r.name
+}
 
 // FullName is "owner/name".
-func (r *Repository) FullName() string { return r.owner.login + "/" + r.name }
+func (r *Repository) FullName() string {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	return r.fullName()
+}
+
+func (r *Repository) fullName() string { return r.owner.login + "/" + r.name }
 
 // ID is the number that survives a rename.
 func (r *Repository) ID() int64 { return r.id }

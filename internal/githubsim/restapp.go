@@ -72,12 +72,16 @@ func serveInstallation(c *call) error {
 func serveOwnerInstallation(c *call) error {
 	org := c.sim.orgs[strings.ToLower(c.params["org"])]
 	if c.params["repo"] != "" {
-		if r := c.sim.repos[strings.ToLower(c.params["owner"]+"/"+c.params["repo"])]; r != nil {
-			org = r.org
+		if c.repo = c.sim.repositoryNow(c.params["owner"] + "/" + c.params["repo"]); c.repo != nil {
+			org = c.repo.org
 		}
 	}
 	for _, i := range c.actor.app.installs {
-		if i.org == org {
+		switch {
+		case i.org != org:
+		case c.hasMoved():
+			return c.leadOn()
+		default:
 			return c.reply(http.StatusOK, c.sim.installationJSON(i))
 		}
 	}

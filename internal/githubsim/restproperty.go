@@ -33,7 +33,7 @@ func serveProperty(c *call) error {
 
 func serveAllProperties(c *call) error {
 	return replyList(c, c.sim.repositoriesOf(c.org), func(r *Repository) obj {
-		return obj{"repository_id": r.id, "repository_name": r.name, "repository_full_name": r.FullName(), "properties": r.propertyValues()}
+		return obj{"repository_id": r.id, "repository_name": r.name, "repository_full_name": r.fullName(), "properties": r.propertyValues()}
 	})
 }
 

@@ -160,6 +160,9 @@ func (c *call) handle() error {
 	if err := c.admit(rt); err != nil {
 		return err
 	}
+	if c.hasMoved() {
+		return c.leadOn()
+	}
 	return rt.serve(c)
 }
 

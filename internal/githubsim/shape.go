@@ -38,11 +38,11 @@ func (s *Sim) api(format string, args ...any) string {
 }
 
 func (r *Repository) url(format string, args ...any) string {
-	return r.sim.api("repos/%s/%s", r.FullName(), fmt.Sprintf(format, args...))
+	return r.sim.api("repos/%s/%s", r.fullName(), fmt.Sprintf(format, args...))
 }
 
 func (r *Repository) html(format string, args ...any) string {
-	return r.sim.base + "/" + r.FullName() + "/" + fmt.Sprintf(format, args...)
+	return r.sim.base + "/" + r.fullName() + "/" + fmt.Sprintf(format, args...)
 }
 
 // repositoryLinks are the addresses that every repository has, by property, below its own.
@@ -61,10 +61,10 @@ var repositoryLinks = map[string]string{
 }
 
 func (r *Repository) json() obj {
-	base, html := r.sim.api("repos/%s", r.FullName()), r.sim.base+"/"+r.FullName()
+	base, html := r.sim.api("repos/%s", r.fullName()), r.sim.base+"/"+r.fullName()
 	out := obj{
-		"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.FullName(), "owner": r.owner.json(),
-		"private": r.private, "visibility": r.visibility(), "fork": r.parent != nil, "archived": false, "disabled": false,
+		"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.fullName(), "owner": r.owner.json(),
+		"private": r.private, "visibility": r.visibility(), "fork": r.parent != nil, "archived": r.archived, "disabled": false,
 		"default_branch": r.branch, "description": nil, "homepage": nil, "language": nil, "license": nil, "topics": []string{},
 		"html_url": html, "url": base, "clone_url": html + ".git", "git_url": html + ".git", "ssh_url": html + ".git", "svn_url": html,
 		"has_issues": true, "has_projects": false, "has_wiki": false, "has_pages": false, "has_downloads": false, "has_discussions": false,
@@ -96,7 +96,7 @@ func (r *Repository) payload() obj {
 func shortRepositories(list []*Repository) []obj {
 	out := make([]obj, len(list))
 	for i, r := range list {
-		out[i] = obj{"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.FullName(), "private": r.private}
+		out[i] = obj{"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.fullName(), "private": r.private}
 	}
 	return out
 }

@@ -143,7 +143,7 @@ func (r *Repository) runsIn(s *checkSuite) int {
 // pullLinks are the open pull requests of a commit as check payloads have them: none for a fork's, as GitHub documents.
 func (r *Repository) pullLinks(sha string) []obj {
 	short := func(x *Repository) obj {
-		return obj{"id": x.id, "name": x.name, "url": x.sim.api("repos/%s", x.FullName())}
+		return obj{"id": x.id, "name": x.name, "url": x.sim.api("repos/%s", x.fullName())}
 	}
 	list := []obj{}
 	for _, p := range r.openWithHead(sha) {
@@ -175,7 +175,7 @@ func (rs *ruleset) json(s *Sim, whole bool) obj {
 	kind := "Organization"
 	var source, where string
 	if rs.repo != nil {
-		source, kind = rs.repo.FullName(), "Repository"
+		source, kind = rs.repo.fullName(), "Repository"
 		where = s.api("repos/%s/rulesets/%d", source, rs.id)
 	} else {
 		source = rs.org.login

@@ -14,7 +14,7 @@ func (t *thread) json() obj {
 		"state": t.state, "state_reason": nil, "locked": t.locked, "labels": r.labelsJSON(t.labels), "comments": len(t.comments),
 		"assignee": nil, "assignees": []obj{}, "milestone": nil, "active_lock_reason": text(t.lockReason),
 		"author_association": r.association(t.author), "performed_via_github_app": r.sim.viaApp(t.app),
-		"url": r.url("issues/%d", t.number), "repository_url": r.sim.api("repos/%s", r.FullName()),
+		"url": r.url("issues/%d", t.number), "repository_url": r.sim.api("repos/%s", r.fullName()),
 		"html_url": r.html("%s/%d", place, t.number), "comments_url": r.url("issues/%d/comments", t.number),
 		"labels_url": r.url("issues/%d/labels{/name}", t.number), "events_url": r.url("issues/%d/events", t.number),
 		"created_at": t.created, "updated_at": t.updated, "closed_at": moment(t.closed),

@@ -36,6 +36,7 @@ type Sim struct {
 	users     map[string]*User         // by lower-case login
 	orgs      map[string]*Organization // by lower-case login
 	repos     map[string]*Repository   // by lower-case full name
+	moved     map[string]*Repository   // by lower-case full names that they had
 	reposByID map[int64]*Repository
 	pullsByID map[int64]*PullRequest
 	apps      map[int64]*App
@@ -77,7 +78,7 @@ func New(opts Options) *Sim {
 	s := &Sim{
 		now: opts.Now, valid: opts.TokenNow, base: "http://github.invalid", lastID: 1000,
 		users: map[string]*User{}, orgs: map[string]*Organization{},
-		repos: map[string]*Repository{}, reposByID: map[int64]*Repository{}, pullsByID: map[int64]*PullRequest{},
+		repos: map[string]*Repository{}, moved: map[string]*Repository{}, reposByID: map[int64]*Repository{}, pullsByID: map[int64]*PullRequest{},
 		waiting: map[*Repository]bool{}, looks: map[*Repository]bool{},
 		apps: map[int64]*App{}, installs: map[int64]*Installation{},
 		tokens: map[string]*token{}, buckets: map[string]*bucket{}, spent: map[int64]*spending{},

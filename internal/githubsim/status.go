@@ -42,7 +42,7 @@ func (r *Repository) setStatus(a actor, sha string, given status) (*status, erro
 	given.id, given.creator, given.created = r.sim.id(), a.user, r.sim.tick()
 	r.statuses[sha] = append(r.statuses[sha], &given)
 	r.sim.emit(r, "status", "", a.user, obj{
-		"id": given.id, "sha": sha, "name": r.FullName(), "context": given.context, "state": given.state,
+		"id": given.id, "sha": sha, "name": r.fullName(), "context": given.context, "state": given.state,
 		"description": text(given.description), "target_url": text(given.targetURL), "created_at": given.created, "updated_at": given.created,
 		"branches": []obj{}, "commit": r.commitJSON(r.net.commits[sha]),
 	})

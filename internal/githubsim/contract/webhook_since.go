@@ -69,6 +69,10 @@ var since = []revision{
 	},
 	{"deployment_protection_rule$requested/properties/sha", `{"type": "string"}`, "the newer description has it"},
 	{"deployment_protection_rule$requested/properties/ref", `{"type": "string"}`, "the newer description has it"},
+	{
+		"repository$transferred/properties/changes/properties/owner/properties/from/properties/organization", `{"$ref": "#/definitions/organization"}`,
+		"the newer description has it: an organization may have owned it",
+	},
 	{"webhook-events", `{"type": "array", "items": {"type": "string"}}`, "the list of events lacks those that are newer"},
 	{"app/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
 	{"installation/properties/events/items", `{"type": "string"}`, "the list of events lacks those that are newer"},
