@@ -107,6 +107,26 @@ func (c *Client) ListSecrets(ctx context.Context, in Secrets) (all []SecretMeta,
 	return all, at, failed(err, "list the secrets of %s", in)
 }
 
+// Environments lists the names of a repository's environments.
+func (c *Client) Environments(ctx context.Context, repository policy.Repository) ([]string, error) {
+	client, err := c.rest(repository)
+	if err != nil {
+		return nil, err
+	}
+	names, err := pages(ctx, func(ctx context.Context, page *github.ListOptions) ([]string, *github.Response, error) {
+		answer, response, err := client.Repositories.ListEnvironments(ctx, repository.Owner, repository.Name, &github.EnvironmentListOptions{ListOptions: *page})
+		if err != nil {
+			return nil, response, err
+		}
+		names := make([]string, len(answer.Environments))
+		for i, environment := range answer.Environments {
+			names[i] = environment.GetName()
+		}
+		return names, response, nil
+	})
+	return names, failed(err, "list the environments of %s", repository)
+}
+
 func (c *Client) secretCall(ctx context.Context, in Secrets, method, address string, body, into any) (*github.Response, error) {
 	client, err := c.rest(in.Repository)
 	if err != nil {

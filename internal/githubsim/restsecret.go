@@ -3,12 +3,13 @@ package githubsim
 import (
 	"encoding/base64"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
 func secretRoutes() []route {
 	const repo, env = "repos/{owner}/{repo}/actions/secrets", "repos/{owner}/{repo}/environments/{environment}/secrets"
-	var list []route
+	list := []route{endpoint("GET repos/{owner}/{repo}/environments", serveEnvironments, needs("actions=read"), withRole(roleRead))}
 	for at, name := range map[string]string{repo: "secrets", env: "environments"} {
 		read, write := needs(name+"=read"), needs(name+"=write")
 		list = append(list,
@@ -36,6 +37,19 @@ func (c *call) vault() (*vault, error) {
 
 func (s *secret) json() obj {
 	return obj{"name": s.name, "created_at": s.created, "updated_at": s.updated}
+}
+
+func serveEnvironments(c *call) error {
+	return replyCounted(c, "environments", c.repo.environments, (*Environment).json)
+}
+
+// json is an environment without a rule of GitHub's own. Apps that protect it are not among its rules.
+func (e *Environment) json() obj {
+	return obj{
+		"id": e.id, "node_id": nodeID("EN", e.id), "name": e.name, "created_at": e.created, "updated_at": e.created,
+		"url": e.repo.url("environments/%s", url.PathEscape(e.name)), "html_url": e.repo.html("deployments/activity_log?environments_filter=%s", url.QueryEscape(e.name)),
+		"protection_rules": []obj{}, "deployment_branch_policy": nil,
+	}
 }
 
 func serveSecrets(c *call) error {
