@@ -90,6 +90,20 @@ func (s secrets) Secrets(ctx context.Context, repository policy.Repository, envi
 	return found, at, err
 }
 
+// Sweepable is where the App may see secrets. Where it may not it never wrote one, and
+// asking each repository would be in vain.
+func (s secrets) Sweepable(ctx context.Context, installation int64) (credential.Sight, error) {
+	may, suspended, err := s.InstallationPermissions(ctx, installation)
+	if err != nil || suspended {
+		return credential.Sight{}, err
+	}
+	sight := credential.Sight{Own: may["secrets"] != "", Environments: may["environments"] != "" && may["actions"] != ""}
+	if sight.Own || sight.Environments {
+		sight.Repositories, err = s.Repositories(ctx, installation)
+	}
+	return sight, err
+}
+
 // Locate finds a repository by its number.
 func (s secrets) Locate(ctx context.Context, repository policy.Repository) (credential.Located, bool, error) {
 	now, archived, found, err := s.Client.Locate(ctx, repository)

@@ -387,6 +387,21 @@ func (m *moments) Secrets(ctx context.Context, repository policy.Repository, env
 	return m.secrets.Secrets(ctx, repository, environment)
 }
 
+func (m *moments) Sweepable(ctx context.Context, installation int64) (credential.Sight, error) {
+	return m.secrets.Sweepable(ctx, installation)
+}
+
+func (m *moments) Environments(ctx context.Context, repository policy.Repository) ([]string, error) {
+	return m.secrets.Environments(ctx, repository)
+}
+
+func (m *moments) Audit(ctx context.Context, entry audit.Entry) error {
+	if m.mute {
+		return audit.ErrNotRecorded
+	}
+	return m.facts.Audit(ctx, entry)
+}
+
 func (m *moments) OpenLease(ctx context.Context, lease credential.Lease, entry audit.Entry) (credential.Lease, bool, error) {
 	m.at("open")
 	if m.mute {

@@ -29,6 +29,11 @@ type Platform interface {
 	DeleteSecret(ctx context.Context, slot Slot) (found bool, err error)
 	// Secrets lists those of the repository or of its environment.
 	Secrets(ctx context.Context, repository policy.Repository, environment string) (names map[string]SecretMeta, at time.Time, err error)
+	// Sweepable is where in the installation the App may see secrets, the repositories by
+	// their number.
+	Sweepable(ctx context.Context, installation int64) (Sight, error)
+	// Environments lists the names of those of the repository.
+	Environments(ctx context.Context, repository policy.Repository) ([]string, error)
 }
 
 // Located is a repository as it is now.
@@ -74,6 +79,8 @@ type Leases interface {
 	// DueLease is the one of the installation's for which there is something to do at
 	// that time; next is when there is, if there is none now; zero: never.
 	DueLease(ctx context.Context, installation int64, at time.Time) (lease Lease, next time.Time, err error)
+	// Audit puts an act on record that changes no lease.
+	Audit(ctx context.Context, entry audit.Entry) error
 }
 
 // Selection selects leases.

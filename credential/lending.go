@@ -209,6 +209,11 @@ func (l *Lending) Clear(ctx context.Context, installation int64) (again time.Tim
 	return l.issuer.Clear(ctx, installation)
 }
 
+// SweepOn deletes what no lease accounts for, as [GitHubJITCredentialIssuer.SweepOn] does.
+func (l *Lending) SweepOn(ctx context.Context, installation, after int64) (last int64, next time.Time, _ error) {
+	return l.issuer.SweepOn(ctx, installation, after)
+}
+
 // Lent lists what is lent on the pull request and not cleared away.
 func (l *Lending) Lent(ctx context.Context, on policy.PullRequestRef) ([]Lease, error) {
 	return l.store.Leases(ctx, Selection{Scope: killswitch.PullRequest(on), Live: true})
