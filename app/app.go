@@ -30,12 +30,13 @@ import (
 
 // The fits that only this package can check.
 var (
-	_ gate.GitHub     = (*githubapi.Client)(nil)
-	_ handlers.GitHub = (*githubapi.Client)(nil)
-	_ handlers.Inbox  = (*store.Store)(nil)
-	_ recovery.GitHub = (*githubapi.Client)(nil)
-	_ web.Reach       = (*store.Store)(nil)
-	_ web.Switches    = (*killswitch.GitHubKillSwitch)(nil)
+	_ gate.GitHub      = (*githubapi.Client)(nil)
+	_ handlers.GitHub  = (*githubapi.Client)(nil)
+	_ handlers.Inbox   = (*store.Store)(nil)
+	_ recovery.GitHub  = (*githubapi.Client)(nil)
+	_ recovery.Secrets = (*credential.Lending)(nil)
+	_ web.Reach        = (*store.Store)(nil)
+	_ web.Switches     = (*killswitch.GitHubKillSwitch)(nil)
 )
 
 const (
@@ -149,7 +150,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		Handles: sealed, Now: options.Now, Wait: options.wait, Log: options.Log,
 	}, keeper, facts, secrets{client})
 	stoppers[credential.Part] = lending
-	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
+	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Secrets: lending, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
 		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, GitHub: client, Log: options.Log,
 		Resync: func(ctx context.Context, installation int64) error {

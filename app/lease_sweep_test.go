@@ -11,6 +11,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -184,5 +185,37 @@ func TestASweepAsksForNothingWhereItMaySeeNothing(t *testing.T) {
 	}
 	if asked := lw.github.Requests(); len(asked) != 1 {
 		t.Errorf("it asks %d times", len(asked))
+	}
+}
+
+// A server whose database was lost sweeps when it starts, and again when the next secret
+// is overdue.
+func TestAServerWithANewDatabaseSweeps(t *testing.T) {
+	tw, clock := sweepingWorld(t)
+	tw.settled()
+	tw.must(tw.server.Stop(t.Context()))
+	tw.shop.SetSecret(leaseSlot, "lost")
+	tw.shop.SetSecret("JIT_3H_DEPLOY", "lost too")
+	clock.pass(2 * time.Hour)
+	tw.must(tw.serve(t.Context()))
+	tw.settled()
+	if got := names(tw.shop.Secrets()); got != "JIT_1H_DEPLOY JIT_3H_DEPLOY" {
+		t.Errorf("it was swept a while ago, and a start leaves %s", got)
+	}
+	tw.must(tw.server.Stop(t.Context()))
+	tw.database = "sqlite:" + t.TempDir() + "/new.db"
+	tw.must(tw.serve(t.Context()))
+	tw.settled()
+	if got := names(tw.shop.Secrets()); got != "JIT_3H_DEPLOY" {
+		t.Errorf("left: %s", got)
+	}
+	clock.pass(time.Hour + 6*time.Minute)
+	tw.sweep(recovery.KeyReach) // it notices that the clock was moved
+	tw.settled()
+	if got := names(tw.shop.Secrets()); got != "" {
+		t.Errorf("left: %s", got)
+	}
+	if acts := tw.audited("credential"); acts != "credential.orphan_deleted portcullis, credential.orphan_deleted portcullis" {
+		t.Errorf("on record: %s", acts)
 	}
 }

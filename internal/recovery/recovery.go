@@ -118,14 +118,16 @@ type Sweeper struct {
 	Book   Book
 	// Switches hears of labels that are kill switches.
 	Switches Switches
-	Now      func() time.Time
+	// Secrets deletes what nothing on record accounts for.
+	Secrets Secrets
+	Now     func() time.Time
 	// KeepDeliveries is how long deliveries are kept once they were worked off.
 	KeepDeliveries time.Duration
 }
 
 // Begin asks for the sweeps that a process makes when it starts.
 func (s *Sweeper) Begin(ctx context.Context) error {
-	for _, key := range []string{KeyReach, KeyDeliveries, KeyInstallations, KeyPrune} {
+	for _, key := range []string{KeyReach, KeyDeliveries, KeyInstallations, KeySecrets, KeyPrune} {
 		if err := s.Book.Want(ctx, key); err != nil {
 			return fmt.Errorf("ask for the sweep %s: %w", key, err)
 		}
@@ -138,7 +140,7 @@ const LongestWait = betweenDeliveries
 
 // Owns reports whether the key is one of a sweep.
 func Owns(key string) bool {
-	return strings.HasPrefix(key, "sweep:") || strings.HasPrefix(key, prefixResync) || IsUrgent(key)
+	return strings.HasPrefix(key, "sweep:") || strings.HasPrefix(key, prefixResync) || strings.HasPrefix(key, prefixSecrets) || IsUrgent(key)
 }
 
 // Sweep does one step of the sweep with the key, and returns when to go on; zero:
@@ -151,6 +153,8 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 		return s.installations(ctx)
 	case KeyReach:
 		return s.reach(ctx)
+	case KeySecrets:
+		return s.askForSecrets(ctx)
 	case KeyPrune:
 		return s.prune(ctx)
 	}
@@ -162,6 +166,8 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 		return s.resync(ctx, installation)
 	case kind+":" == prefixSwitches:
 		return s.switches(ctx, installation)
+	case kind+":" == prefixSecrets:
+		return s.secrets(ctx, installation)
 	}
 	return time.Time{}, fmt.Errorf("there is no sweep %s", key)
 }

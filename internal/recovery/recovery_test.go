@@ -42,6 +42,11 @@ type fake struct {
 	pruned    []time.Time
 	failing   error
 	reached   []time.Time
+
+	// overdue are when the secrets of each of the repositories are, sweptAfter where each
+	// step of their sweep began.
+	overdue    []time.Time
+	sweptAfter []int64
 }
 
 type page struct {
@@ -170,7 +175,7 @@ func newSweeper() (*fake, *recovery.Sweeper, *time.Time) {
 	now := start
 	clock := func() time.Time { return now }
 	f := &fake{now: clock, pages: map[string]page{}, known: map[string]bool{}, due: map[string]int64{}, progress: map[string]recovery.Progress{}}
-	return f, &recovery.Sweeper{GitHub: f, Book: f, Switches: f, Now: clock, KeepDeliveries: 24 * time.Hour}, &now
+	return f, &recovery.Sweeper{GitHub: f, Book: f, Switches: f, Secrets: f, Now: clock, KeepDeliveries: 24 * time.Hour}, &now
 }
 
 func sweep(t *testing.T, s *recovery.Sweeper, key string) time.Time {
@@ -308,7 +313,7 @@ func TestBeginAndPrune(t *testing.T) {
 			t.Errorf("%s is nobody's", key)
 		}
 	}
-	if len(f.wanted) != 4 || recovery.Owns("pr:1#2") {
+	if len(f.wanted) != 5 || recovery.Owns("pr:1#2") {
 		t.Errorf("begun with %v", f.wanted)
 	}
 	if first, then := sweep(t, s, recovery.KeyPrune), sweep(t, s, recovery.KeyPrune); !first.Equal(start) || !then.Equal(start.Add(time.Hour)) {
