@@ -167,7 +167,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, options), lending: lending,
 	}
 	a.server = &http.Server{
-		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log), web.NewMetrics(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 	}
 	return a, nil
 }
@@ -180,11 +180,12 @@ func clientOptions(config Config, now func() time.Time) githubapi.Options {
 	}
 }
 
-func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard) http.Handler {
+func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard, metrics http.Handler) http.Handler {
 	routes := http.NewServeMux()
 	routes.Handle(githubapp.DefaultWebhookRoute, door)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	routes.HandleFunc("GET /readyz", a.ready)
+	routes.Handle("GET /metrics", metrics)
 	routes.Handle("GET /{$}", dashboard)
 	routes.HandleFunc("GET /api/v1/status", dashboard.ServeJSON)
 	var clients []web.Client

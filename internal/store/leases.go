@@ -363,6 +363,19 @@ func (s *Store) DueLease(ctx context.Context, installation int64, at time.Time) 
 	return lease, next, nil
 }
 
+// OldestDueLease is since when the lease waits that has waited longest for what is to be
+// done about it; zero: none waits.
+func (s *Store) OldestDueLease(ctx context.Context) (since time.Time, err error) {
+	var oldest sql.NullInt64
+	err = s.read(ctx, func(tx *transaction) error {
+		return tx.QueryRowContext(ctx, `SELECT MIN(next_at) FROM leases WHERE next_at <= ?`, s.now().UnixMilli()).Scan(&oldest)
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for the credential that waits longest: %w", err)
+	}
+	return fromNullMillis(oldest), nil
+}
+
 // endStopped ends what is lent where the switch reaches, and counts it on the switch.
 func (s *Store) endStopped(ctx context.Context, tx *transaction, sw *killswitch.Switch) error {
 	ended, err := s.endLeases(ctx, tx, credential.Selection{Scope: sw.Scope}, credential.Ending{Reason: "the kill switch: " + sw.Reason, By: sw.By, At: s.now()})
