@@ -57,6 +57,14 @@ var leaseEndings = map[string]struct {
 		return nil
 	}},
 	"the kill switch": {happens: func(l *lentOut) error { return l.pr.AddLabel(l.github.User("bob"), switchLabel) }},
+	"the repository is archived": {stays: true, happens: func(l *lentOut) error {
+		l.shop.Archive()
+		return nil
+	}},
+	"the repository is transferred": {stays: true, round: true, happens: func(l *lentOut) error {
+		l.shop.Transfer(l.github.CreateOrganization("elsewhere"))
+		return nil
+	}},
 	"the App is suspended": {stays: true, happens: func(l *lentOut) error {
 		l.installation.Suspend()
 		return nil

@@ -179,15 +179,11 @@ func TestI10NotFoundIsGoneOnlyWithAccess(t *testing.T) {
 		gone   bool
 	}{
 		"404, and the repository is there": {[]githubsim.Fault{{Path: secret, Status: http.StatusNotFound}}, true},
-		"404, and so is the repository": {[]githubsim.Fault{
-			{Path: secret, Status: http.StatusNotFound}, {Path: repositoryPath, Status: http.StatusNotFound},
-			{Path: regexp.MustCompile(`^/installation/repositories$`), Status: http.StatusOK, Body: `{"total_count":0,"repositories":[]}`},
-		}, false},
-		"403 for the secret":     {[]githubsim.Fault{{Path: secret, Status: http.StatusForbidden}}, false},
-		"401 for the secret":     {[]githubsim.Fault{{Path: secret, Status: http.StatusUnauthorized}}, false},
-		"403 for the repository": {[]githubsim.Fault{{Path: secret, Status: http.StatusNotFound}, {Path: repositoryPath, Status: http.StatusForbidden}}, false},
-		"404 for the deletion":   {[]githubsim.Fault{{Method: http.MethodDelete, Path: secret, Status: http.StatusNotFound}}, true},
-		"403 for the deletion":   {[]githubsim.Fault{{Method: http.MethodDelete, Path: secret, Status: http.StatusForbidden}}, false},
+		"403 for the secret":               {[]githubsim.Fault{{Path: secret, Status: http.StatusForbidden}}, false},
+		"401 for the secret":               {[]githubsim.Fault{{Path: secret, Status: http.StatusUnauthorized}}, false},
+		"403 for the repository":           {[]githubsim.Fault{{Path: secret, Status: http.StatusNotFound}, {Path: repositoryPath, Status: http.StatusForbidden}}, false},
+		"404 for the deletion":             {[]githubsim.Fault{{Method: http.MethodDelete, Path: secret, Status: http.StatusNotFound}}, true},
+		"403 for the deletion":             {[]githubsim.Fault{{Method: http.MethodDelete, Path: secret, Status: http.StatusForbidden}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lw := anyLeaseWorld(t)
@@ -201,6 +197,36 @@ func TestI10NotFoundIsGoneOnlyWithAccess(t *testing.T) {
 				t.Errorf("it is %s: %s", lease.State, lease.LastError)
 			}
 		})
+	}
+	t.Run("the repository has gone to where the App is not", func(t *testing.T) {
+		lw := anyLeaseWorld(t)
+		lent := lw.issue()
+		lw.shop.Transfer(lw.github.CreateOrganization("elsewhere"))
+		must(t, lw.issuer.Revoke(t.Context(), lent.ID))
+		lw.reap(10 * time.Minute)
+		if lease := lw.lease(lent.ID); lease.State.Ended() || lease.LastError == "" || lw.shop.Secrets()[leaseSlot] == "" {
+			t.Errorf("it is %s: %s", lease.State, lease.LastError)
+		}
+	})
+}
+
+// TestI25ARepositoryIsItsNumber: a renamed repository keeps its leases, and one that
+// comes to have its old name gets none of them. TestI14WhatEndsALease has transfers.
+func TestI25ARepositoryIsItsNumber(t *testing.T) {
+	t.Parallel()
+	lw := anyLeaseWorld(t)
+	lent := lw.issue()
+	lw.shop.Rename("store")
+	other := lw.acme.CreateRepository("shop", map[string]string{"README.md": "# Another\n"})
+	other.SetSecret(leaseSlot, "theirs")
+	if !lw.accepts(lent) {
+		t.Error("it ended with the name")
+	}
+	must(t, lw.issuer.Revoke(t.Context(), lent.ID))
+	lw.reap(time.Minute)
+	lw.nothingLeft()
+	if other.Secrets()[leaseSlot] != "theirs" || len(lw.upstream.accepted()) != 0 {
+		t.Errorf("the other repository has %v", other.Secrets())
 	}
 }
 
@@ -234,7 +260,7 @@ func TestI19LimitsDoNotCount(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]githubsim.Fault{
 		"429":           {Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "120"}},
-		"secondary 403": {Status: http.StatusForbidden, Header: map[string]string{"Retry-After": "120"}, Body: `{"message":"You have exceeded a secondary rate limit."}`},
+		"secondary 403": {Status: http.StatusForbidden, Header: map[string]string{"Retry-After": "120"}, Body: `{"message":"You have exceeded a secondary rate limit.","documentation_url":"https://docs.github.com/rest/overview/rate-limits-for-the-rest-api"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lw := anyLeaseWorld(t)

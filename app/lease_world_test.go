@@ -283,8 +283,8 @@ func (u *upstream) accepted() []string {
 	return all
 }
 
-// death is what a process that dies panics with.
-var death = errors.New("the process died here")
+// errDied is what a process that dies panics with.
+var errDied = errors.New("the process died here")
 
 // moments are GitHub and the database as the issuer has them. It counts what is done
 // with them, and lets something happen right before or after one of it.
@@ -329,10 +329,10 @@ func (m *moments) on(moment int, then func()) {
 
 // dies reports whether the process that does it dies at the moment.
 func (m *moments) dies(moment int, do func()) (died bool) {
-	m.on(moment, func() { panic(death) })
+	m.on(moment, func() { panic(errDied) })
 	defer func() {
 		if fault := recover(); fault != nil {
-			if fault != death { //nolint:errorlint // this very one
+			if fault != errDied { //nolint:errorlint // this very one
 				panic(fault)
 			}
 			died = true

@@ -106,7 +106,7 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 		ID: id.String(), Key: request.Key, Credential: request.Credential, Provider: request.Provider, Slot: request.Slot,
 		Number: request.For.Number, HeadSHA: request.HeadSHA, ByAgent: request.For.Agents, Run: request.Run, Scope: slices.Clone(request.Scope),
 		RequestedBy: request.RequestedBy, ApprovedBy: request.ApprovedBy, Policy: request.Policy,
-		State: StateIntent, CreatedAt: now, ExpiresAt: now.Add(request.TTL), HardExpiresAt: now.Add(request.TTL), NextAt: now.Add(minAge),
+		State: StateIntent, CreatedAt: now, ExpiresAt: now.Add(request.TTL), NextAt: now.Add(minAge),
 	}
 	lease.Slot.Repository = request.For.Repository
 	if lease.Key == "" {

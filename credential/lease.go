@@ -77,7 +77,7 @@ type Lease struct {
 	MintedAt        time.Time
 	SecretUpdatedAt time.Time
 	// ExpiresAt is when it ends, and HardExpiresAt when whoever made it ends it, by
-	// which a credential is dead that nobody can revoke.
+	// which a credential is dead that nobody can revoke; zero: it never does.
 	ExpiresAt     time.Time
 	HardExpiresAt time.Time
 	// Outcome is the end it comes to once it is cleared away, Reason why it ended, and

@@ -179,7 +179,7 @@ func (g *GitHubJITCredentialIssuer) account(l *Lease, failure error, left string
 // revoke has the provider end what it made.
 func (g *GitHubJITCredentialIssuer) revoke(ctx context.Context, l *Lease) error {
 	now := g.config.Now()
-	if l.RevokedAt.IsZero() && (len(l.Handle) == 0 || now.After(l.HardExpiresAt.Add(upstreamSlack))) {
+	if l.RevokedAt.IsZero() && (len(l.Handle) == 0 || !l.HardExpiresAt.IsZero() && now.After(l.HardExpiresAt.Add(upstreamSlack))) {
 		l.RevokedAt = now
 	}
 	if !l.RevokedAt.IsZero() {

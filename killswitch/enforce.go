@@ -142,7 +142,7 @@ func (k *GitHubKillSwitch) account(ctx context.Context, scope Scope, ended map[s
 		}
 		for part, n := range ended {
 			if n > 0 {
-				sw.Count(part, n)
+				sw.count(part, n)
 				changed = true
 			}
 		}

@@ -316,8 +316,8 @@ func (s *Switch) Problem(part, why string) {
 	s.Problems[part] = why
 }
 
-// Count keeps that so many more of a part were ended.
-func (s *Switch) Count(part string, ended int) {
+// count keeps that so many more of a part were ended.
+func (s *Switch) count(part string, ended int) {
 	if s.Ended == nil {
 		s.Ended = map[string]int{}
 	}

@@ -12,28 +12,35 @@ import (
 	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/gate"
-	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
 var _ credential.Leases = (*Store)(nil)
 
-const leaseColumns = `document, state, outcome, reason, ended_by, ended_by_id, ended_at, next_at`
+const leaseColumns = `document, position, state, outcome, reason, ended_by, ended_by_id, ended_at, next_at`
 
 // liveStates are those in which a credential may be accepted, or may come to be.
 const liveStates = `state IN ('intent', 'minted', 'active')`
 
-// scanLease reads a lease. What ends many at once is in columns.
-func scanLease(row scanner) (l credential.Lease, err error) {
+// leaseRow is a lease with its place among all, in the order in which they were asked
+// for.
+type leaseRow struct {
+	credential.Lease
+
+	position int64
+}
+
+// scanLease reads a lease as its row has it. What ends many at once is in columns.
+func scanLease(row scanner) (l leaseRow, err error) {
 	var document []byte
 	var state, outcome string
 	var endedBy policy.Actor
 	var reason string
 	var endedAt, nextAt sql.NullInt64
-	if err := row.Scan(&document, &state, &outcome, &reason, &endedBy.Login, &endedBy.ID, &endedAt, &nextAt); err != nil {
+	if err := row.Scan(&document, &l.position, &state, &outcome, &reason, &endedBy.Login, &endedBy.ID, &endedAt, &nextAt); err != nil {
 		return l, err
 	}
-	if err := json.Unmarshal(document, &l); err != nil {
+	if err := json.Unmarshal(document, &l.Lease); err != nil {
 		return l, fmt.Errorf("read a lease: %w", err)
 	}
 	l.State, l.Outcome, l.Reason = credential.State(state), credential.State(outcome), reason
@@ -43,11 +50,36 @@ func scanLease(row scanner) (l credential.Lease, err error) {
 }
 
 func loadLease(ctx context.Context, tx *transaction, where string, args ...any) (credential.Lease, error) {
-	lease, err := scanLease(tx.QueryRowContext(ctx, `SELECT `+leaseColumns+` FROM leases WHERE `+where, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		return credential.Lease{}, credential.ErrUnknown
+	found, err := loadLeases(ctx, tx, where, args...)
+	if err == nil && len(found) == 0 {
+		err = credential.ErrUnknown
 	}
-	return lease, err
+	if err != nil {
+		return credential.Lease{}, err
+	}
+	return found[0], nil
+}
+
+// loadLeases reads leases as they are, with what kill switches have ended.
+func loadLeases(ctx context.Context, tx *transaction, where string, args ...any) ([]credential.Lease, error) {
+	rows, err := list(ctx, tx, scanLease, `SELECT `+leaseColumns+` FROM leases WHERE `+where, args...)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	pending, err := pendingEndings(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	leases := make([]credential.Lease, len(rows))
+	for i, row := range rows {
+		leases[i] = row.Lease
+		for _, e := range pending {
+			if e.ends(row) {
+				leases[i].End(credential.StateRevoked, e.end.Reason, e.end.By, e.end.At)
+			}
+		}
+	}
+	return leases, nil
 }
 
 // saveLease keeps a lease, and asks for the work on it.
@@ -60,8 +92,8 @@ func saveLease(ctx context.Context, tx *transaction, l credential.Lease) error {
 	hash := sql.NullString{String: l.TokenHash, Valid: l.TokenHash != ""}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO leases (id, idem_key, installation, owner, repository_id, environment, number, by_agent, run_id,
-			state, outcome, reason, ended_by, ended_by_id, ended_at, token_hash, expires_at, next_at, document)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			state, outcome, reason, ended_by, ended_by_id, ended_at, token_hash, expires_at, next_at, document, position)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT COALESCE(MAX(position), 0) + 1 FROM leases))
 		ON CONFLICT (id) DO UPDATE SET installation = excluded.installation, owner = excluded.owner, state = excluded.state, outcome = excluded.outcome,
 			reason = excluded.reason, ended_by = excluded.ended_by, ended_by_id = excluded.ended_by_id, ended_at = excluded.ended_at,
 			token_hash = excluded.token_hash, expires_at = excluded.expires_at, next_at = excluded.next_at, document = excluded.document`,
@@ -267,10 +299,19 @@ func selected(by credential.Selection) (where string, args []any) {
 	return where, args
 }
 
-// EndLeases ends many in one statement.
+// EndLeases ends many in one statement. Those that the place's kill switch has ended are
+// counted with them, once.
 func (s *Store) EndLeases(ctx context.Context, by credential.Selection, end credential.Ending) (ended int, err error) {
-	err = s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
+	if err := s.applyEndings(ctx); err != nil {
+		return 0, err
+	}
+	err = s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		stopped, err := takeEnded(ctx, tx, by.Scope)
+		if err != nil {
+			return err
+		}
 		ended, err = s.endLeases(ctx, tx, by, end)
+		ended += stopped
 		return err
 	})
 	if err != nil {
@@ -290,10 +331,7 @@ func (s *Store) endLeases(ctx context.Context, tx *transaction, by credential.Se
 	if err != nil || len(installations) == 0 {
 		return 0, err
 	}
-	done, err := tx.ExecContext(ctx, `
-		UPDATE leases SET outcome = CASE WHEN state = 'active' THEN 'revoked' ELSE 'failed' END, state = 'revoking',
-			reason = ?, ended_by = ?, ended_by_id = ?, ended_at = ?, next_at = ? WHERE `+where,
-		append([]any{storableText(end.Reason), storableText(end.By.Login), end.By.ID, end.At.UnixMilli(), end.At.UnixMilli()}, args...)...)
+	n, err := endRows(ctx, tx, where, args, end)
 	if err != nil {
 		return 0, err
 	}
@@ -301,6 +339,18 @@ func (s *Store) endLeases(ctx context.Context, tx *transaction, by credential.Se
 		if err := wantLeases(ctx, tx, at, end.At); err != nil {
 			return 0, err
 		}
+	}
+	return n, nil
+}
+
+// endRows ends live leases as [credential.Lease.End] does.
+func endRows(ctx context.Context, tx *transaction, where string, args []any, end credential.Ending) (int, error) {
+	done, err := tx.ExecContext(ctx, `
+		UPDATE leases SET outcome = CASE WHEN state = 'active' THEN 'revoked' ELSE 'failed' END, state = 'revoking',
+			reason = ?, ended_by = ?, ended_by_id = ?, ended_at = ?, next_at = ? WHERE `+where,
+		append([]any{storableText(end.Reason), storableText(end.By.Login), end.By.ID, end.At.UnixMilli(), end.At.UnixMilli()}, args...)...)
+	if err != nil {
+		return 0, err
 	}
 	n, err := done.RowsAffected()
 	return int(n), err
@@ -310,7 +360,7 @@ func (s *Store) endLeases(ctx context.Context, tx *transaction, by credential.Se
 func (s *Store) Leases(ctx context.Context, by credential.Selection) (found []credential.Lease, err error) {
 	where, args := selected(by)
 	err = s.read(ctx, func(tx *transaction) (err error) {
-		found, err = list(ctx, tx, scanLease, `SELECT `+leaseColumns+` FROM leases WHERE `+where+` ORDER BY id`, args...)
+		found, err = loadLeases(ctx, tx, where+` ORDER BY position`, args...)
 		return err
 	})
 	if err != nil {
@@ -345,10 +395,12 @@ func (s *Store) CountLeases(ctx context.Context) (map[credential.State]int, erro
 
 // DueLease is the one that waits longest.
 func (s *Store) DueLease(ctx context.Context, installation int64, at time.Time) (lease credential.Lease, next time.Time, err error) {
+	if err := s.applyEndings(ctx); err != nil {
+		return credential.Lease{}, time.Time{}, err
+	}
 	err = s.read(ctx, func(tx *transaction) error {
 		lease, next = credential.Lease{}, time.Time{}
-		first, err := list(ctx, tx, scanLease, `
-			SELECT `+leaseColumns+` FROM leases WHERE installation = ? AND next_at IS NOT NULL ORDER BY next_at, id LIMIT 1`, installation)
+		first, err := loadLeases(ctx, tx, `installation = ? AND next_at IS NOT NULL ORDER BY next_at, position LIMIT 1`, installation)
 		if err != nil || len(first) == 0 {
 			return err
 		}
@@ -374,14 +426,4 @@ func (s *Store) OldestDueLease(ctx context.Context) (since time.Time, err error)
 		return time.Time{}, fmt.Errorf("look for the credential that waits longest: %w", err)
 	}
 	return fromNullMillis(oldest), nil
-}
-
-// endStopped ends what is lent where the switch reaches, and counts it on the switch.
-func (s *Store) endStopped(ctx context.Context, tx *transaction, sw *killswitch.Switch) error {
-	ended, err := s.endLeases(ctx, tx, credential.Selection{Scope: sw.Scope}, credential.Ending{Reason: "the kill switch: " + sw.Reason, By: sw.By, At: s.now()})
-	if err != nil || ended == 0 {
-		return err
-	}
-	sw.Count(credential.Part, ended)
-	return nil
 }

@@ -94,7 +94,7 @@ func (s *Store) Change(ctx context.Context, scope killswitch.Scope, wake bool, c
 		}
 		if sw.State == killswitch.StateOn {
 			// There is no moment in which it is on and what is lent there is accepted.
-			if err := s.endStopped(ctx, tx, &sw); err != nil {
+			if err := s.endStopped(ctx, tx, sw); err != nil {
 				return err
 			}
 		}

@@ -22,12 +22,31 @@ CREATE TABLE leases (
     token_hash    TEXT   UNIQUE, -- NULL: none
     expires_at    BIGINT NOT NULL,
     next_at       BIGINT, -- when there is something to do; NULL: never
-    document      TEXT   NOT NULL
+    document      TEXT   NOT NULL,
+    position      BIGINT NOT NULL UNIQUE -- in the order in which they were asked for
 );
 CREATE INDEX leases_next ON leases (installation, next_at) WHERE next_at IS NOT NULL;
 -- What a kill switch, a pull request or a run ends.
-CREATE INDEX leases_live ON leases (repository_id, number) WHERE state IN ('intent', 'minted', 'active');
-CREATE INDEX leases_live_owner ON leases (owner) WHERE state IN ('intent', 'minted', 'active');
+CREATE INDEX leases_live ON leases (repository_id, number, by_agent, installation, owner, state) WHERE state IN ('intent', 'minted', 'active');
+CREATE INDEX leases_live_owner ON leases (owner, by_agent, installation, state) WHERE state IN ('intent', 'minted', 'active');
+
+-- What kill switches have ended: all leases of a place up to a position. It holds from
+-- its transaction on, and is written into the leases themselves later: then it is applied.
+CREATE TABLE lease_endings (
+    repository_id BIGINT NOT NULL, -- 0: all of the owner's
+    owner         TEXT   NOT NULL, -- in small letters; empty for one repository
+    number        BIGINT NOT NULL, -- 0: any
+    agents        BIGINT NOT NULL,
+    upto          BIGINT NOT NULL,
+    reason        TEXT   NOT NULL,
+    ended_by      TEXT   NOT NULL,
+    ended_by_id   BIGINT NOT NULL,
+    ended_at      BIGINT NOT NULL,
+    applied       BIGINT NOT NULL,
+    ended         BIGINT NOT NULL, -- how many, as far as nobody was told
+    PRIMARY KEY (repository_id, owner, number, agents)
+);
+CREATE INDEX lease_endings_pending ON lease_endings (applied) WHERE applied = 0;
 
 -- One lease that is not cleared away has a slot.
 CREATE TABLE lease_slots (

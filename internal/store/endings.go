@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/portcullis-app/portcullis/credential"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// ending is what a kill switch has ended when it was thrown: one row, however many
+// leases that are, so that throwing it takes as long for ten thousand as for one. From
+// its transaction on whoever reads a lease reads it as ended; [Store.applyEndings] writes
+// that into the leases later.
+type ending struct {
+	scope killswitch.Scope
+	// upto is the position of the last lease there was.
+	upto int64
+	end  credential.Ending
+}
+
+// ends reports whether it has ended the lease.
+func (e ending) ends(l leaseRow) bool {
+	return l.position <= e.upto && reaches(e.scope, l.Lease)
+}
+
+// reaches is for leases what selected is in SQL: a repository keeps its number and may
+// get another owner.
+func reaches(scope killswitch.Scope, l credential.Lease) bool {
+	switch {
+	case scope.Agents && !l.ByAgent:
+		return false
+	case scope.IsOrganization():
+		return strings.EqualFold(scope.Repository.Owner, l.Slot.Repository.Owner)
+	default:
+		return scope.Repository.ID == l.Slot.Repository.ID && (scope.Number == 0 || scope.Number == l.Number)
+	}
+}
+
+// pendingEndings are those that are not written into the leases yet.
+func pendingEndings(ctx context.Context, tx *transaction) ([]ending, error) {
+	return list(ctx, tx, func(row scanner) (e ending, err error) {
+		var agents int
+		var at int64
+		err = row.Scan(&e.scope.Repository.ID, &e.scope.Repository.Owner, &e.scope.Number, &agents, &e.upto, &e.end.Reason, &e.end.By.Login, &e.end.By.ID, &at)
+		e.scope.Agents, e.end.At = agents != 0, fromMillis(at)
+		return e, err
+	}, `SELECT repository_id, owner, number, agents, upto, reason, ended_by, ended_by_id, ended_at FROM lease_endings WHERE applied = 0`)
+}
+
+// endStopped ends what is lent where the switch reaches.
+func (s *Store) endStopped(ctx context.Context, tx *transaction, sw killswitch.Switch) error {
+	where, args := selected(credential.Selection{Scope: sw.Scope})
+	some, err := list(ctx, tx, func(row scanner) (r policy.Repository, err error) {
+		err = row.Scan(&r.Installation, &r.Owner)
+		return r, err
+	}, `SELECT installation, owner FROM leases WHERE `+where+` AND `+liveStates+` LIMIT 1`, args...)
+	if err != nil || len(some) == 0 {
+		return err
+	}
+	scope, now := sw.Scope, s.now()
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO lease_endings (repository_id, owner, number, agents, upto, reason, ended_by, ended_by_id, ended_at, applied, ended)
+		VALUES (?, ?, ?, ?, (SELECT MAX(position) FROM leases), ?, ?, ?, ?, 0, 0)
+		ON CONFLICT (repository_id, owner, number, agents) DO UPDATE SET upto = excluded.upto, reason = excluded.reason,
+			ended_by = excluded.ended_by, ended_by_id = excluded.ended_by_id, ended_at = excluded.ended_at, applied = 0`,
+		append(placeOf(scope), storableText("the kill switch: "+sw.Reason), sw.By.Login, sw.By.ID, now.UnixMilli())...)
+	if err != nil {
+		return err
+	}
+	return wantLeases(ctx, tx, some[0], now)
+}
+
+// placeOf is the key of a scope's ending.
+func placeOf(scope killswitch.Scope) []any {
+	owner := ""
+	if scope.IsOrganization() {
+		owner = strings.ToLower(scope.Repository.Owner)
+	}
+	return []any{scope.Repository.ID, owner, scope.Number, asNumber(scope.Agents)}
+}
+
+// appliedAtOnce is how many leases are written at once: nobody else writes meanwhile.
+const appliedAtOnce = 500
+
+// applyEndings writes into the leases what kill switches have ended.
+func (s *Store) applyEndings(ctx context.Context) error {
+	for {
+		left := false
+		err := s.read(ctx, func(tx *transaction) error {
+			pending, err := pendingEndings(ctx, tx)
+			left = len(pending) > 0
+			return err
+		})
+		if err != nil || !left {
+			return err
+		}
+		if err := s.write(ctx, s.applySome); err != nil {
+			return fmt.Errorf("end what a kill switch has stopped: %w", err)
+		}
+	}
+}
+
+func (s *Store) applySome(ctx context.Context, tx *transaction) error {
+	pending, err := pendingEndings(ctx, tx)
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	e := pending[0]
+	where, args := selected(credential.Selection{Scope: e.scope})
+	n, err := endRows(ctx, tx, `id IN (SELECT id FROM leases WHERE `+where+` AND position <= ? AND `+liveStates+` LIMIT ?)`, append(args, e.upto, appliedAtOnce), e.end)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE lease_endings SET ended = ended + ?, applied = ? WHERE repository_id = ? AND owner = ? AND number = ? AND agents = ?`,
+		append([]any{n, asNumber(n < appliedAtOnce)}, placeOf(e.scope)...)...)
+	return err
+}
+
+// takeEnded is how many were ended by the place's switch that nobody was told of.
+func takeEnded(ctx context.Context, tx *transaction, scope killswitch.Scope) (n int, err error) {
+	const place = ` WHERE repository_id = ? AND owner = ? AND number = ? AND agents = ?`
+	err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(ended), 0) FROM lease_endings`+place, placeOf(scope)...).Scan(&n)
+	if err == nil && n > 0 {
+		_, err = tx.ExecContext(ctx, `UPDATE lease_endings SET ended = 0`+place, placeOf(scope)...)
+	}
+	return n, err
+}
