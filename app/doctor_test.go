@@ -29,12 +29,17 @@ func (tw *testWorld) doctor() (code int, out string) {
 // command runs a command with the world's configuration.
 func (tw *testWorld) command(args ...string) (code int, out, errs string) {
 	tw.t.Helper()
-	config, err := yaml.Marshal(tw.config())
-	tw.must(err)
-	path := filepath.Join(tw.t.TempDir(), "config.yml")
-	tw.must(os.WriteFile(path, config, 0o600))
+	return command(tw.t, tw.config(), args...)
+}
+
+func command(t *testing.T, config Config, args ...string) (code int, out, errs string) {
+	t.Helper()
+	written, err := yaml.Marshal(config)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "config.yml")
+	must(t, os.WriteFile(path, written, 0o600))
 	var stdout, stderr bytes.Buffer
-	code = Main(context.WithoutCancel(tw.t.Context()), append(args, "--config", path), Stdio{Out: &stdout, Err: &stderr})
+	code = Main(context.WithoutCancel(t.Context()), append(args, "--config", path), Stdio{Out: &stdout, Err: &stderr})
 	return code, stdout.String(), stderr.String()
 }
 

@@ -209,6 +209,17 @@ func (l *Lending) Clear(ctx context.Context, installation int64) (again time.Tim
 	return l.issuer.Clear(ctx, installation)
 }
 
+// End ends one for a reason, as [GitHubJITCredentialIssuer.End] does.
+func (l *Lending) End(ctx context.Context, id string, end Ending) error {
+	return l.issuer.End(ctx, id, end)
+}
+
+// Forget closes the record of one that is stuck, as [GitHubJITCredentialIssuer.Forget]
+// does.
+func (l *Lending) Forget(ctx context.Context, id string, end Ending) error {
+	return l.issuer.Forget(ctx, id, end)
+}
+
 // SweepOn deletes what no lease accounts for, as [GitHubJITCredentialIssuer.SweepOn] does.
 func (l *Lending) SweepOn(ctx context.Context, installation, after int64) (last int64, next time.Time, _ error) {
 	return l.issuer.SweepOn(ctx, installation, after)

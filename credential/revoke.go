@@ -53,6 +53,26 @@ func (g *GitHubJITCredentialIssuer) End(ctx context.Context, id string, end Endi
 	return nil
 }
 
+// ErrNotStuck is returned by Forget for a credential that is not stuck.
+var ErrNotStuck = errors.New("only a credential that is stuck can be forgotten: one that has ended and could not be cleared away in many attempts")
+
+// Forget closes the record of a credential that is stuck, and frees its slot: somebody has
+// cleared away by hand what is left of it. Nothing looks whether that is so.
+func (g *GitHubJITCredentialIssuer) Forget(ctx context.Context, id string, end Ending) error {
+	_, err := g.config.Store.ChangeLease(ctx, id, func(l *Lease, _ bool) ([]audit.Entry, error) {
+		if l.State != StateStuck {
+			return nil, fmt.Errorf("%w; this one is %s", ErrNotStuck, l.State)
+		}
+		detail := fmt.Sprintf("%s; it could not be cleared away: %s", end.Reason, l.LastError)
+		l.finish(end.At)
+		return []audit.Entry{g.entry("credential.forgotten", l, end.By, detail)}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("forget the credential %s: %w", id, err)
+	}
+	return nil
+}
+
 // IsValid reports whether the credential is lent and has not ended.
 func (g *GitHubJITCredentialIssuer) IsValid(ctx context.Context, id string) (bool, error) {
 	lease, err := g.config.Store.Lease(ctx, id)
@@ -120,6 +140,9 @@ func (g *GitHubJITCredentialIssuer) clear(ctx context.Context, lease Lease) (aga
 	failure := errors.Join(revokeErr, deleteErr)
 	now := g.config.Now()
 	_, err := g.config.Store.ChangeLease(ctx, lease.ID, func(l *Lease, _ bool) ([]audit.Entry, error) {
+		if !l.State.clearing() {
+			return nil, nil // forgotten meanwhile
+		}
 		l.RevokedAt, l.DeletedAt, l.Slot.Repository = lease.RevokedAt, lease.DeletedAt, lease.Slot.Repository
 		return g.account(l, failure, left, now), nil
 	})

@@ -32,6 +32,9 @@ const fileMode fs.FileMode = 0o600
 // Each transaction that writes begins by taking the file's write lock.
 var sqliteDialect = dialect{name: "sqlite", goose: goose.DialectSQLite3, view: &sql.TxOptions{ReadOnly: true}}
 
+// ErrServed is what an [*OpenError] came from if another process has the file open.
+var ErrServed = errors.New("another process serves the database")
+
 // openFile opens, and if need be creates, a file, and keeps every other process
 // off it: claims are given back when the file is opened, so whoever opens it must
 // be alone.
@@ -53,7 +56,7 @@ func (s *Store) openFile(ctx context.Context, path string) error {
 	}
 	if !locked {
 		return &OpenError{
-			Path: path, Problem: "another process serves it",
+			Path: path, Problem: "another process serves it", Err: ErrServed,
 			Remedy: "stop that process first, or give both a PostgreSQL database, which several can serve",
 		}
 	}
