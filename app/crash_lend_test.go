@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -84,17 +83,6 @@ func (c *cluster) until(what string, is func() bool, ask func()) {
 func (c *cluster) accepts(token string) bool {
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.door.replica()+"/api/v1/introspect", strings.NewReader(url.Values{"token": {token}}.Encode()))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.SetBasicAuth(demoClient, demoClientSecret)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	return err == nil && strings.Contains(string(body), `"active":true`)
+	answer, err := introspect(ctx, c.door.replica(), token)
+	return err == nil && strings.Contains(answer, `"active":true`)
 }

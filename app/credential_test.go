@@ -1,10 +1,6 @@
 package app
 
 import (
-	"io"
-	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
@@ -27,16 +23,9 @@ func lends(t *testing.T) (*testWorld, *githubsim.PullRequest) {
 // introspect asks the server of a token, as the demo's client.
 func (tw *testWorld) introspect(token string) string {
 	tw.report.Helper()
-	request, err := http.NewRequestWithContext(tw.t.Context(), http.MethodPost, tw.server.URL()+"/api/v1/introspect", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	answer, err := introspect(tw.t.Context(), tw.server.URL(), token)
 	tw.must(err)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.SetBasicAuth(demoClient, demoClientSecret)
-	response, err := http.DefaultClient.Do(request)
-	tw.must(err)
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	tw.must(err)
-	return string(body)
+	return answer
 }
 
 func TestACredentialIsLentAndEnds(t *testing.T) {

@@ -19,7 +19,9 @@ type narrator struct {
 	// pr is the pull request that the story is about at the moment.
 	pr *githubsim.PullRequest
 	// issue carries the kill switch; nil: replies are looked for on the pull request.
-	issue  *githubsim.Issue
+	issue *githubsim.Issue
+	// deploy is the job that the story is about at the moment; nil: there is none.
+	deploy *deploy
 	failed int
 	told   int
 }
@@ -33,6 +35,8 @@ type step struct {
 	title string
 	// reply must occur in Portcullis' last comment, if it is not empty.
 	reply string
+	// job begins what is seen of the job of the chapter, if there is one.
+	job string
 	// merge is what the person who presses Merge gets.
 	merge merge
 }
@@ -101,6 +105,10 @@ func (n *narrator) observe(s step) {
 	if s.reply != "" {
 		reply := n.lastReply()
 		n.expect("reply", reply, strings.Contains(reply, s.reply), s.reply)
+	}
+	if s.job != "" {
+		shown := n.deploy.seen()
+		n.expect("job", shown, strings.HasPrefix(shown, s.job), s.job)
 	}
 	box := n.pr.Mergeability(n.world.github.User("ann"))
 	n.expect("merge", mergeBox(box), box.Allowed == s.merge.allowed, fmt.Sprintf("allowed: %t", s.merge.allowed))

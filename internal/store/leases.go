@@ -226,7 +226,7 @@ func wantLeases(ctx context.Context, tx *transaction, repository policy.Reposito
 	if err != nil {
 		return err
 	}
-	row.runAt = earlier(row.runAt, atLatest(at))
+	row.runAt = earlier(row.runAt, atEarliest(at)) // who asks at once finds it due
 	return saveWork(ctx, tx, row)
 }
 
