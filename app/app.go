@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -168,6 +169,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a.server = &http.Server{
 		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log), web.NewMetrics(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		ErrorLog: log.New(options.Log, "", 0),
 	}
 	return a, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/palantir/go-githubapp/githubapp"
 	"github.com/rs/zerolog"
 
+	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -321,6 +322,7 @@ func isLoopback(host string) bool {
 var propertyName = regexp.MustCompile(`^[A-Za-z0-9_$#-]{0,75}$`)
 
 func newLogger(config LogConfig, out io.Writer) zerolog.Logger {
+	out = credential.Filter(out)
 	if config.Format == "console" {
 		out = zerolog.ConsoleWriter{Out: out}
 	}

@@ -6,7 +6,9 @@ import (
 	"time"
 )
 
-func TestTTL(t *testing.T) {
+// TestI8TTLs: a TTL that is none, negative, unparsable, overflowing, with years or months,
+// or above the cap is an error that names the limit, never a default.
+func TestI8TTLs(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"30m": 30 * time.Minute, "PT30M": 30 * time.Minute, "PT1H": time.Hour, "1h": time.Hour, "PT5S": 5 * time.Second, "PT0H10M": 10 * time.Minute, "1h0m": time.Hour,
 	} {
@@ -43,7 +45,10 @@ func lendPolicy(t *testing.T, credentials string) PolicyFile {
 	return file
 }
 
-func TestLend(t *testing.T) {
+// TestI20I21Lend: the granted scope is what request, repository and organization all allow,
+// and one that is unknown refuses the whole request; who asks is no approver, and an
+// approval counts for the head alone.
+func TestI20I21Lend(t *testing.T) {
 	const deploy = "  deploy: {secret: JIT_1H_DEPLOY, scope: [\"deploy:staging\", \"deploy:test\"], ttl: 30m, tier: team-lead}\n"
 	type world struct {
 		organization, base, other string

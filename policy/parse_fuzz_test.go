@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -91,4 +92,17 @@ func checkComplete(t *testing.T, file PolicyFile) {
 			t.Errorf("sandbox: %+v", *s)
 		}
 	}
+}
+
+// FuzzParseTTL holds that what is taken is above zero and within the limit.
+func FuzzParseTTL(f *testing.F) {
+	for _, text := range []string{"30m", "PT30M", "P1DT2H", "-5m", "PT999999999999H", "P", ""} {
+		f.Add(text, int64(time.Hour))
+	}
+	f.Fuzz(func(t *testing.T, text string, limit int64) {
+		ttl, err := ParseTTL(text, time.Duration(limit))
+		if err == nil && (ttl <= 0 || ttl > time.Duration(limit)) {
+			t.Errorf("%q is %s of at most %s", text, ttl, time.Duration(limit))
+		}
+	})
 }
