@@ -13,7 +13,7 @@ var eventPermission = map[string]string{
 	"push": "contents", "merge_group": "merge_queues",
 	"create": "contents", "delete": "contents",
 	"member": "members", "membership": "members", "team": "members", "organization": "members", "repository_ruleset": "metadata", "custom_property_values": "organization_custom_properties",
-	"workflow_job": "actions", "deployment_protection_rule": "deployments",
+	"workflow_job": "actions", "workflow_run": "actions", "deployment_protection_rule": "deployments",
 }
 
 // ownersOnly are the actions that only the App which made the run or suite hears, subscribed or not, if it may write checks.

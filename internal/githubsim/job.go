@@ -21,6 +21,7 @@ type Job struct {
 	waits       []*App // whose word it waits for
 	comments    []string
 	secrets     map[string]string // what it was handed; nil until it starts
+	mayIDToken  bool              // its workflow asks for id-tokens
 	created     time.Time
 	started     time.Time
 	ended       time.Time
@@ -127,7 +128,7 @@ func (j *Job) become(status string) {
 func (j *Job) json() obj {
 	w, r := j.run, j.run.repo
 	out := obj{
-		"id": j.id, "run_id": w.id, "run_attempt": 1, "run_url": r.url("actions/runs/%d", w.id), "node_id": nodeID("CR", j.id), "head_sha": w.sha,
+		"id": j.id, "run_id": w.id, "run_attempt": w.attempt, "run_url": r.url("actions/runs/%d", w.id), "node_id": nodeID("CR", j.id), "head_sha": w.sha,
 		"url": r.url("actions/jobs/%d", j.id), "html_url": r.html("actions/runs/%d/job/%d", w.id, j.id), "status": j.status, "conclusion": text(j.conclusion),
 		"created_at": j.created, "started_at": j.began(), "completed_at": moment(j.ended), "name": j.name, "steps": []obj{},
 		"check_run_url": r.url("check-runs/%d", j.id), "labels": []string{"ubuntu-latest"}, "runner_id": nil, "runner_name": nil, "runner_group_id": nil,

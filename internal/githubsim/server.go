@@ -134,6 +134,9 @@ func (s *Sim) carryOut(c *call) {
 }
 
 func (c *call) handle() error {
+	if asksIssuer(c.req) {
+		return serveIssuer(c)
+	}
 	if err := c.checkHeaders(); err != nil {
 		return err
 	}

@@ -93,6 +93,20 @@ func (r *Repository) payload() obj {
 	return out
 }
 
+// lite is the repository as webhooks about workflow runs have it: without what it is like.
+func (r *Repository) lite() obj {
+	out := obj{}
+	for name, value := range r.json() {
+		_, link := repositoryLinks[name]
+		if link || slices.Contains(liteFields, name) {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+var liteFields = []string{"id", "node_id", "name", "full_name", "owner", "private", "fork", "description", "html_url", "url"}
+
 func shortRepositories(list []*Repository) []obj {
 	out := make([]obj, len(list))
 	for i, r := range list {

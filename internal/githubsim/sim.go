@@ -2,6 +2,7 @@ package githubsim
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net"
@@ -54,6 +55,7 @@ type Sim struct {
 	mutation  Mutation
 	formula   func(http.Header, []byte) string // of ETags; nil is GitHub's
 	impostor  *App                             // whose runs they are under WrongAppOnRun
+	issuerKey *rsa.PrivateKey                  // of id-tokens; nil until one is asked for
 
 	waiting map[*Repository]bool // where something waits for a change
 	looks   map[*Repository]bool // where GitHub is about to look whether it goes on

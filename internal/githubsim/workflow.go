@@ -11,6 +11,7 @@ type WorkflowRun struct {
 	repo           *Repository
 	id             int64
 	number         int
+	attempt        int
 	branch, sha    string
 	by             *User
 	status         string // in_progress or completed
@@ -38,7 +39,7 @@ func (p *PullRequest) StartWorkflowRun(u *User) *WorkflowRun {
 }
 
 func (r *Repository) queueRun(run *WorkflowRun) *WorkflowRun {
-	run.repo, run.id, run.number, run.status, run.created = r, r.sim.id(), len(r.workflows)+1, "in_progress", r.sim.tick()
+	run.repo, run.id, run.number, run.attempt, run.status, run.created = r, r.sim.id(), len(r.workflows)+1, 1, "in_progress", r.sim.tick()
 	if run.from == r {
 		run.secrets = r.secrets.values()
 	}
@@ -84,6 +85,18 @@ func (w *WorkflowRun) end(conclusion string) {
 			j.end(conclusion)
 		}
 		w.status, w.conclusion, w.ended = "completed", conclusion, w.repo.sim.tick()
+		w.repo.sim.emit(w.repo, "workflow_run", "completed", w.by, obj{"workflow_run": w.payload(), "workflow": w.repo.workflowJSON(w.created)})
+	}
+}
+
+// Rerun starts the run again, which has ended, as another attempt of it.
+func (w *WorkflowRun) Rerun() {
+	w.repo.sim.mu.Lock()
+	defer w.repo.sim.mu.Unlock()
+	if w.status == "completed" {
+		w.attempt++
+		w.status, w.conclusion, w.ended = "in_progress", "", time.Time{}
+		w.repo.sim.tick()
 	}
 }
 
@@ -106,12 +119,30 @@ func (w *WorkflowRun) json() obj {
 	}
 	return obj{
 		"id": w.id, "name": "CI", "node_id": nodeID("WFR", w.id), "head_branch": w.branch, "head_sha": w.sha, "path": ".github/workflows/ci.yml",
-		"display_title": "CI", "run_number": w.number, "run_attempt": 1, "event": w.event, "status": w.status, "conclusion": text(w.conclusion), "workflow_id": 1,
+		"display_title": "CI", "run_number": w.number, "run_attempt": w.attempt, "event": w.event, "status": w.status, "conclusion": text(w.conclusion), "workflow_id": 1,
 		"check_suite_id": w.id, "check_suite_node_id": nodeID("CS", w.id), "pull_requests": []obj{}, "created_at": w.created, "updated_at": updated,
 		"run_started_at": w.created, "actor": w.by.json(), "triggering_actor": w.by.json(), "url": at, "html_url": r.html("actions/runs/%d", w.id),
 		"jobs_url": at + "/jobs", "logs_url": at + "/logs", "check_suite_url": r.url("check-suites/%d", w.id), "artifacts_url": at + "/artifacts",
 		"cancel_url": at + "/cancel", "rerun_url": at + "/rerun", "workflow_url": r.url("actions/workflows/1"), "previous_attempt_url": nil,
 		"head_commit": headCommitJSON(r.net.commits[w.sha]), "repository": r.json(), "head_repository": w.headRepository(),
+	}
+}
+
+// payload is the run as webhooks have it.
+func (w *WorkflowRun) payload() obj {
+	out := w.json()
+	out["repository"] = w.repo.lite()
+	if w.from != nil {
+		out["head_repository"] = w.from.lite()
+	}
+	return out
+}
+
+// workflowJSON is the one workflow that there is.
+func (r *Repository) workflowJSON(at time.Time) obj {
+	return obj{
+		"id": 1, "node_id": nodeID("W", 1), "name": "CI", "path": ".github/workflows/ci.yml", "state": "active", "created_at": at, "updated_at": at,
+		"url": r.url("actions/workflows/1"), "html_url": r.html("blob/%s/.github/workflows/ci.yml", r.branch), "badge_url": r.html("workflows/CI/badge.svg"),
 	}
 }
 
