@@ -124,7 +124,7 @@ func (s secrets) RevokeToken(ctx context.Context, installation int64, token cred
 // WorkflowRun reads a run.
 func (s secrets) WorkflowRun(ctx context.Context, repository policy.Repository, run int64) (credential.Run, error) {
 	found, there, err := s.Client.WorkflowRun(ctx, repository, run)
-	return credential.Run{HeadSHA: found.HeadSHA, Event: found.Event, Ended: !there || found.Completed}, err
+	return credential.Run{HeadSHA: found.HeadSHA, Event: found.Event, Attempt: found.Attempt, Ended: !there || found.Completed}, err
 }
 
 // ReviewDeployment gives a word on what waits.

@@ -17,6 +17,9 @@ type JITCredential struct {
 	// Token is empty if the credential was delivered otherwise, or was issued before
 	// under the same key.
 	Token Secret
+	// Values are what it is made of where that is several values, by the ending of their
+	// names, as ACCESS_KEY_ID. Token is empty then.
+	Values map[string]Secret
 	// Scope is what it is for, as "deploy:staging".
 	Scope []string
 	// For is where it was asked for: a kill switch that covers it ends the credential.
@@ -52,6 +55,7 @@ type Request struct {
 	// workflow run that it is for.
 	HeadSHA     string
 	Run         int64
+	Attempt     int
 	RequestedBy policy.Actor
 	ApprovedBy  []policy.Actor
 	Policy      string

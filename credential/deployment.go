@@ -50,6 +50,8 @@ type Run struct {
 	HeadSHA string
 	// Event is what started it, as pull_request.
 	Event string
+	// Attempt counts how many times it was started.
+	Attempt int
 	// Ended is true once all its jobs have, or if it is not there any more.
 	Ended bool
 }
@@ -104,6 +106,12 @@ func (l *Lending) JobEnded(ctx context.Context, which Deployment, job int64) err
 	return err
 }
 
+// RunEnded ends what was lent to the run.
+func (l *Lending) RunEnded(ctx context.Context, repository policy.Repository, run int64) error {
+	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID, Run: run}, Ending{Reason: "its run has ended", At: l.now()})
+	return err
+}
+
 // Deploy gives the word on what waits on the pull request: what the policy lends to the
 // environment is lent, and then the jobs may start and read it. While approvals are
 // missing they wait, and are told for what.
@@ -125,8 +133,8 @@ func (l *Lending) deploy(ctx context.Context, d Deployment) error {
 		return err
 	case run.Ended:
 		return l.forget(ctx, d)
-	case run.Event == "pull_request_target" || run.Event == "workflow_run":
-		return l.reject(ctx, d, fmt.Sprintf("A run that %s started has the rights of the default branch whatever the change is: nothing is lent to it.", run.Event))
+	case unfit(run.Event) != "":
+		return l.reject(ctx, d, unfit(run.Event))
 	}
 	request := policy.LoanRequest{By: d.By, Run: true}
 	loans, err := l.judge.LendTo(ctx, d.On, request, d.Environment)
@@ -139,7 +147,7 @@ func (l *Lending) deploy(ctx context.Context, d Deployment) error {
 	for _, loan := range loans {
 		switch {
 		case loan.HeadSHA != run.HeadSHA:
-			return l.reject(ctx, d, fmt.Sprintf("This run is on %.7s, and the pull request's head is %.7s.", run.HeadSHA, loan.HeadSHA))
+			return l.reject(ctx, d, elsewhere(run.HeadSHA, loan.HeadSHA))
 		case loan.Waits:
 			return l.tell(ctx, d, loan.Why)
 		case !loan.Granted:
@@ -167,6 +175,19 @@ func (l *Lending) deploy(ctx context.Context, d Deployment) error {
 		return false
 	})
 	return err
+}
+
+// unfit says why nothing is lent to runs that the event starts, or returns "".
+func unfit(event string) string {
+	if event == "pull_request_target" || event == "workflow_run" {
+		return fmt.Sprintf("A run that %s started has the rights of the default branch whatever the change is: nothing is lent to it.", event)
+	}
+	return ""
+}
+
+// elsewhere says that a run is not on the head that was approved.
+func elsewhere(run, head string) string {
+	return fmt.Sprintf("This run is on %.7s, and the pull request's head is %.7s.", run, head)
 }
 
 // waitsFor says what must happen first, if it is that.

@@ -90,6 +90,8 @@ type Selection struct {
 	// RepositoryID and Installation are theirs; zero: any.
 	RepositoryID int64
 	Installation int64
+	// Key is the idempotency key of the one; empty: any.
+	Key string
 	// Run is the workflow run they are for, and Environment the one they are in; zero
 	// and empty: any.
 	Run         int64

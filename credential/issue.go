@@ -66,18 +66,18 @@ func (g *GitHubJITCredentialIssuer) Issue(ctx context.Context, request Request) 
 	if !opened {
 		return g.known(lease)
 	}
-	token, err := g.deliver(ctx, &lease, provider, request.Source)
+	values, err := g.deliver(ctx, &lease, provider, request.Source)
 	if err != nil {
 		return JITCredential{}, errors.Join(fmt.Errorf("lend %s: %w", request.Credential, err), g.takeBack(ctx, lease.ID, err))
 	}
-	return lease.credential(token), nil
+	return lease.credential(values), nil
 }
 
 // known is what whoever asks again under a key is told: never the value once more.
 func (g *GitHubJITCredentialIssuer) known(lease Lease) (JITCredential, error) {
 	switch {
 	case lease.Accepted(g.config.Now()):
-		return lease.credential(Secret{}), nil
+		return lease.credential(nil), nil
 	case lease.State == StateIntent, lease.State == StateMinted:
 		return JITCredential{}, ErrUnfinished
 	default:
@@ -104,7 +104,7 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 	now := g.config.Now()
 	lease := Lease{
 		ID: id.String(), Key: request.Key, Credential: request.Credential, Provider: request.Provider, Slot: request.Slot,
-		Number: request.For.Number, HeadSHA: request.HeadSHA, ByAgent: request.For.Agents, Run: request.Run, Scope: slices.Clone(request.Scope),
+		Number: request.For.Number, HeadSHA: request.HeadSHA, ByAgent: request.For.Agents, Run: request.Run, Attempt: request.Attempt, Scope: slices.Clone(request.Scope),
 		RequestedBy: request.RequestedBy, ApprovedBy: request.ApprovedBy, Policy: request.Policy,
 		State: StateIntent, CreatedAt: now, ExpiresAt: now.Add(request.TTL), NextAt: now.Add(minAge),
 	}
@@ -119,7 +119,7 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 	case can.MaxTTL > 0 && request.TTL > can.MaxTTL:
 		return Lease{}, nil, refused(fmt.Errorf("%w: %s is longer than the provider %s allows, which is %s", ErrTTL, request.TTL, request.Provider, can.MaxTTL))
 	case can.EnvironmentOnly && (request.Slot.Name == "" || request.Slot.Environment == ""):
-		return Lease{}, nil, refused(fmt.Errorf("what %s lends cannot be taken back, and goes only into an environment", request.Provider))
+		return Lease{}, nil, refused(fmt.Errorf("what %s lends cannot be taken back, and goes only into a secret of an environment", request.Provider))
 	case can.MaxTTL > 0:
 		lease.HardExpiresAt = now.Add(can.MaxTTL)
 	}
@@ -127,28 +127,28 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 	return lease, provider, nil
 }
 
-// deliver makes the credential and puts it where it is read.
-func (g *GitHubJITCredentialIssuer) deliver(ctx context.Context, lease *Lease, provider Provider, source string) (token Secret, err error) {
+// deliver makes the credential and puts it where it is read, if that is a secret.
+func (g *GitHubJITCredentialIssuer) deliver(ctx context.Context, lease *Lease, provider Provider, source string) (values map[string]Secret, err error) {
 	absent, err := g.empty(ctx, lease.Slots())
 	if err != nil {
-		return Secret{}, err
+		return nil, err
 	}
 	made, err := provider.Issue(ctx, lease.order(source))
 	if err != nil {
-		return Secret{}, fmt.Errorf("make it: %w", err)
+		return nil, fmt.Errorf("make it: %w", err)
 	}
 	if *lease, err = g.keepMinted(ctx, lease.ID, made, absent); err != nil {
 		// What is not on record nobody else can revoke.
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 		defer cancel()
-		return Secret{}, errors.Join(err, provider.Revoke(cleaning, made.Handle))
+		return nil, errors.Join(err, provider.Revoke(cleaning, made.Handle))
 	}
 	updated, err := g.write(ctx, lease, made)
 	if err != nil {
-		return Secret{}, err
+		return nil, err
 	}
 	if err := g.config.Permit(ctx, *lease); err != nil {
-		return Secret{}, err
+		return nil, err
 	}
 	*lease, err = g.config.Store.ChangeLease(ctx, lease.ID, func(l *Lease, stopped bool) ([]audit.Entry, error) {
 		switch {
@@ -161,9 +161,9 @@ func (g *GitHubJITCredentialIssuer) deliver(ctx context.Context, lease *Lease, p
 		}
 	})
 	if err != nil {
-		return Secret{}, fmt.Errorf("put it into force: %w", err)
+		return nil, fmt.Errorf("put it into force: %w", err)
 	}
-	return made.Values[""], nil
+	return made.Values, nil
 }
 
 // empty sees that the slots hold nothing, and returns when that was, by GitHub's clock.
@@ -206,14 +206,17 @@ func (g *GitHubJITCredentialIssuer) keepMinted(ctx context.Context, id string, m
 	})
 }
 
-// write puts the secret into its slot and returns when that was, by GitHub's clock.
+// write puts the secret into its slot, if it has one, and returns when that was, by
+// GitHub's clock.
 func (g *GitHubJITCredentialIssuer) write(ctx context.Context, lease *Lease, made Material) (updated time.Time, err error) {
-	for _, slot := range lease.Slots() {
-		value, made := made.Values[strings.TrimPrefix(strings.TrimPrefix(slot.Name, lease.Slot.Name), "_")]
-		if !made || value.IsZero() {
-			return time.Time{}, fmt.Errorf("the provider %s made nothing for %s", lease.Provider, slot)
+	for _, ending := range lease.endings() {
+		if made.Values[ending].IsZero() {
+			return time.Time{}, fmt.Errorf("the provider %s made no value %q", lease.Provider, ending)
 		}
-		created, err := g.put(ctx, slot, value)
+	}
+	for _, slot := range lease.Slots() {
+		ending := strings.TrimPrefix(strings.TrimPrefix(slot.Name, lease.Slot.Name), "_")
+		created, err := g.put(ctx, slot, made.Values[ending])
 		if err != nil {
 			return time.Time{}, err
 		}

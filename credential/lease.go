@@ -56,8 +56,9 @@ type Lease struct {
 	Number  int
 	HeadSHA string
 	ByAgent bool
-	// Run is the workflow run it is for; 0: any.
-	Run int64
+	// Run is the workflow run it is for; 0: any. Attempt is which time that runs; 0: any.
+	Run     int64
+	Attempt int
 	// Scope is what it is for.
 	Scope       []string
 	RequestedBy policy.Actor
@@ -112,15 +113,26 @@ func (l *Lease) Accepted(at time.Time) bool { return l.State == StateActive && a
 
 // Slots are where its secrets are.
 func (l *Lease) Slots() []Slot {
-	if l.Slot.Name == "" || len(l.Endings) == 0 {
-		return slices.DeleteFunc([]Slot{l.Slot}, func(s Slot) bool { return s.Name == "" })
+	if l.Slot.Name == "" {
+		return nil
 	}
-	all := make([]Slot, len(l.Endings))
-	for i, ending := range l.Endings {
-		all[i] = l.Slot
-		all[i].Name += "_" + ending
+	var all []Slot
+	for _, ending := range l.endings() {
+		slot := l.Slot
+		if ending != "" {
+			slot.Name += "_" + ending
+		}
+		all = append(all, slot)
 	}
 	return all
+}
+
+// endings are those of the names of its values: one that is empty if it is one value.
+func (l *Lease) endings() []string {
+	if len(l.Endings) == 0 {
+		return []string{""}
+	}
+	return l.Endings
 }
 
 // wrote reports whether the secret is the one that was written for the lease. GitHub
@@ -137,9 +149,18 @@ func (l *Lease) order(source string) Order {
 	return Order{Lease: l.ID, Repository: l.Slot.Repository, Scope: slices.Clone(l.Scope), Source: source, NotAfter: l.ExpiresAt}
 }
 
-// credential is the lease as whoever asked for it sees it.
-func (l *Lease) credential(token Secret) JITCredential {
-	return JITCredential{ID: l.ID, Token: token, Scope: slices.Clone(l.Scope), For: l.Place(), IssuedAt: l.CreatedAt, ExpiresAt: l.ExpiresAt}
+// credential is the lease as whoever asked for it sees it. What is delivered as a secret
+// is not handed to them as well.
+func (l *Lease) credential(values map[string]Secret) JITCredential {
+	c := JITCredential{ID: l.ID, Scope: slices.Clone(l.Scope), For: l.Place(), IssuedAt: l.CreatedAt, ExpiresAt: l.ExpiresAt}
+	switch {
+	case l.Slot.Name != "":
+	case len(l.Endings) == 0:
+		c.Token = values[""]
+	default:
+		c.Values = values
+	}
+	return c
 }
 
 // subject is what audit entries about it are about.

@@ -71,6 +71,9 @@ type Ask struct {
 	Key string
 	// Run is the workflow run it is for; 0: any.
 	Run int64
+	// Job is the job that asks, and is handed the credential; nil: it is delivered as a
+	// secret at GitHub.
+	Job *Job
 }
 
 // Lend lends what is asked for. It returns a [*RefusedError] for what may not be lent.
@@ -79,6 +82,13 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 	if err != nil {
 		return JITCredential{}, loan, err
 	}
+	slot, attempt := Slot{Environment: loan.Rule.Environment, Name: loan.Rule.Secret}, 0
+	if ask.Job != nil {
+		if why := ask.Job.unfit(loan); why != "" {
+			return JITCredential{}, loan, &RefusedError{Why: why}
+		}
+		slot.Name, attempt = "", ask.Job.Attempt
+	}
 	if !loan.Granted {
 		return JITCredential{}, loan, &RefusedError{Why: loan.Why, Waits: loan.Waits}
 	}
@@ -86,8 +96,8 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 	place.Agents = loan.ByAgent
 	lent, err := l.issuer.Issue(ctx, Request{
 		For: place, Scope: loan.Rule.Scope, TTL: loan.TTL, Key: ask.Key, Credential: loan.Credential, Provider: loan.Rule.Provider, Source: loan.Rule.Source,
-		Slot:    Slot{Environment: loan.Rule.Environment, Name: loan.Rule.Secret},
-		HeadSHA: loan.HeadSHA, Run: ask.Run, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
+		Slot:    slot,
+		HeadSHA: loan.HeadSHA, Run: ask.Run, Attempt: attempt, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
 	})
 	return lent, loan, err
 }
@@ -137,7 +147,7 @@ func (l *Lending) remains(ctx context.Context, lease *Lease) error {
 		return nil
 	}
 	run, err := l.gatekeeper.WorkflowRun(ctx, located.Repository, lease.Run)
-	if err == nil && run.Ended {
+	if err == nil && (run.Ended || lease.Attempt != 0 && run.Attempt != lease.Attempt) {
 		return &RefusedError{Why: "its run has ended"}
 	}
 	return err

@@ -32,7 +32,9 @@ func (c *Client) ReviewDeployment(ctx context.Context, repository policy.Reposit
 type WorkflowRun struct {
 	HeadSHA string
 	// Event is what started it, as pull_request.
-	Event     string
+	Event string
+	// Attempt counts how many times it was started.
+	Attempt   int
 	Completed bool
 }
 
@@ -50,5 +52,5 @@ func (c *Client) WorkflowRun(ctx context.Context, repository policy.Repository, 
 	if err != nil {
 		return WorkflowRun{}, false, failed(err, "look at run %d of %s", run, repository)
 	}
-	return WorkflowRun{HeadSHA: read.GetHeadSHA(), Event: read.GetEvent(), Completed: read.GetStatus() == "completed"}, true, nil
+	return WorkflowRun{HeadSHA: read.GetHeadSHA(), Event: read.GetEvent(), Attempt: read.GetRunAttempt(), Completed: read.GetStatus() == "completed"}, true, nil
 }

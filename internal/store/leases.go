@@ -287,6 +287,9 @@ func selected(by credential.Selection) (where string, args []any) {
 	if by.Installation != 0 {
 		add(`installation = ?`, by.Installation)
 	}
+	if by.Key != "" {
+		add(`idem_key = ?`, by.Key)
+	}
 	if by.Run != 0 {
 		add(`run_id = ?`, by.Run)
 	}
