@@ -100,7 +100,7 @@ func (w *world) populate() {
 		},
 		Events: []string{
 			"pull_request", "pull_request_review", "issue_comment", "issues", "repository_ruleset", "check_run", "check_suite", "merge_group",
-			"push", "repository", "label", "deployment_protection_rule", "workflow_job", "membership", "member", "team", "organization",
+			"push", "repository", "label", "deployment_protection_rule", "workflow_job", "workflow_run", "membership", "member", "team", "organization",
 		},
 		WebhookSecret: demoSecret,
 	})

@@ -20,6 +20,8 @@ type Lending interface {
 	Wait(ctx context.Context, d credential.Deployment, job int64) error
 	// JobEnded ends what was lent to a run's jobs of an environment with the last of them.
 	JobEnded(ctx context.Context, which credential.Deployment, job int64) error
+	// RunEnded ends what was lent to a workflow run.
+	RunEnded(ctx context.Context, repository policy.Repository, run int64) error
 	// EndIn ends all that is lent in a repository.
 	EndIn(ctx context.Context, repository policy.Repository, reason string, by policy.Actor) error
 }

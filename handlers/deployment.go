@@ -37,10 +37,13 @@ type deployment struct {
 	Job struct {
 		RunID int64 `json:"run_id"`
 	} `json:"workflow_job"`
+	Run struct {
+		ID int64 `json:"id"`
+	} `json:"workflow_run"`
 }
 
-// run is the run's number, read from an address that is not followed.
-func (d *deployment) run() (int64, error) {
+// waitingRun is the run's number, read from an address that is not followed.
+func (d *deployment) waitingRun() (int64, error) {
 	_, rest, _ := strings.Cut(d.CallbackURL, "/actions/runs/")
 	number, _, _ := strings.Cut(rest, "/")
 	run, err := strconv.ParseInt(number, 10, 64)
@@ -74,7 +77,7 @@ func (deploymentRuleEvent) concerns(payload []byte) (policy.PullRequestRef, gate
 	if err != nil {
 		return policy.PullRequestRef{}, ignored, err
 	}
-	if _, err := d.run(); err != nil {
+	if _, err := d.waitingRun(); err != nil {
 		return policy.PullRequestRef{}, ignored, err
 	}
 	if on.Number == 0 {
@@ -93,7 +96,7 @@ func (e deploymentRuleEvent) take(ctx context.Context, payload []byte) (Answer, 
 	if err != nil {
 		return nil, err
 	}
-	run, err := d.run()
+	run, err := d.waitingRun()
 	if err != nil {
 		return nil, err
 	}
@@ -128,4 +131,33 @@ func (e workflowJobEvent) take(ctx context.Context, payload []byte) (Answer, err
 	return nil, e.config.Lending.JobEnded(ctx, credential.Deployment{
 		On: policy.PullRequestRef{Repository: repo}, Run: d.Job.RunID, Environment: d.Deployment.Environment,
 	}, d.Deployment.ID)
+}
+
+// workflowRunEvent is a workflow run that has ended: what was lent to it ends, also to
+// jobs that were of no environment.
+type workflowRunEvent struct{ *Door }
+
+func (workflowRunEvent) Handles() []string { return []string{"workflow_run"} }
+
+func (workflowRunEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
+	d, err := parse[deployment](payload)
+	if err != nil || d.Action != "completed" {
+		return policy.PullRequestRef{}, ignored, err
+	}
+	_, err = d.repository()
+	return policy.PullRequestRef{}, gate.UrgencyPeople, err
+}
+
+// take ends what was lent to the run. It may have been started again meanwhile: then what
+// was lent to that attempt ends too, and is to be asked for anew.
+func (e workflowRunEvent) take(ctx context.Context, payload []byte) (Answer, error) {
+	d, err := parse[deployment](payload)
+	if err != nil || e.config.Lending == nil || d.Run.ID == 0 {
+		return nil, err
+	}
+	repo, err := d.repository()
+	if err != nil {
+		return nil, err
+	}
+	return nil, e.config.Lending.RunEnded(ctx, repo, d.Run.ID)
 }

@@ -122,7 +122,7 @@ func New(config Config) (*Door, error) {
 	registered := []githubapp.EventHandler{}
 	for _, e := range []event{
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
-		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d}, deploymentRuleEvent{d}, workflowJobEvent{d},
+		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d}, deploymentRuleEvent{d}, workflowJobEvent{d}, workflowRunEvent{d},
 		pushEvent{d}, repositoryEvent{d}, labelEvent{d}, issuesEvent{d}, rulesetEvent{d}, propertyEvent{d},
 		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d},
 	} {
