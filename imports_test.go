@@ -59,6 +59,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
 	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "web"},
+	"github.com/coreos/go-oidc/v3/oidc":                         {"web"},
 	"github.com/yuin/goldmark":                                  {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":                    {"internal/githubsim/contract"},
 	"github.com/santhosh-tekuri/jsonschema/v6":                  {"internal/githubsim/contract"},

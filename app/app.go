@@ -85,7 +85,10 @@ type App struct {
 	store   *store.Store
 	workers *workers
 	lending *credential.Lending
-	server  *http.Server
+	// exchange lends to jobs that show an id-token.
+	exchange exchange
+	now      func() time.Time
+	server   *http.Server
 
 	listener net.Listener
 	serving  sync.WaitGroup
@@ -166,6 +169,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	a := &App{
 		config: config, log: options.Log, store: facts,
 		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, options), lending: lending,
+		exchange: exchange{credential.NewExchange(lending, secrets{client})}, now: options.Now,
 	}
 	a.server = &http.Server{
 		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log), web.NewMetrics(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -195,6 +199,9 @@ func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard, metrics http
 		clients = append(clients, web.Client{ID: c.ID, Secret: credential.NewSecret(c.Secret)})
 	}
 	routes.Handle("POST /api/v1/introspect", web.NewIntrospection(a.store, clients, a.log))
+	if lender, of := a.exchange, a.config.Credentials.Exchange; of.Audience != "" {
+		routes.Handle("POST /api/v1/exchange", web.NewExchange(web.NewIDTokens(of.Issuer, of.Audience, a.now), lender, a.now, a.log))
+	}
 	return routes
 }
 

@@ -105,11 +105,12 @@ type KillSwitchConfig struct {
 	OrganizationProperty string `yaml:"organization_property" env:"ORGANIZATION_PROPERTY"`
 }
 
-// CredentialsConfig says who is told of credentials that are lent, and what makes them
-// beside GitHub and Portcullis itself.
+// CredentialsConfig says who is told of credentials that are lent, what makes them beside
+// GitHub and Portcullis itself, and to whose jobs they are given.
 type CredentialsConfig struct {
 	Introspection IntrospectionConfig `yaml:"introspection" envPrefix:"INTROSPECTION_"`
 	Vault         VaultConfig         `yaml:"vault"         envPrefix:"VAULT_"`
+	Exchange      ExchangeConfig      `yaml:"exchange"      envPrefix:"EXCHANGE_"`
 }
 
 // VaultConfig is where a HashiCorp Vault or an OpenBao is, and the AppRole that reads
@@ -122,6 +123,17 @@ type VaultConfig struct {
 	RoleID    string `yaml:"role_id"   env:"ROLE_ID"`
 	// SecretID must be good for more than one login.
 	SecretID string `yaml:"secret_id" env:"SECRET_ID"`
+}
+
+// ExchangeConfig is about POST /api/v1/exchange, where jobs are lent credentials for their
+// id-tokens.
+type ExchangeConfig struct {
+	// Audience is whom an id-token must be for, best the address of this server; empty:
+	// nothing is exchanged.
+	Audience string `yaml:"audience" env:"AUDIENCE"`
+	// Issuer is who signs the id-tokens of GitHub Actions. On GitHub Enterprise Server it is
+	// https://HOST/_services/token.
+	Issuer string `yaml:"issuer" env:"ISSUER"`
 }
 
 // IntrospectionConfig is about POST /api/v1/introspect.
@@ -157,6 +169,7 @@ func defaultConfig() Config {
 		Check:    CheckConfig{Name: "portcullis"},
 	}
 	c.Credentials.Introspection.Clients = []IntrospectionClient{}
+	c.Credentials.Exchange.Issuer = "https://token.actions.githubusercontent.com"
 	c.GitHub.WebURL = "https://github.com"
 	c.GitHub.V3APIURL = "https://api.github.com/"
 	c.GitHub.V4APIURL = "https://api.github.com/graphql"
@@ -290,6 +303,18 @@ func (c CredentialsConfig) validate(fault func(field, problem string)) {
 		known[client.ID] = true
 	}
 	c.Vault.validate(fault)
+	c.Exchange.validate(fault)
+}
+
+// validate tells the faults of the block.
+func (c ExchangeConfig) validate(fault func(field, problem string)) {
+	issuer, err := url.Parse(c.Issuer)
+	switch {
+	case err != nil || issuer.Host == "" || issuer.User != nil || issuer.RawQuery != "" || issuer.Fragment != "":
+		fault("credentials.exchange.issuer", "is not an address such as https://token.actions.githubusercontent.com")
+	case issuer.Scheme != "https" && (issuer.Scheme != "http" || !isLoopback(issuer.Hostname())):
+		fault("credentials.exchange.issuer", "does not begin with https://, so that whoever is on the way could make id-tokens")
+	}
 }
 
 // validate tells the faults of the block.

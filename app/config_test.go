@@ -67,6 +67,8 @@ func TestConfigFaults(t *testing.T) {
 		{"a Vault in the clear", "server:", "credentials: {vault: {address: \"http://vault.example.com\", role_id: x, secret_id: hush-hush}}\nserver:", "credentials.vault.address does not begin with https://"},
 		{"a Vault with a password", "server:", "credentials: {vault: {address: \"https://a:hush-hush@vault.example.com\", role_id: x, secret_id: hush-hush}}\nserver:", "credentials.vault.address is not an address"},
 		{"one property for both", "server:", "kill_switch: {repository_property: x, organization_property: X}\nserver:", "kill_switch.organization_property is kill_switch.repository_property"},
+		{"an issuer over plain HTTP", "server:", "credentials: {exchange: {issuer: \"http://tokens.example.com\"}}\nserver:", "credentials.exchange.issuer does not begin with https://"},
+		{"an issuer that is none", "server:", "credentials: {exchange: {issuer: token}}\nserver:", "credentials.exchange.issuer is not an address"},
 		{"a database that is none", "server:", "database: {url: \"mysql://x\"}\nserver:", "database"},
 		{"a database in no folder", "server:", "database: {url: \"sqlite:/no/such/folder/x.db\"}\nserver:", "database"},
 	} {
@@ -124,6 +126,7 @@ func TestEnvironmentWins(t *testing.T) {
 		"PORTCULLIS_SERVER_PREVIOUS_WEBHOOK_SECRET": "hush", "PORTCULLIS_SERVER_DRAIN": "5s",
 		"PORTCULLIS_DATABASE_URL": "sqlite:x.db", "PORTCULLIS_DATABASE_KEEP_DELIVERIES": "100h", "PORTCULLIS_POLICY_PATH": "gate.yml", "PORTCULLIS_POLICY_ORGANIZATION_REPOSITORY": "policies", "PORTCULLIS_CHECK_NAME": "gate",
 		"PORTCULLIS_CREDENTIALS_VAULT_ADDRESS": "http://127.0.0.1:8200", "PORTCULLIS_CREDENTIALS_VAULT_NAMESPACE": "team", "PORTCULLIS_CREDENTIALS_VAULT_ROLE_ID": "r", "PORTCULLIS_CREDENTIALS_VAULT_SECRET_ID": "s",
+		"PORTCULLIS_CREDENTIALS_EXCHANGE_AUDIENCE": "https://p.example.com", "PORTCULLIS_CREDENTIALS_EXCHANGE_ISSUER": "https://ghe.example.com/_services/token",
 	} {
 		t.Setenv(name, value)
 	}
@@ -139,6 +142,7 @@ func TestEnvironmentWins(t *testing.T) {
 	want.Log, want.Database = LogConfig{Level: "warn", Format: "console"}, DatabaseConfig{URL: "sqlite:x.db", KeepDeliveries: 100 * time.Hour}
 	want.Policy, want.Check = PolicyConfig{Path: "gate.yml", OrganizationRepository: "policies"}, CheckConfig{Name: "gate"}
 	want.Credentials.Vault = VaultConfig{Address: "http://127.0.0.1:8200", Namespace: "team", RoleID: "r", SecretID: "s"}
+	want.Credentials.Exchange = ExchangeConfig{Audience: "https://p.example.com", Issuer: "https://ghe.example.com/_services/token"}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v", c)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/portcullis-app/portcullis/credential/vault"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/web"
 )
 
 // secrets is GitHub as credentials need it.
@@ -25,6 +26,8 @@ var (
 	_ credential.Platform   = secrets{}
 	_ credential.Gatekeeper = secrets{}
 	_ credential.Minter     = secrets{}
+	_ credential.Places     = secrets{}
+	_ web.Lender            = exchange{}
 )
 
 // secretPrefix is what the variables of the environment begin with that may be lent.
@@ -121,6 +124,11 @@ func (s secrets) RevokeToken(ctx context.Context, installation int64, token cred
 	return s.Client.RevokeToken(ctx, installation, token.Reveal())
 }
 
+// Find finds the repository of a job.
+func (s secrets) Find(ctx context.Context, job credential.Job) (policy.Repository, bool, error) {
+	return s.RepositoryOf(ctx, job.Repository, job.RepositoryID, job.OwnerID)
+}
+
 // WorkflowRun reads a run.
 func (s secrets) WorkflowRun(ctx context.Context, repository policy.Repository, run int64) (credential.Run, error) {
 	found, there, err := s.Client.WorkflowRun(ctx, repository, run)
@@ -134,6 +142,15 @@ func (s secrets) ReviewDeployment(ctx context.Context, d credential.Deployment, 
 		zerolog.Ctx(ctx).Info().Str("event", "deployment.gone").Stringer("deployment", d).Msg("a job that waited for a word waits no more")
 	}
 	return err
+}
+
+// exchange is what jobs are lent for id-tokens. They can ask again: the last of the hour's
+// budget is not for them.
+type exchange struct{ *credential.Exchange }
+
+// Lend lends to a job.
+func (e exchange) Lend(ctx context.Context, job credential.Job, loan policy.LoanRequest) (credential.JITCredential, error) {
+	return e.Exchange.Lend(githubapi.Background(ctx), job, loan)
 }
 
 // handles encrypts what revoking a credential needs, with a key that follows from the

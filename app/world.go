@@ -37,6 +37,9 @@ const (
 	demoClientSecret = "a secret of the deployer's"
 )
 
+// demoAudience is whom the id-tokens in a simulated world must be for.
+const demoAudience = "https://portcullis.example.com"
+
 // demoPolicy is the policy file of the simulated repository.
 const demoPolicy = `version: 1
 classify:
@@ -133,6 +136,7 @@ func (w *world) config() Config {
 	config.KillSwitch = w.killSwitch
 	config.Credentials.Vault = w.vault
 	config.Credentials.Introspection.Clients = []IntrospectionClient{{ID: demoClient, Secret: demoClientSecret}}
+	config.Credentials.Exchange = ExchangeConfig{Audience: demoAudience, Issuer: w.github.Issuer()}
 	return config
 }
 

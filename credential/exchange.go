@@ -31,6 +31,8 @@ type Job struct {
 	HeadSHA string
 	// Environment is the one of the job; empty: none.
 	Environment string
+	// Workflow is the file that the job is in, for the log.
+	Workflow string
 	// By is who started the run.
 	By policy.Actor
 }

@@ -32,6 +32,7 @@ type Client struct {
 	appID    int64
 	options  Options
 	teams    knownTeams
+	owners   owners
 	// self is the login of the App's own account, once it was asked for.
 	self atomic.Pointer[string]
 	// graphqlURL is absolute.
