@@ -73,7 +73,7 @@ func TestI17NoValueAnywhere(t *testing.T) {
 	tw.review(pr, "lee", "APPROVE")
 	found := sinks{}
 	page := func(path string) {
-		response, err := http.Get(w.server.URL() + path) //nolint:bodyclose // of a test
+		response, err := http.Get(w.server.URL() + path)
 		must(t, err)
 		var body bytes.Buffer
 		_, err = body.ReadFrom(response.Body)
