@@ -147,6 +147,36 @@ func TestProtectedJobs(t *testing.T) {
 	equal(t, "ended", w.jobs(run), "deploy completed success, migrate completed cancelled")
 }
 
+// A run in which nothing goes on but waiting is listed as waiting and as nothing else, and can be cancelled.
+func TestWaitingRuns(t *testing.T) {
+	w := newWorld(t)
+	app := w.deployer("gate")
+	w.repo.CreateEnvironment("prod").Protect(app.App)
+	run := w.repo.StartWorkflowRun(w.alice, "main")
+	listed := func(status string) {
+		t.Helper()
+		for _, s := range []string{"in_progress", "waiting", "completed", "queued"} {
+			out := w.must(200, w.eve, "GET", "/repos/acme/castle/actions/runs?status="+s, "")
+			equal(t, s, at(out, "total_count") == any(1.0), s == status)
+		}
+		equal(t, "status", run.Status(), status)
+	}
+	test := run.StartJob("test", "")
+	run.StartJob("deploy", "prod")
+	listed("in_progress")
+	test.Complete("success")
+	listed("waiting")
+	w.review(app, run, `{"environment_name":"prod","state":"approved"}`, 204)
+	listed("in_progress")
+	run.StartJob("more", "prod")
+	run.Complete("failure")
+	listed("completed")
+	run = w.repo.StartWorkflowRun(w.alice, "main")
+	run.StartJob("deploy", "prod")
+	equal(t, "cancelled", w.answer("POST", fmt.Sprintf("/repos/acme/castle/actions/runs/%d/cancel", run.ID()), w.bearer(w.alice), ""), "202")
+	equal(t, "its jobs", w.jobs(run), "deploy completed cancelled")
+}
+
 // One rejection ends what waits, whatever others say.
 func TestRejectedJobs(t *testing.T) {
 	w := newWorld(t)

@@ -65,10 +65,20 @@ func (w *WorkflowRun) Conclusion() string {
 // ID is the number that the API knows it by.
 func (w *WorkflowRun) ID() int64 { return w.id }
 
-// Status is in_progress or completed.
+// Status is in_progress, waiting while nothing runs and a job waits for an App's word, or completed.
 func (w *WorkflowRun) Status() string {
 	w.repo.sim.mu.Lock()
 	defer w.repo.sim.mu.Unlock()
+	return w.state()
+}
+
+func (w *WorkflowRun) state() string {
+	have := func(status string) bool {
+		return slices.ContainsFunc(w.jobs, func(j *Job) bool { return j.status == status })
+	}
+	if w.status == "in_progress" && have("waiting") && !have("in_progress") {
+		return "waiting"
+	}
 	return w.status
 }
 
@@ -119,7 +129,7 @@ func (w *WorkflowRun) json() obj {
 	}
 	return obj{
 		"id": w.id, "name": "CI", "node_id": nodeID("WFR", w.id), "head_branch": w.branch, "head_sha": w.sha, "path": ".github/workflows/ci.yml",
-		"display_title": "CI", "run_number": w.number, "run_attempt": w.attempt, "event": w.event, "status": w.status, "conclusion": text(w.conclusion), "workflow_id": 1,
+		"display_title": "CI", "run_number": w.number, "run_attempt": w.attempt, "event": w.event, "status": w.state(), "conclusion": text(w.conclusion), "workflow_id": 1,
 		"check_suite_id": w.id, "check_suite_node_id": nodeID("CS", w.id), "pull_requests": []obj{}, "created_at": w.created, "updated_at": updated,
 		"run_started_at": w.created, "actor": w.by.json(), "triggering_actor": w.by.json(), "url": at, "html_url": r.html("actions/runs/%d", w.id),
 		"jobs_url": at + "/jobs", "logs_url": at + "/logs", "check_suite_url": r.url("check-suites/%d", w.id), "artifacts_url": at + "/artifacts",
@@ -169,7 +179,7 @@ func serveWorkflowRuns(c *call) error {
 		return c.query.Get(key) == "" || slices.Contains(values, c.query.Get(key))
 	}
 	for _, w := range slices.Backward(c.repo.workflows) {
-		if wants("status", w.status, w.conclusion) && wants("branch", w.branch) && wants("head_sha", w.sha) && wants("actor", w.by.login) && wants("event", w.event) {
+		if wants("status", w.state(), w.conclusion) && wants("branch", w.branch) && wants("head_sha", w.sha) && wants("actor", w.by.login) && wants("event", w.event) {
 			list = append(list, w)
 		}
 	}
