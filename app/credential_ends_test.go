@@ -61,7 +61,7 @@ var leaseEndings = map[string]struct {
 		l.shop.Archive()
 		return nil
 	}},
-	"the repository is transferred": {stays: true, round: true, happens: func(l *lentOut) error {
+	"the repository is transferred": {stays: true, happens: func(l *lentOut) error {
 		l.shop.Transfer(l.github.CreateOrganization("elsewhere"))
 		return nil
 	}},

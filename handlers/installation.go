@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/google/go-github/v60/github"
@@ -32,7 +34,22 @@ func (installationEvent) concerns(payload []byte) (policy.PullRequestRef, gate.U
 	if e.GetInstallation().GetID() == 0 {
 		return policy.PullRequestRef{}, ignored, errIncomplete
 	}
-	return policy.PullRequestRef{}, onlyIf(slices.Contains(reachActions, e.GetAction()) || slices.Contains(lossActions, e.GetAction())), nil
+	return policy.PullRequestRef{}, onlyIf(slices.Contains(reachActions, e.GetAction()) || slices.Contains(lossActions, e.GetAction()) || e.GetAction() == "removed"), nil
+}
+
+// endRemoved ends what is lent in repositories that were taken from the App. One that
+// was transferred is told of in no other way.
+func (d installationEvent) endRemoved(ctx context.Context, payload []byte) error {
+	e, err := parse[github.InstallationRepositoriesEvent](payload)
+	if err != nil || d.config.Lending == nil {
+		return err
+	}
+	var errs []error
+	for _, gone := range e.RepositoriesRemoved {
+		repo := policy.Repository{Installation: e.GetInstallation().GetID(), ID: gone.GetID(), Owner: e.GetInstallation().GetAccount().GetLogin(), Name: gone.GetName()}
+		errs = append(errs, d.config.Lending.EndIn(ctx, repo, fmt.Sprintf("%s was taken from the App", repo), actor(e.GetSender())))
+	}
+	return errors.Join(errs...)
 }
 
 // take has all open pull requests of the installation compared with what was seen
@@ -44,6 +61,9 @@ func (d installationEvent) take(ctx context.Context, payload []byte) (Answer, er
 	}
 	if err := d.config.Reach(ctx); err != nil {
 		return nil, err
+	}
+	if e.GetAction() == "removed" {
+		return nil, d.endRemoved(ctx, payload)
 	}
 	if slices.Contains(lossActions, e.GetAction()) {
 		return nil, d.config.Switch.Lost(ctx, e.GetInstallation().GetID(), e.GetInstallation().GetAccount().GetLogin(), actor(e.GetSender()), e.GetAction())

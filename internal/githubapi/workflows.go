@@ -10,8 +10,9 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
-// runningStatuses are those of runs that have not ended, as GitHub filters them.
-var runningStatuses = []string{"in_progress", "queued"}
+// runningStatuses are those of runs that have not ended, as GitHub filters them: one
+// whose jobs wait for a deployment protection rule is waiting.
+var runningStatuses = []string{"in_progress", "queued", "waiting", "pending", "requested"}
 
 // CancelRuns cancels the repository's workflow runs on those commits that have not
 // ended, and returns how many that were. It needs the permission Actions: write. To
