@@ -20,6 +20,7 @@ var unreviewed = map[string]string{"catalogue/unreviewed.go": "package catalogue
 // so that GitHub and the gate have known it for long; and then into the pull
 // request that was approved.
 func TestAttack01CommitPushedElsewhereFirst(t *testing.T) {
+	t.Parallel()
 	for _, onPush := range []string{"dismiss", "keep-if-unchanged"} {
 		for name, opened := range map[string]bool{"on a branch": false, "in a pull request of its own": true} {
 			t.Run(onPush+" "+name, func(t *testing.T) {
@@ -58,6 +59,7 @@ func TestAttack01CommitPushedElsewhereFirst(t *testing.T) {
 // TestAttack02ReviewOfAnOldCommit submits a review of the first commit after the
 // second was pushed: it is about what was reviewed, whenever it arrives.
 func TestAttack02ReviewOfAnOldCommit(t *testing.T) {
+	t.Parallel()
 	for name, approve := range map[string]func(tw *testWorld, pr *githubsim.PullRequest, commit string) error{
 		"by review": func(tw *testWorld, pr *githubsim.PullRequest, commit string) error {
 			_, err := pr.ReviewAt(tw.github.User("bob"), "APPROVE", "", commit)
@@ -90,6 +92,7 @@ func TestAttack02ReviewOfAnOldCommit(t *testing.T) {
 // TestAttack03CommitterBehindAMerge brings bob's commit in through the second
 // parent of a merge, and of a merge of a merge: he does not approve his own work.
 func TestAttack03CommitterBehindAMerge(t *testing.T) {
+	t.Parallel()
 	for name, merges := range map[string]int{"a merge": 1, "a merge of a merge": 2} {
 		for how, join := range map[string]func(sha string) githubsim.Commit{
 			"with its changes":    func(sha string) githubsim.Commit { return githubsim.Commit{Message: "merge", MergeOf: sha} },
@@ -125,6 +128,7 @@ func TestAttack03CommitterBehindAMerge(t *testing.T) {
 // account: such a change is not merged without a person, and whoever pushed it
 // does not approve it, whatever the commit says.
 func TestAttack04NobodysAddress(t *testing.T) {
+	t.Parallel()
 	t.Run("the automatic tier", func(t *testing.T) {
 		tw := newTestWorld(t)
 		pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
@@ -166,6 +170,7 @@ func TestAttack04NobodysAddress(t *testing.T) {
 // changes: the last review that says anything decides, and dismissing it does not
 // bring an older one back.
 func TestAttack05ApprovalBehindARejection(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.review(pr, "bob", "APPROVE")
@@ -186,6 +191,7 @@ func TestAttack05ApprovalBehindARejection(t *testing.T) {
 // TestAttack06ApprovalInPassing writes the words of an approval where they are
 // none.
 func TestAttack06ApprovalInPassing(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	for name, body := range map[string]string{
@@ -219,6 +225,7 @@ func TestAttack06ApprovalInPassing(t *testing.T) {
 // TestAttack09VetoLiftedByItsTarget lets the author, who may do everything in the
 // repository, try to get rid of a rejection.
 func TestAttack09VetoLiftedByItsTarget(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		reject func(tw *testWorld, pr *githubsim.PullRequest) (lift func(by string) error)
 	}{
@@ -263,6 +270,7 @@ func TestAttack09VetoLiftedByItsTarget(t *testing.T) {
 // TestAttack10CommentEditedByAnother lets somebody who may edit what others wrote
 // make an approval of it, with a policy that gives nothing but defaults.
 func TestAttack10CommentEditedByAnother(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	tw.set("version: 1\n")
 	for _, login := range []string{"ann", "lee"} {
@@ -285,6 +293,7 @@ func TestAttack10CommentEditedByAnother(t *testing.T) {
 // TestAttack16LoginTakenOver gives somebody else the login that the policy, or a
 // vote, was given under.
 func TestAttack16LoginTakenOver(t *testing.T) {
+	t.Parallel()
 	named := strings.Replace(demoPolicy, "from: {permission: write}", "from: {users: [BOB]}", 1)
 	for name, c := range map[string]struct {
 		policy string

@@ -65,6 +65,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // TestAttack17WebhookThatGitHubDidNotSend comes to the webhook address with what
 // GitHub did not send, or not so.
 func TestAttack17WebhookThatGitHubDidNotSend(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
 	pr := tw.opened("ann", "search", searchFiles())
 
@@ -152,6 +153,7 @@ func TestAttack17WebhookThatGitHubDidNotSend(t *testing.T) {
 // TestAttack18CallbackWithoutASession comes with a code that somebody else was
 // given, and without a session: there is no sign-in to be had that way.
 func TestAttack18CallbackWithoutASession(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for _, path := range []string{"/api/github/auth?code=stolen", "/api/github/auth?code=stolen&state=", "/login?code=stolen", "/?code=stolen"} {
@@ -170,6 +172,7 @@ func TestAttack18CallbackWithoutASession(t *testing.T) {
 // TestAttack19PageThatCostsGitHubCalls visits every page that there is, over and
 // over: none asks GitHub for anything.
 func TestAttack19PageThatCostsGitHubCalls(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	before := len(tw.github.Requests())

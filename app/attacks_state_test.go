@@ -15,6 +15,7 @@ import (
 // TestAttack07RejectionLost takes away what carries a rejection to the check: its
 // event, the write of the red check, or the moment at which it comes.
 func TestAttack07RejectionLost(t *testing.T) {
+	t.Parallel()
 	reject := func(tw *testWorld, pr *githubsim.PullRequest) {
 		_, err := pr.Comment(tw.github.User("lee"), "/reject leaks")
 		tw.must(err)
@@ -76,6 +77,7 @@ func TestAttack07RejectionLost(t *testing.T) {
 // share, because it belongs to their commit, to the stricter verdict, and gives
 // it back when the other one has moved on or is closed.
 func TestAttack08OneHeadOfTwoPullRequests(t *testing.T) {
+	t.Parallel()
 	for name, leave := range map[string]func(tw *testWorld, other *githubsim.PullRequest) error{
 		"closed": func(tw *testWorld, other *githubsim.PullRequest) error { return other.Close(tw.github.User("ann")) },
 		"pushed to": func(tw *testWorld, _ *githubsim.PullRequest) error {
@@ -115,6 +117,7 @@ func TestAttack08OneHeadOfTwoPullRequests(t *testing.T) {
 // required name, as any workflow with GITHUB_TOKEN can. GitHub requires the check
 // of this App; the gate reads nobody else's and writes over nobody else's.
 func TestAttack11SomebodyElsesGreen(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	actions := tw.github.CreateApp(githubsim.AppSpec{Slug: "github-actions", Permissions: map[string]string{"metadata": "read", "checks": "write"}, WebhookSecret: demoSecret})
@@ -145,6 +148,7 @@ func TestAttack11SomebodyElsesGreen(t *testing.T) {
 // TestAttack12LabelTakenOffByAMaker takes off the label that makes the change
 // sensitive: as its author, as an agent, and by deleting it from the repository.
 func TestAttack12LabelTakenOffByAMaker(t *testing.T) {
+	t.Parallel()
 	const sensitive = "in_progress: security-review: 2 approvals from acme/security"
 	for name, c := range map[string]struct {
 		takeOff func(tw *testWorld, pr *githubsim.PullRequest) error
@@ -186,6 +190,7 @@ func TestAttack12LabelTakenOffByAMaker(t *testing.T) {
 // TestAttack13RoleLostAfterTheApproval takes from the approvers what made them
 // count, and nothing else happens to the pull request.
 func TestAttack13RoleLostAfterTheApproval(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		lose    func(tw *testWorld)
 		allowed bool
@@ -233,6 +238,7 @@ func TestAttack13RoleLostAfterTheApproval(t *testing.T) {
 // TestAttack14PolicyChangedOnTheBase changes what governs a pull request that was
 // approved before, and nothing else happens to it.
 func TestAttack14PolicyChangedOnTheBase(t *testing.T) {
+	t.Parallel()
 	const path = ".github/portcullis.yml"
 	const strict = "version: 1\nclassify:\n  security_sensitive: {paths: [\"catalogue/**\"]}\n"
 	for name, change := range map[string]func(tw *testWorld, floor *githubsim.Repository, content string){
@@ -274,6 +280,7 @@ func TestAttack14PolicyChangedOnTheBase(t *testing.T) {
 // TestAttack15RejectedInTheQueue stops a change that is already in the merge
 // queue, and lets the policy be unreadable for a while.
 func TestAttack15RejectedInTheQueue(t *testing.T) {
+	t.Parallel()
 	enqueued := func(t *testing.T) (*testWorld, *githubsim.PullRequest, *githubsim.MergeGroup) {
 		t.Helper()
 		tw := newTestWorld(t)

@@ -42,6 +42,7 @@ func (tw *testWorld) credentials(code int, token string, args []string, wanted .
 }
 
 func TestCredentialsAreRevokedBesideAServer(t *testing.T) {
+	t.Parallel()
 	tw, id, token := lendsOn(t, sharedDatabase(t))
 	tw.credentials(exitOK, token, []string{"list"}, id, "active", "deploy", "acme/shop#1", "ann", "in JIT_1H_DEPLOY")
 	_, out, _ := tw.command("credentials", "list", "--json")
@@ -67,6 +68,7 @@ func TestCredentialsAreRevokedBesideAServer(t *testing.T) {
 }
 
 func TestCredentialsInAFile(t *testing.T) {
+	t.Parallel()
 	tw, id, token := lendsOn(t, "sqlite:"+t.TempDir()+"/portcullis.db")
 	tw.credentials(exitOK, token, []string{"list"}, id)
 	tw.credentials(exitOK, token, []string{"sweep"}, "lent as "+id, "nothing is overdue")
@@ -86,6 +88,7 @@ func TestCredentialsInAFile(t *testing.T) {
 }
 
 func TestCredentialsRefusesWhatItCannotDo(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	tw.must(tw.server.Stop(t.Context()))
 	const none = "0190a1b2-0000-7000-8000-000000000000"
@@ -105,6 +108,7 @@ func TestCredentialsRefusesWhatItCannotDo(t *testing.T) {
 // One that is stuck is forgotten for a reason, which is put on record, and its name is
 // free again.
 func TestAStuckCredentialIsForgotten(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lw.upstream.life = 48 * time.Hour
 	lent := lw.issue()
@@ -142,6 +146,7 @@ func TestAStuckCredentialIsForgotten(t *testing.T) {
 
 // What a server forgot meanwhile stays forgotten when an attempt to clear it away fails.
 func TestWhatIsForgottenStaysForgotten(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lw.upstream.life = 48 * time.Hour
 	lent := lw.issue()
@@ -163,6 +168,7 @@ func TestWhatIsForgottenStaysForgotten(t *testing.T) {
 }
 
 func TestTheSweepFromATerminal(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lent := lw.lendInto(credential.Slot{Name: "JIT_1M_HELD"})
 	lw.shop.SetSecret(leaseSlot, "lost")

@@ -105,6 +105,7 @@ func (tw *testWorld) signed(token string, claims jwt.MapClaims, method jwt.Signi
 }
 
 func TestAJobIsLentACredentialForItsIDToken(t *testing.T) {
+	t.Parallel()
 	tw, pr := exchanges(t)
 	run := pr.StartWorkflowRun(tw.github.User("ann"))
 	token := tw.idToken(run, "")
@@ -148,6 +149,7 @@ func TestAJobIsLentACredentialForItsIDToken(t *testing.T) {
 // A run on a push is on the pull request from its branch, and one that goes on to a second
 // attempt keeps nothing of the first.
 func TestAnAttemptKeepsNothingOfTheOneBefore(t *testing.T) {
+	t.Parallel()
 	tw, pr := exchanges(t)
 	run := tw.shop.StartWorkflowRun(tw.github.User("ann"), "typo")
 	token := tw.idToken(run, "")
@@ -168,6 +170,7 @@ func TestAnAttemptKeepsNothingOfTheOneBefore(t *testing.T) {
 
 // Of a token that is not valid nobody learns why.
 func TestIDTokensThatAreNotValid(t *testing.T) {
+	t.Parallel()
 	tw, pr := exchanges(t)
 	token := tw.idToken(pr.StartWorkflowRun(tw.github.User("ann")), "")
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -215,6 +218,7 @@ func TestIDTokensThatAreNotValid(t *testing.T) {
 
 // What is refused of a good token, and why.
 func TestWhatIsNotLentForAnIDToken(t *testing.T) {
+	t.Parallel()
 	tw, pr := exchanges(t)
 	ann := tw.github.User("ann")
 	run := pr.StartWorkflowRun(ann)
@@ -290,6 +294,7 @@ func TestWhatIsNotLentForAnIDToken(t *testing.T) {
 
 // A run on a head that was pushed over gets nothing, though the new one is approved.
 func TestARunOnAnOldHeadIsLentNothing(t *testing.T) {
+	t.Parallel()
 	tw, pr := exchanges(t)
 	old := tw.idToken(pr.StartWorkflowRun(tw.github.User("ann")), "")
 	tw.push("typo", map[string]string{"README.md": "# A shop\n"})
@@ -304,6 +309,7 @@ func TestARunOnAnOldHeadIsLentNothing(t *testing.T) {
 
 // What cannot be judged is not lent, and says when to come back.
 func TestAnExchangeThatCannotBeJudged(t *testing.T) {
+	t.Parallel()
 	tw, pr := exchanges(t)
 	token := tw.idToken(pr.StartWorkflowRun(tw.github.User("ann")), "")
 	runs := tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/actions/runs/\d+$`), Status: http.StatusInternalServerError})
@@ -320,6 +326,7 @@ func TestAnExchangeThatCannotBeJudged(t *testing.T) {
 
 // Without an audience any token would be for this server: nothing is exchanged then.
 func TestNothingIsExchangedWithoutAnAudience(t *testing.T) {
+	t.Parallel()
 	config := defaultConfig()
 	config.GitHub.App.IntegrationID, config.GitHub.App.WebhookSecret, config.GitHub.App.PrivateKey = 7, demoSecret, testKey()
 	config.Database.URL = "sqlite::memory:"

@@ -59,6 +59,7 @@ func (tw *testWorld) stoppedAgain(pr *githubsim.PullRequest, issue *githubsim.Is
 // TestAStopAmidARelease: whoever stops while others start again is not overlooked,
 // at whichever moment of it and whether or not a webhook tells.
 func TestAStopAmidARelease(t *testing.T) {
+	t.Parallel()
 	for name, at := range map[string]struct{ method, path string }{
 		"before the gates are open":      {http.MethodPatch, `/check-runs/\d+$`},
 		"before the label is looked for": {http.MethodGet, `/issues$`},
@@ -102,6 +103,7 @@ func TestAStopAmidARelease(t *testing.T) {
 // TestAStopAmidAReleaseThatTookTheLabelOff: the App took it off for the release, which
 // is no word of the operator's to begin another.
 func TestAStopAmidAReleaseThatTookTheLabelOff(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
 	var second *githubsim.Issue
@@ -128,6 +130,7 @@ func TestAStopAmidAReleaseThatTookTheLabelOff(t *testing.T) {
 
 // TestAStopBetweenTwoRequests voids the first, though its webhook is lost.
 func TestAStopBetweenTwoRequests(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
 	tw.says(issue, "sam", "/killswitch off")
@@ -151,6 +154,7 @@ func TestAStopBetweenTwoRequests(t *testing.T) {
 // TestALockThatMayBeGoneIsNotOnRecord: it was lifted, and GitHub does not say whether
 // that holds.
 func TestALockThatMayBeGoneIsNotOnRecord(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
 	lifted, again := false, false
@@ -178,6 +182,7 @@ func TestALockThatMayBeGoneIsNotOnRecord(t *testing.T) {
 // TestBreakGlassAmidARelease: the command line does not know that others start again,
 // and what it stops is stopped all the same.
 func TestBreakGlassAmidARelease(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
 	tw.amid(issue, http.MethodGet, `/issues$`, func() {
@@ -201,6 +206,7 @@ func TestBreakGlassAmidARelease(t *testing.T) {
 // TestWhoPutTheLabelThere reads an issue's history: an act that was undone since does
 // not stand.
 func TestWhoPutTheLabelThere(t *testing.T) {
+	t.Parallel()
 	tw, _ := stoppable(t)
 	b, _ := tw.glass("acme/shop")
 	bob, lee := tw.github.User("bob"), tw.github.User("lee")
@@ -236,6 +242,7 @@ func TestWhoPutTheLabelThere(t *testing.T) {
 // TestAutoMergesGoOnThoughTheEndFails: what is left when the switch is off is done by
 // whoever looks at it next.
 func TestAutoMergesGoOnThoughTheEndFails(t *testing.T) {
+	t.Parallel()
 	tw, _ := stoppable(t)
 	tw.must(tw.server.Stop(t.Context()))
 	b, _ := tw.glass("acme/shop")
@@ -290,6 +297,7 @@ func (f *failingGates) ResumeGates(context.Context, killswitch.Scope) error {
 // TestAReleaseThatWaitsLeavesTheBudgetToTheGates: GitHub counts what it reads as well,
 // and gates are decided anew with what is left of a minute.
 func TestAReleaseThatWaitsLeavesTheBudgetToTheGates(t *testing.T) {
+	t.Parallel()
 	c := &clock{}
 	tw := newTestWorldWith(t, Options{Now: c.now, tokenNow: time.Now})
 	tw.set(switchPolicy)

@@ -13,6 +13,7 @@ import (
 // What was lent and started in scope ends, and nothing is lent or started until the
 // switch is off.
 func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
+	t.Parallel()
 	var lend *credential.MemoryJITCredentialIssuer
 	var boxes *sandbox.MemorySandbox
 	options := atOnce
@@ -59,6 +60,7 @@ func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
 }
 
 func TestAStopCancelsWorkflowsOfAgents(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	tw.installation.SetPermission("actions", "write")
 	tw.set(switchPolicy + "  cancel_workflows: true\n")

@@ -71,6 +71,7 @@ func withoutAdministration(t *testing.T) (*testWorld, *githubsim.PullRequest) {
 
 // Where the App may not write rulesets, a property puts an owner's into force.
 func TestAPropertyLocksWhereRulesetsAreRefused(t *testing.T) {
+	t.Parallel()
 	tw, pr := withoutAdministration(t)
 	tw.github.ResetRequests()
 	issue := tw.halts(tw.shop, "lee", "Stop", switchLabel)
@@ -106,6 +107,7 @@ func TestAPropertyLocksWhereRulesetsAreRefused(t *testing.T) {
 // The organization's switch sets a property of its own, in every repository: to
 // start the organization again does not start a repository that is stopped besides.
 func TestAPropertyLocksTheOrganization(t *testing.T) {
+	t.Parallel()
 	tw, pr := withoutAdministration(t)
 	floor := tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n"})
 	for _, login := range []string{"lee", "sam", "sue"} {
@@ -149,6 +151,7 @@ func TestAPropertyLocksTheOrganization(t *testing.T) {
 // A lock that GitHub puts and does not answer for is taken away in the end, though
 // nothing of it is known.
 func TestALockThatWasNotAnsweredForIsTakenAway(t *testing.T) {
+	t.Parallel()
 	for name, path := range map[string]string{"a ruleset": `/rulesets$`, "a property": `/properties/values$`} {
 		t.Run(name, func(t *testing.T) {
 			tw, pr := withoutAdministration(t)
@@ -184,6 +187,7 @@ func TestALockThatWasNotAnsweredForIsTakenAway(t *testing.T) {
 
 // The doctor tells whether a property locks, and what is wrong with it.
 func TestDoctorOnProperties(t *testing.T) {
+	t.Parallel()
 	tw, _ := withoutAdministration(t)
 	tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n"})
 	wants := func(code int, lines ...string) {
@@ -209,6 +213,7 @@ func TestDoctorOnProperties(t *testing.T) {
 // The command line locks with a property as the server does, and claims nothing that
 // it may not see.
 func TestBreakGlassWithAProperty(t *testing.T) {
+	t.Parallel()
 	tw, _ := withoutAdministration(t)
 	tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n"})
 	tw.settled()

@@ -15,6 +15,7 @@ import (
 )
 
 func TestWhatAMergeQueueDoes(t *testing.T) {
+	t.Parallel()
 	for mode, want := range map[string]string{"halt": "dequeued", "drain": "merged", "pause": "queued"} {
 		t.Run(mode, func(t *testing.T) {
 			tw, _ := stoppable(t)
@@ -46,6 +47,7 @@ func TestWhatAMergeQueueDoes(t *testing.T) {
 // Elsewhere than on github.com merge queues push as another App, which GitHub does
 // not know there: the lock is put without it, in the same stop.
 func TestALockThatCannotDrainHalts(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	tw.set(switchPolicy + "  merge_queue: drain\n")
 	tw.settled()

@@ -11,6 +11,7 @@ import (
 )
 
 func TestTampering(t *testing.T) {
+	t.Parallel()
 	for name, tamper := range map[string]func(tw *testWorld, issue *githubsim.Issue) error{
 		"the label taken off": func(tw *testWorld, issue *githubsim.Issue) error {
 			return issue.RemoveLabel(tw.github.User("bob"), switchLabel)
@@ -61,6 +62,7 @@ func TestTampering(t *testing.T) {
 // A ruleset that somebody puts into force while no switch is on is left to them, and
 // on record.
 func TestAStrayLockIsOnRecord(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	issue := tw.halts(tw.shop, "lee", "Stop", switchLabel)
 	lock := tw.theSwitch(tw.shopScope()).Lock.ID
@@ -80,6 +82,7 @@ func TestAStrayLockIsOnRecord(t *testing.T) {
 }
 
 func TestASweepFindsWhatNoWebhookTold(t *testing.T) {
+	t.Parallel()
 	tw, clock := sweepingWorld(t)
 	tw.set(switchPolicy)
 	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})

@@ -77,6 +77,7 @@ func wantText(t reporter, text string, wanted ...string) {
 }
 
 func TestALabelOnAnIssueStopsTheRepository(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	issue := tw.halts(tw.shop, "bob", "A token leaked", switchLabel)
 	tw.wantCheck(pr, "failure: stopped (acme/shop) by bob: A token leaked")
@@ -128,6 +129,7 @@ func (tw *testWorld) audited(prefix string) string {
 }
 
 func TestALabelInTheOrganizationsRepositoryStopsIt(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	floor := tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n", ".github/portcullis.yml": "version: 1\nkill_switch: {deactivate: {users: [lee], approvals: 1}}\n"})
 	stall := tw.acme.CreateRepository("stall", map[string]string{"README.md": "x\n"})
@@ -155,6 +157,7 @@ func TestALabelInTheOrganizationsRepositoryStopsIt(t *testing.T) {
 }
 
 func TestACommandStops(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	tw.comment(pr, "bob", "/killswitch repo a token leaked")
 	tw.wantMerge(pr, false)
@@ -175,6 +178,7 @@ func TestACommandStops(t *testing.T) {
 }
 
 func TestALabelOnAPullRequestStopsThatOne(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	tw.set(demoPolicy + "kill_switch: {deactivate: {permission: write, approvals: 1}}\n")
 	tw.settled()
@@ -200,6 +204,7 @@ func TestALabelOnAPullRequestStopsThatOne(t *testing.T) {
 }
 
 func TestTheAgentsSwitchStopsAgentsOnly(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	agent := tw.opened("claude[bot]", "agent/typo", map[string]string{"catalogue/list.go": "package list\n"})
 	tw.review(agent, "bob", "APPROVE")
@@ -225,6 +230,7 @@ func (tw *testWorld) lockOn(repo *githubsim.Repository) bool {
 // policybot.md 3.2, number 7: an older decision that finishes after the label turned
 // the reference green again.
 func TestASlowOlderDecisionDoesNotTurnItGreenAgain(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	tw.set(switchPolicy)
 	pr := tw.opened("ann", "search", searchFiles())
@@ -253,6 +259,7 @@ func TestASlowOlderDecisionDoesNotTurnItGreenAgain(t *testing.T) {
 
 // policybot.md 3.2, number 7, the other half: the write that was to say red is lost.
 func TestALostStatusWriteIsWrittenAgain(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprintf("done all the same: %t", after), func(t *testing.T) {
 			tw, pr := stoppable(t)
@@ -265,6 +272,7 @@ func TestALostStatusWriteIsWrittenAgain(t *testing.T) {
 }
 
 func TestALockThatFailsIsTriedUntilItLands(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	remove := tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/rulesets`), Status: 502, Times: 3})
 	defer remove()
@@ -279,6 +287,7 @@ func TestALockThatFailsIsTriedUntilItLands(t *testing.T) {
 // The checks turn red though the call that locks is not answered: they wait for it only
 // for a moment.
 func TestChecksTurnRedThoughTheLockHangs(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	red := false
 	defer tw.github.Before(http.MethodPost, regexp.MustCompile(`/rulesets$`), func() {
@@ -293,6 +302,7 @@ func TestChecksTurnRedThoughTheLockHangs(t *testing.T) {
 }
 
 func TestAppThatMayNotLockSaysSo(t *testing.T) {
+	t.Parallel()
 	tw, pr := stoppable(t)
 	tw.installation.SetPermission("administration", "read")
 	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
@@ -303,6 +313,7 @@ func TestAppThatMayNotLockSaysSo(t *testing.T) {
 
 // Issue 5: from the label's webhook at most two calls until no merge is possible.
 func TestWhatALockCosts(t *testing.T) {
+	t.Parallel()
 	for name, prepared := range map[string]bool{"a ruleset that is made for it": false, "one that was there": true} {
 		t.Run(name, func(t *testing.T) {
 			tw, pr := stoppable(t)

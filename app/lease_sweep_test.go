@@ -70,6 +70,7 @@ func (lw *leaseWorld) swept() (subjects []string) {
 // TestI18TheSweepTakesOnlyWhatIsOverdue: with the database dropped, the sweep removes
 // each JIT_ secret older than its class and no other.
 func TestI18TheSweepTakesOnlyWhatIsOverdue(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	staging := lw.shop.CreateEnvironment("Staging 1")
 	lw.lendInto(credential.Slot{Name: leaseSlot})
@@ -122,6 +123,7 @@ func TestI18TheSweepTakesOnlyWhatIsOverdue(t *testing.T) {
 // What is written anew between the look and the deletion stays, and so does everything
 // while the database cannot be read.
 func TestASweepThatIsNotSureDeletesNothing(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lw.shop.SetSecret(leaseSlot, "old")
 	lw.clock.pass(2 * time.Hour)
@@ -143,6 +145,7 @@ func TestASweepThatIsNotSureDeletesNothing(t *testing.T) {
 // A repository that cannot be read keeps no other from being swept, and GitHub's limit
 // ends the sweep where it is.
 func TestASweepGoesRoundWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	web := lw.acme.CreateRepository("web", map[string]string{"README.md": "x\n"})
 	staging := lw.shop.CreateEnvironment("staging")
@@ -174,6 +177,7 @@ func TestASweepGoesRoundWhatCannotBeRead(t *testing.T) {
 
 // Where the App may see no secrets it asks for none.
 func TestASweepAsksForNothingWhereItMaySeeNothing(t *testing.T) {
+	t.Parallel()
 	lw := anyLeaseWorld(t)
 	lw.shop.SetSecret(leaseSlot, "old")
 	lw.clock.pass(2 * time.Hour)
@@ -191,6 +195,7 @@ func TestASweepAsksForNothingWhereItMaySeeNothing(t *testing.T) {
 // A server whose database was lost sweeps when it starts, and again when the next secret
 // is overdue.
 func TestAServerWithANewDatabaseSweeps(t *testing.T) {
+	t.Parallel()
 	tw, clock := sweepingWorld(t)
 	tw.settled()
 	tw.must(tw.server.Stop(t.Context()))

@@ -49,6 +49,7 @@ func lastReply(pr *githubsim.PullRequest) string {
 // TestAnInstallationTokenIsLentAndEndsAfterARestart lends one, and has another process
 // end it, which knows of it only what is in the database.
 func TestAnInstallationTokenIsLentAndEndsAfterARestart(t *testing.T) {
+	t.Parallel()
 	tw, pr := lendsFrom(t, `provider: installation-token, scope: ["contents:read"]`, atOnce)
 	stall := tw.acme.CreateRepository("stall", map[string]string{"README.md": "x\n"})
 	stall.SetPrivate(true)
@@ -93,6 +94,7 @@ func TestAnInstallationTokenIsLentAndEndsAfterARestart(t *testing.T) {
 // TestASecretIsLentIntoAnEnvironment lends what is kept elsewhere, and nothing else of
 // the environment. Whoever asks is told what cannot be taken back.
 func TestASecretIsLentIntoAnEnvironment(t *testing.T) {
+	t.Parallel()
 	options := atOnce
 	options.environ = func() []string {
 		return []string{"GITHUB_APP_PRIVATE_KEY=key", "PORTCULLIS_SECRET_DB_PASSWORD=of the database"}
@@ -112,6 +114,7 @@ func TestASecretIsLentIntoAnEnvironment(t *testing.T) {
 
 // TestWhatAnApproverOfALoanIsTold has a job wait for a secret that cannot be taken back.
 func TestWhatAnApproverOfALoanIsTold(t *testing.T) {
+	t.Parallel()
 	options := atOnce
 	options.environ = func() []string { return []string{"PORTCULLIS_SECRET_DB_PASSWORD=x"} }
 	tw := newTestWorldWith(t, options)
@@ -133,6 +136,7 @@ func TestWhatAnApproverOfALoanIsTold(t *testing.T) {
 // TestALeaseAtVaultIsLentAndRevoked lends two fields of one, and has another process end
 // it. What Vault says is tested in credential/vault.
 func TestALeaseAtVaultIsLentAndRevoked(t *testing.T) {
+	t.Parallel()
 	var revoked atomic.Value
 	answers := http.NewServeMux()
 	answers.HandleFunc("POST /v1/auth/approle/login", func(w http.ResponseWriter, _ *http.Request) {
@@ -167,6 +171,7 @@ func TestALeaseAtVaultIsLentAndRevoked(t *testing.T) {
 
 // TestWhatCannotBeMadeIsAnswered asks for what this server cannot make.
 func TestWhatCannotBeMadeIsAnswered(t *testing.T) {
+	t.Parallel()
 	for rule, want := range map[string]string{
 		`provider: vault, source: "database/creds/deploy#password"`:                "The provider vault is not configured on this server.",
 		`provider: lend, source: db_password, environment: production`:             `"db_password" is not a name for a secret`,

@@ -29,6 +29,7 @@ func (tw *testWorld) sweep(key string) {
 // I7: what GitHub could not hand over while the server was down is asked for again
 // when it starts.
 func TestDeliveriesThatFailedAreAskedForAgain(t *testing.T) {
+	t.Parallel()
 	tw, _ := sweepingWorld(t)
 	pr := tw.opened("ann", "attempts", map[string]string{"auth/login.go": "package auth\n"})
 	tw.must(tw.server.Stop(t.Context()))
@@ -70,6 +71,7 @@ func (tw *testWorld) askedAgain() int {
 
 // I6: whatever webhooks are lost for good, a resync finds what they were about.
 func TestAResyncFindsWhatNoWebhookTold(t *testing.T) {
+	t.Parallel()
 	tw, clock := sweepingWorld(t)
 	for _, change := range []struct {
 		name string
@@ -139,6 +141,7 @@ func (tw *testWorld) generations() int64 {
 
 // A new installation has pull requests that no webhook will ever tell of.
 func TestAnInstallationBringsItsPullRequests(t *testing.T) {
+	t.Parallel()
 	tw, _ := sweepingWorld(t)
 	tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(d githubsim.Delivery) bool { return d.Event == "pull_request" }})
 	pr := tw.opened("ann", "before", searchFiles())
@@ -150,6 +153,7 @@ func TestAnInstallationBringsItsPullRequests(t *testing.T) {
 
 // Whoever mends what work fails for, and restarts, does not wait for an hour.
 func TestARestartTriesWhatFailed(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
 	remove := tw.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/graphql$|/pulls/1$`), Status: http.StatusInternalServerError})
 	pr := tw.opened("ann", "search", searchFiles())
@@ -164,6 +168,7 @@ func TestARestartTriesWhatFailed(t *testing.T) {
 
 // Work that fails stays visible, with its reason, and its gate is closed.
 func TestWorkThatKeepsFailingIsVisibleAndClosed(t *testing.T) {
+	t.Parallel()
 	tw, clock := sweepingWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.comment(pr, "bob", "/approve")

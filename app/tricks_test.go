@@ -12,6 +12,7 @@ import (
 // TestABranchNamedLikeTheQueues names a branch as the merge queue names its own,
 // after a pull request that is open, and asks for a re-run.
 func TestABranchNamedLikeTheQueues(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
 	pr := tw.opened("ann", "gh-readonly-queue/main/pr-1-abc", map[string]string{"auth/login.go": "package auth\n"})
@@ -24,6 +25,7 @@ func TestABranchNamedLikeTheQueues(t *testing.T) {
 // TestAVetoIsRecordedThoughNobodyMayAnswer locks the conversation, as far as the
 // App can see: it may neither react nor reply.
 func TestAVetoIsRecordedThoughNobodyMayAnswer(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string]string{"alone": "/reject leaks the token", "after another command": "/tier\n\n/reject leaks the token"} {
 		t.Run(name, func(t *testing.T) {
 			tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
@@ -45,6 +47,7 @@ func TestAVetoIsRecordedThoughNobodyMayAnswer(t *testing.T) {
 // TestADismissalNeverRevives lets the submission of a rejection be lost, and
 // then its dismissal be seen: the approval before it does not come back.
 func TestADismissalNeverRevives(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.review(pr, "bob", "APPROVE")
@@ -60,6 +63,7 @@ func TestADismissalNeverRevives(t *testing.T) {
 // TestAVetoIsNotLiftedByADeletionThatComesFirst lets the author delete the
 // comment with the veto, and GitHub tell of that first.
 func TestAVetoIsNotLiftedByADeletionThatComesFirst(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.review(pr, "lee", "APPROVE")
@@ -79,6 +83,7 @@ func TestAVetoIsNotLiftedByADeletionThatComesFirst(t *testing.T) {
 // rejection, and GitHub tell of that before it tells of the rejection, or tell of
 // that alone.
 func TestAVetoIsNotLiftedByADismissalThatComesFirst(t *testing.T) {
+	t.Parallel()
 	isRejection := func(d githubsim.Delivery) bool { return d.Event == "pull_request_review" && d.Action == "submitted" }
 	for name, knobs := range map[string]githubsim.DeliveryKnobs{
 		"held": {Hold: isRejection}, "lost": {Lose: isRejection},
@@ -107,6 +112,7 @@ func TestAVetoIsNotLiftedByADismissalThatComesFirst(t *testing.T) {
 // TestABotOfUnknownRoleDoesNotHoldTheGate answers as GitHub does for some bots:
 // it does not say what they may do.
 func TestABotOfUnknownRoleDoesNotHoldTheGate(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorldWith(t, Options{Backoff: func(int) time.Duration { return time.Hour }})
 	tw.shop.SetRole(tw.github.CreateBot("reviewer[bot]", 0), "write")
 	tw.github.Inject(githubsim.Fault{Method: http.MethodGet, Path: regexp.MustCompile(`/collaborators/reviewer.*/permission$`), Status: http.StatusNotFound})
@@ -119,6 +125,7 @@ func TestABotOfUnknownRoleDoesNotHoldTheGate(t *testing.T) {
 
 // TestATakenBackApprovalWasNeverOne looks at the audit trail of /unapprove.
 func TestATakenBackApprovalWasNeverOne(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	pr := tw.opened("ann", "search", searchFiles())
 	tw.comment(pr, "bob", "/unapprove")
@@ -137,6 +144,7 @@ func TestATakenBackApprovalWasNeverOne(t *testing.T) {
 // for main, with that commit. A branch that has nothing of its own, or requires
 // the check, may be merged to.
 func TestADetourOverABranchThatNothingGuards(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	ann := tw.github.User("ann")
 	_, err := tw.shop.Push(ann, "side", githubsim.Commit{Message: "evil", Files: map[string]string{"auth/login.go": "package auth\n\nconst attempts = 5000\n"}})
@@ -187,6 +195,7 @@ func TestADetourOverABranchThatNothingGuards(t *testing.T) {
 // the App: it was there before, so it is not taken for gone. It is gone when the
 // file is removed.
 func TestTheFloorThatCannotBeReadAnyMoreCloses(t *testing.T) {
+	t.Parallel()
 	tw := newTestWorld(t)
 	const path = ".github/portcullis.yml"
 	strict := "version: 1\nclassify:\n  security_sensitive: {paths: [\"**/*.md\"]}\n"
