@@ -26,6 +26,8 @@ import (
 const exchangePolicy = switchPolicy + `credentials:
   deploy:  {secret: JIT_1H_DEPLOY, scope: ["deploy:staging", "deploy:production"], ttl: 30m, tier: team-lead}
   release: {secret: JIT_1H_RELEASE, environment: production, ttl: 10m, tier: team-lead}
+  git:     {secret: JIT_1H_GIT, provider: installation-token, scope: ["contents:read"], ttl: 1h, tier: team-lead}
+  db:      {secret: JIT_1H_DB, provider: lend, source: db-password, environment: production, ttl: 10m, tier: team-lead}
 `
 
 const wantsDeploy, wantsRelease = `{"credential": "deploy"}`, `{"credential": "release"}`
@@ -146,6 +148,30 @@ func TestAJobIsLentACredentialForItsIDToken(t *testing.T) {
 	}
 }
 
+// What another provider makes is handed over and taken back in the same way.
+func TestAJobIsLentAnInstallationToken(t *testing.T) {
+	tw, pr := exchanges(t)
+	run := pr.StartWorkflowRun(tw.github.User("ann"))
+	lent := tw.exchange(tw.idToken(run, ""), `{"credential": "git"}`)
+	reads := func() int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tw.github.APIURL()+"repos/acme/shop/contents/README.md", nil)
+		tw.must(err)
+		request.Header.Set("Authorization", "Bearer "+lent.Token)
+		response, err := http.DefaultClient.Do(request)
+		tw.must(err)
+		defer func() { _ = response.Body.Close() }()
+		return response.StatusCode
+	}
+	if got := reads(); lent.status != http.StatusOK || got != http.StatusOK {
+		t.Errorf("%d, and GitHub answers %d", lent.status, got)
+	}
+	run.Complete("success")
+	tw.settled()
+	if got := reads(); got != http.StatusUnauthorized {
+		t.Errorf("after the run GitHub answers %d", got)
+	}
+}
+
 // A run on a push is on the pull request from its branch, and one that goes on to a second
 // attempt keeps nothing of the first.
 func TestAnAttemptKeepsNothingOfTheOneBefore(t *testing.T) {
@@ -256,10 +282,11 @@ func TestWhatIsNotLentForAnIDToken(t *testing.T) {
 		{"a branch on two", tw.idToken(tw.shop.StartWorkflowRun(ann, "typo"), ""), wantsDeploy, "on the head of 2 open pull requests"},
 		{"a job of no environment", token, wantsRelease, "lent to jobs of the environment production, and this one has none"},
 		{"a job of another environment", tw.idToken(run, "staging"), wantsRelease, "and this one is of staging"},
+		{"what cannot be taken back", tw.idToken(run, "production"), `{"credential": "db"}`, "cannot be taken back, and goes only into a secret"},
 		{"too long", token, `{"credential": "deploy", "ttl": "1h"}`, "longer than the policy allows; ask for at most 30m"},
 		{"another scope", token, `{"credential": "deploy", "scope": ["deploy:all"]}`, "the policy does not allow the scope"},
 		{"no scope", token, `{"credential": "deploy", "scope": []}`, "asked for nothing"},
-		{"another credential", token, `{"credential": "password"}`, "it names deploy, release"},
+		{"another credential", token, `{"credential": "password"}`, "it names db, deploy, git, release"},
 	} {
 		got := tw.exchange(c.token, c.wish)
 		if got.status != http.StatusForbidden || got.Waits || !strings.Contains(got.text, c.why) {
