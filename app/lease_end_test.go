@@ -67,6 +67,7 @@ func TestI6ItEndsAtItsTime(t *testing.T) {
 		request.Provider = "" // opaque
 		lent, err := lw.issuer.Issue(t.Context(), request)
 		must(t, err)
+		lent.Token = credential.NewSecret(lw.shop.Secrets()[leaseSlot])
 		lw.github.Inject(githubsim.Fault{Status: http.StatusServiceUnavailable})
 		lw.clock.pass(lent.ExpiresAt.Sub(lw.clock.now()) - time.Second)
 		if !lw.accepts(lent) {
