@@ -59,6 +59,9 @@ func walkCrashes(t *testing.T, atWrites []string, atCalls []crashCall, story fun
 		}
 		for _, name := range atWrites {
 			for _, when := range []string{"before", "after"} {
+				if when == "before" && engine == "postgres" {
+					continue // that is after the one before it
+				}
 				point := when + ":" + name
 				walk(point, func(_ *testing.T, c *cluster) { story(c, "PORTCULLIS_CRASH_AT="+point) })
 			}

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +131,36 @@ func TestJobsThatAreLentNothing(t *testing.T) {
 	}
 	d.must(d.pr.Close(ann))
 	rejected(waits, "the pull request is closed")
+}
+
+// TestAJobIsLentThoughGitHubFailed: what could not be lent is tried again, and the job
+// waits meanwhile. Every last word is on record.
+func TestAJobIsLentThoughGitHubFailed(t *testing.T) {
+	t.Parallel()
+	d := deploys(t)
+	d.github.Inject(githubsim.Fault{Method: http.MethodPut, Path: regexp.MustCompile(`/environments/staging/secrets/`), Status: http.StatusBadGateway, Times: 2})
+	d.review(d.pr, "lee", "APPROVE")
+	for range 3 {
+		d.clock.pass(2 * time.Minute)
+		d.settled()
+	}
+	if token := d.job.Secret("JIT_1H_DEPLOY"); d.job.Status() != "in_progress" || !d.accepted(token) {
+		t.Errorf("it is %s: %q", d.job.Status(), d.job.Comments())
+	}
+	d.job.Complete("success")
+	other := d.run.StartJob("deploy", "production")
+	d.settled()
+	entries, err := d.server.store.AuditEntries(t.Context(), 0, 1000)
+	d.must(err)
+	words := ""
+	for _, e := range entries {
+		if strings.HasPrefix(e.Action, "deployment.") {
+			words += e.Action + " " + e.Actor + " " + e.Subject + " "
+		}
+	}
+	if !strings.HasPrefix(words, "deployment.approved ann acme/shop#1 ") {
+		t.Errorf("on record: %s; the other job is %s", words, other.Status())
+	}
 }
 
 // TestAJobWaitsForASlot: the slot is one, and who comes second waits until it is free.

@@ -152,9 +152,32 @@ func (d *doctor) killSwitch(ctx context.Context, config Config, client *githubap
 			d.property(ctx, client, repositories[0], lock.what, lock.property, may["organization_custom_properties"])
 		}
 	}
+	d.lending(owner, may)
 	if !slices.ContainsFunc(repositories, func(r policy.Repository) bool { return strings.EqualFold(r.Name, config.Policy.OrganizationRepository) }) {
 		d.finding(fmt.Sprintf("%s: the App sees no repository %s, whose issues stop the organization", owner, config.Policy.OrganizationRepository),
 			"create it, or let the App read it")
+	}
+}
+
+// lending tells through what credentials can be lent. Not to lend is no problem.
+func (d *doctor) lending(owner string, may map[string]string) {
+	for _, way := range []struct {
+		what  string
+		needs []string
+	}{
+		{"through repository secrets", []string{"secrets: write"}},
+		{"through environment secrets", []string{"environments: write"}},
+		{"to jobs that wait for it", []string{"environments: write", "deployments: write", "actions: read"}},
+	} {
+		lacks := slices.DeleteFunc(way.needs, func(need string) bool {
+			name, level, _ := strings.Cut(need, ": ")
+			return may[name] == "write" || may[name] == level
+		})
+		if len(lacks) == 0 {
+			d.fine("%s: credentials can be lent %s", owner, way.what)
+		} else {
+			d.fine("%s: credentials cannot be lent %s; for that, grant the repository permissions %s", owner, way.what, strings.Join(lacks, ", "))
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	tw := newTestWorldWith(t, Options{}) // what failed is not tried again before it has been seen
 	healthy := func() {
 		t.Helper()
-		if code, out := tw.doctor(); code != exitOK || strings.Count(out, "ok  ") != 5 || strings.Contains(out, "problem") {
+		if code, out := tw.doctor(); code != exitOK || strings.Count(out, "ok  ") != 8 || strings.Contains(out, "problem") {
 			t.Errorf("nothing is wrong, and it ends with %d: %s", code, out)
 		}
 	}
@@ -91,6 +91,14 @@ func TestDoctorTellsWhatIsWrong(t *testing.T) {
 	}
 	tw.settled()
 	healthy()
+
+	// Not to lend is no problem; how to is said.
+	tw.installation.SetPermission("environments", "read")
+	if code, out := tw.doctor(); code != exitOK || !strings.Contains(out, "acme: credentials can be lent through repository secrets\n") ||
+		!strings.Contains(out, "acme: credentials cannot be lent to jobs that wait for it; for that, grant the repository permissions environments: write\n") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	tw.installation.SetPermission("environments", "write")
 
 	for permission, want := range map[string]string{
 		"administration": "repositories cannot be locked at once", "organization_administration": "all of it cannot be locked at once", "issues": "may not write issues",

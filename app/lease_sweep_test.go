@@ -150,6 +150,7 @@ func TestASweepGoesRoundWhatCannotBeRead(t *testing.T) {
 	web := lw.acme.CreateRepository("web", map[string]string{"README.md": "x\n"})
 	staging := lw.shop.CreateEnvironment("staging")
 	set := func() {
+		lw.loseDatabase() // a server takes only what was written before there was a record
 		lw.shop.SetSecret(leaseSlot, "lost")
 		staging.SetSecret(leaseSlot, "lost")
 		web.SetSecret(leaseSlot, "lost")
@@ -223,4 +224,19 @@ func TestAServerWithANewDatabaseSweeps(t *testing.T) {
 	if acts := tw.audited("credential"); acts != "credential.orphan_deleted portcullis, credential.orphan_deleted portcullis" {
 		t.Errorf("on record: %s", acts)
 	}
+}
+
+// What was written since there is a record is on it, or somebody else's: a server leaves
+// it and tells.
+func TestAServersSweepLeavesWhatWasWrittenSince(t *testing.T) {
+	t.Parallel()
+	lw := anyLeaseWorld(t)
+	lw.issue()
+	lw.endAll()
+	lw.shop.SetSecret(leaseSlot, "theirs")
+	lw.clock.pass(2 * time.Hour)
+	if _, _, err := lw.issuer.SweepOn(t.Context(), lw.installation.ID(), 0); err != nil || lw.shop.Secrets()[leaseSlot] != "theirs" {
+		t.Errorf("it is gone, or %v", err)
+	}
+	wantText(t, lw.written(), "credential.orphan")
 }

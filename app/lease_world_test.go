@@ -48,6 +48,9 @@ func onBothDatabases(t *testing.T, test func(t *testing.T, lw *leaseWorld)) {
 	for engine, database := range map[string]func(*testing.T) string{
 		"sqlite": func(t *testing.T) string { t.Helper(); return "sqlite:" + t.TempDir() + "/portcullis.db" }, "postgres": sharedDatabase,
 	} {
+		if raced && engine == "postgres" {
+			continue // package store is raced on both
+		}
 		t.Run(engine, func(t *testing.T) { test(t, newLeaseWorld(t, database(t))) })
 	}
 }
@@ -423,6 +426,10 @@ func (m *moments) ChangeLease(ctx context.Context, id string, change func(*crede
 	})
 	m.at("changed")
 	return lease, err
+}
+
+func (m *moments) RecordBegan(ctx context.Context) (time.Time, error) {
+	return m.facts.RecordBegan(ctx)
 }
 
 func (m *moments) Lease(ctx context.Context, id string) (credential.Lease, error) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -79,7 +81,7 @@ const (
 // a run that is on none gets it at once.
 func (l *Lending) Wait(ctx context.Context, d Deployment, job int64) error {
 	if d.On.Number == 0 {
-		return l.gatekeeper.ReviewDeployment(ctx, d, ReviewRejected, "This run is not on the head of an open pull request, and Portcullis lends only what was approved on one.")
+		return l.conclude(ctx, d, ReviewRejected, "This run is not on the head of an open pull request, and Portcullis lends only what was approved on one.")
 	}
 	d.Key = fmt.Sprintf("run:%d:%s:%d", d.Run, strings.ToLower(d.Environment), job)
 	_, err := l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
@@ -164,10 +166,10 @@ func (l *Lending) deploy(ctx context.Context, d Deployment) error {
 			return l.reject(ctx, d, err.Error())
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, l.anew(ctx, d))
 		}
 	}
-	if err := l.gatekeeper.ReviewDeployment(ctx, d, ReviewApproved, ""); err != nil {
+	if err := l.conclude(ctx, d, ReviewApproved, ""); err != nil {
 		return err
 	}
 	_, err = l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
@@ -217,10 +219,33 @@ func (l *Lending) tell(ctx context.Context, d Deployment, why string) error {
 }
 
 func (l *Lending) reject(ctx context.Context, d Deployment, why string) error {
-	if err := l.gatekeeper.ReviewDeployment(ctx, d, ReviewRejected, why); err != nil {
+	if err := l.conclude(ctx, d, ReviewRejected, why); err != nil {
 		return err
 	}
 	return l.forget(ctx, d)
+}
+
+// conclude gives the last word, which is on record first.
+func (l *Lending) conclude(ctx context.Context, d Deployment, state ReviewState, why string) error {
+	place := killswitch.Scope{Repository: d.On.Repository, Number: d.On.Number}
+	err := l.store.Audit(ctx, audit.Entry{
+		At: l.now(), Actor: d.By.Login, ActorID: d.By.ID, Action: "deployment." + string(state), Subject: place.String(),
+		Detail: strings.TrimSuffix(fmt.Sprintf("run %d, environment %s: %s", d.Run, d.Environment, why), ": "),
+	})
+	if err != nil {
+		return err
+	}
+	return l.gatekeeper.ReviewDeployment(ctx, d, state, why)
+}
+
+// anew has what could not be lent be asked for under another key: under this one it is
+// on record as failed.
+func (l *Lending) anew(ctx context.Context, d Deployment) error {
+	_, err := l.deployments.ChangeDeployment(ctx, d, func(d *Deployment) bool {
+		d.Key += "+"
+		return false
+	})
+	return err
 }
 
 func (l *Lending) forget(ctx context.Context, d Deployment) error {

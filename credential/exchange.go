@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -93,7 +94,7 @@ func (e *Exchange) Lend(ctx context.Context, job Job, loan policy.LoanRequest) (
 		return JITCredential{}, err
 	}
 	loan.By, loan.Run = job.By, true
-	lent, _, err := e.lending.Lend(ctx, Ask{On: on, Loan: loan, Key: key, Run: job.Run, Job: &job})
+	lent, _, err := e.lend(ctx, Ask{On: on, Loan: loan, Key: key, Run: job.Run, Job: &job})
 	switch {
 	case errors.Is(err, ErrStopped):
 		return JITCredential{}, &RefusedError{Why: ErrStopped.Error(), Waits: true}
@@ -102,6 +103,20 @@ func (e *Exchange) Lend(ctx context.Context, job Job, loan policy.LoanRequest) (
 		return JITCredential{}, ErrExchanged
 	}
 	return lent, err
+}
+
+// lend lends, and puts on record that it was refused for good. One that waits asks again
+// and again.
+func (e *Exchange) lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan, error) {
+	lent, loan, err := e.lending.Lend(ctx, ask)
+	refusal, refused := errors.AsType[*RefusedError](err)
+	if !refused || refusal.Waits {
+		return lent, loan, err
+	}
+	return lent, loan, errors.Join(err, e.lending.store.Audit(ctx, audit.Entry{
+		At: e.lending.now(), Actor: ask.Loan.By.Login, ActorID: ask.Loan.By.ID, Action: "credential.refused", Subject: ask.On.String(), Commit: ask.Job.HeadSHA,
+		Detail: fmt.Sprintf("%s for an id-token of run %d: %s", ask.Loan.Credential, ask.Run, refusal.Why),
+	}))
 }
 
 // locate finds the pull request that the job's run is on, and the commit.

@@ -81,6 +81,8 @@ type Leases interface {
 	DueLease(ctx context.Context, installation int64, at time.Time) (lease Lease, next time.Time, err error)
 	// Audit puts an act on record that changes no lease.
 	Audit(ctx context.Context, entry audit.Entry) error
+	// RecordBegan is when the first thing was put on record; zero: nothing is.
+	RecordBegan(ctx context.Context) (time.Time, error)
 }
 
 // Selection selects leases.

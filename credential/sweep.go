@@ -59,7 +59,7 @@ func (g *GitHubJITCredentialIssuer) Sweep(ctx context.Context, installation int6
 	}
 	var errs []error
 	for _, repository := range sight.Repositories {
-		some, err := g.sweepRepository(ctx, sight, repository, by, dry)
+		some, err := g.sweepRepository(ctx, sight, repository, sweeping{by: by, dry: dry})
 		found, errs = append(found, some...), append(errs, err)
 		if _, limited := g.limited(err); limited || ctx.Err() != nil {
 			break
@@ -72,6 +72,9 @@ func (g *GitHubJITCredentialIssuer) Sweep(ctx context.Context, installation int6
 // that number, and returns the last of them; 0: it was through. next is when there is
 // something to sweep that is not overdue yet, or could not be swept; zero: nothing known.
 // How far it came counts also if there is an error.
+//
+// It deletes only what was written before there was a record: what Portcullis wrote since
+// is on it, and the rest is somebody else's, which is told.
 func (g *GitHubJITCredentialIssuer) SweepOn(ctx context.Context, installation, after int64) (last int64, next time.Time, _ error) {
 	sight, err := g.config.GitHub.Sweepable(ctx, installation)
 	if err != nil {
@@ -102,7 +105,11 @@ func (g *GitHubJITCredentialIssuer) SweepOn(ctx context.Context, installation, a
 func (g *GitHubJITCredentialIssuer) sweepInTime(ctx context.Context, sight Sight, repository policy.Repository) (again time.Time, _ error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, repositoryTime, fmt.Errorf("the sweep of %s took longer than %s", repository, repositoryTime))
 	defer cancel()
-	found, err := g.sweepRepository(bounded, sight, repository, policy.Actor{}, false)
+	began, err := g.config.Store.RecordBegan(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find out since when there is a record: %w", err)
+	}
+	found, err := g.sweepRepository(bounded, sight, repository, sweeping{before: began})
 	if _, limited := g.limited(err); limited || ctx.Err() != nil {
 		return time.Time{}, err
 	}
@@ -111,14 +118,30 @@ func (g *GitHubJITCredentialIssuer) sweepInTime(ctx context.Context, sight Sight
 		again = g.config.Now().Add(unsweptWait)
 	}
 	for _, f := range found {
-		if f.Lease == "" && !f.Overdue && (again.IsZero() || f.OverdueAt.Before(again)) {
+		if f.Overdue && !f.Deleted && !f.before(began) {
+			g.config.Log.Warn().Str("event", "credential.orphan").Stringer("slot", f.Slot).Time("written", f.UpdatedAt).
+				Msg("a secret with a name of ours is overdue that nothing on record accounts for, though it was written since there is a record: somebody else wrote it, or an older backup was restored")
+		}
+		if f.Lease == "" && !f.Overdue && f.before(began) && (again.IsZero() || f.OverdueAt.Before(again)) {
 			again = f.OverdueAt
 		}
 	}
 	return again, nil
 }
 
-func (g *GitHubJITCredentialIssuer) sweepRepository(ctx context.Context, sight Sight, repository policy.Repository, by policy.Actor, dry bool) (found []Found, _ error) {
+// sweeping is what a sweep may delete, and who asked for it.
+type sweeping struct {
+	by  policy.Actor
+	dry bool
+	// before is when what may be deleted was written at the latest; zero: any time.
+	before time.Time
+}
+
+// before reports whether it was written before that time, before which nothing was on
+// record; zero: there is no record.
+func (f *Found) before(at time.Time) bool { return at.IsZero() || f.UpdatedAt.Before(at) }
+
+func (g *GitHubJITCredentialIssuer) sweepRepository(ctx context.Context, sight Sight, repository policy.Repository, how sweeping) (found []Found, _ error) {
 	var places []string
 	if sight.Own {
 		places = append(places, "")
@@ -129,14 +152,14 @@ func (g *GitHubJITCredentialIssuer) sweepRepository(ctx context.Context, sight S
 		places, errs = append(places, environments...), append(errs, err)
 	}
 	for _, environment := range places {
-		some, err := g.sweepPlace(ctx, repository, environment, by, dry)
+		some, err := g.sweepPlace(ctx, repository, environment, how)
 		found, errs = append(found, some...), append(errs, err)
 	}
 	return found, errors.Join(errs...)
 }
 
 // sweepPlace sweeps a repository's own secrets, or those of one of its environments.
-func (g *GitHubJITCredentialIssuer) sweepPlace(ctx context.Context, repository policy.Repository, environment string, by policy.Actor, dry bool) (found []Found, _ error) {
+func (g *GitHubJITCredentialIssuer) sweepPlace(ctx context.Context, repository policy.Repository, environment string, how sweeping) (found []Found, _ error) {
 	secrets, at, err := g.config.GitHub.Secrets(ctx, repository, environment)
 	if err != nil {
 		return nil, err
@@ -160,8 +183,8 @@ func (g *GitHubJITCredentialIssuer) sweepPlace(ctx context.Context, repository p
 		f := &found[i]
 		f.Lease = holders[f.Slot.key()]
 		f.Overdue = f.Lease == "" && at.After(f.OverdueAt)
-		if f.Overdue && !dry {
-			f.Deleted, err = g.deleteOrphan(ctx, *f, by)
+		if f.Overdue && !how.dry && f.before(how.before) {
+			f.Deleted, err = g.deleteOrphan(ctx, *f, how.by)
 			errs = append(errs, err)
 		}
 	}

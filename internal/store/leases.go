@@ -372,6 +372,15 @@ func (s *Store) Leases(ctx context.Context, by credential.Selection) (found []cr
 	return found, nil
 }
 
+// RecordBegan is when the first audit entry was written: nothing is lent without one.
+func (s *Store) RecordBegan(ctx context.Context) (time.Time, error) {
+	first, err := s.AuditEntries(ctx, 0, 1)
+	if err != nil || len(first) == 0 {
+		return time.Time{}, err
+	}
+	return first[0].At, nil
+}
+
 // CountLeases counts all leases by their state.
 func (s *Store) CountLeases(ctx context.Context) (map[credential.State]int, error) {
 	counts := map[credential.State]int{}
