@@ -6,7 +6,8 @@ bench:
 	go test -run '^$$' -bench 'Acknowledge' -benchtime 30000x ./app
 	go test -run '^$$' -bench 'WebhookToCheck' -benchtime 40x ./app
 	go test -run '^$$' -bench 'Decisions' -benchtime 1x -timeout 20m ./app
-	go test -run '^$$' -bench 'Idle|Resync|Load|Stop|BreakGlass|SoftLock' -benchtime 1x -timeout 60m ./app
+	go test -run '^$$' -bench 'Idle|Resync|Load|Stop|BreakGlass|SoftLock|Clearing' -benchtime 1x -timeout 60m ./app
+	go test -run '^$$' -bench 'Introspection' -benchtime 20000x ./app
 
 # The built binary, killed for half an hour on each database.
 .PHONY: killloop

@@ -118,6 +118,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	asked := clientOptions(config, options.Now)
+	asked.Wait = options.wait
 	asked.Budgets = budgets{facts}
 	var stop *killswitch.GitHubKillSwitch
 	asked.SwitchLabels = func(repository policy.Repository) []string { return stop.Labels(repository) }
@@ -180,7 +181,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 
 func clientOptions(config Config, now func() time.Time) githubapi.Options {
 	return githubapi.Options{
-		UserAgent: "portcullis/" + Version(), Now: now,
+		UserAgent: "portcullis/" + Version(), Now: now, Wait: wait,
 		PolicyPath: config.Policy.Path, OrganizationRepository: config.Policy.OrganizationRepository, CheckName: config.Check.Name,
 		SwitchLabels: killswitch.DefaultLabels,
 	}

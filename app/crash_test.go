@@ -44,6 +44,7 @@ func TestCrashPoints(t *testing.T) {
 // walkCrashes tells the story once for each moment and each database.
 func walkCrashes(t *testing.T, atWrites []string, atCalls []crashCall, story func(c *cluster, variables ...string)) {
 	t.Helper()
+	t.Parallel() // beside the other walks: most of one is waiting
 	_, thorough := crashTime(t)
 	for engine, database := range map[string]func(*testing.T) string{"sqlite": func(*testing.T) string { return "" }, "postgres": sharedDatabase} {
 		walk := func(point string, crash func(t *testing.T, c *cluster)) {

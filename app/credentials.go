@@ -41,7 +41,7 @@ func newProviders(config Config, client *githubapi.Client, options Options) (map
 	}
 	providers := map[policy.CredentialProvider]credential.Provider{
 		policy.ProviderOpaque:            credential.Opaque{},
-		policy.ProviderInstallationToken: credential.InstallationToken{Minter: secrets{client}},
+		policy.ProviderInstallationToken: credential.InstallationToken{Minter: secrets{client}, Now: options.Now},
 		policy.ProviderLend:              credential.Lend{Store: kept},
 	}
 	if v := config.Credentials.Vault; v != (VaultConfig{}) {
@@ -120,8 +120,8 @@ func (s secrets) MintToken(ctx context.Context, repository policy.Repository, pe
 }
 
 // RevokeToken ends one.
-func (s secrets) RevokeToken(ctx context.Context, installation int64, token credential.Secret) error {
-	return s.Client.RevokeToken(ctx, installation, token.Reveal())
+func (s secrets) RevokeToken(ctx context.Context, installation int64, token credential.Secret, made time.Time) error {
+	return s.Client.RevokeToken(ctx, installation, token.Reveal(), made)
 }
 
 // Find finds the repository of a job.

@@ -60,6 +60,12 @@ func (r records) undone(ctx context.Context) (count int, err error) {
 	return count, err
 }
 
+// liveLeases counts the leases that are not cleared away.
+func (r records) liveLeases(ctx context.Context) (count int, err error) {
+	err = r.QueryRowContext(ctx, `SELECT COUNT(*) FROM leases WHERE state NOT IN ('revoked', 'expired', 'failed')`).Scan(&count)
+	return count, err
+}
+
 // deliveries are all that were kept, and whether they are worked off.
 func (r records) deliveries(ctx context.Context) (map[string]bool, error) {
 	rows, err := r.QueryContext(ctx, `SELECT id, done_at IS NOT NULL FROM deliveries`)

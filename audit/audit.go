@@ -20,12 +20,15 @@ import (
 // could be written.
 var ErrNotRecorded = errors.New("the audit log could not be written")
 
+// Itself is the actor of what nobody in particular did.
+const Itself = "portcullis"
+
 // Entry is one act. The fields up to Detail are its writer's, the others are
 // set by [Seal].
 type Entry struct {
 	// At is when it happened, in UTC, to the millisecond.
 	At time.Time `json:"at"`
-	// Actor is the account that acted, "alice"; Portcullis itself is "portcullis".
+	// Actor is the account that acted, "alice", or [Itself].
 	Actor   string `json:"actor"`
 	ActorID int64  `json:"actor_id,omitempty"`
 	// Action is a verb with its noun before it, as "approval.approve".

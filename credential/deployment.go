@@ -104,13 +104,14 @@ func (l *Lending) JobEnded(ctx context.Context, which Deployment, job int64) err
 		return err
 	}
 	_, err = l.store.EndLeases(ctx, Selection{RepositoryID: which.On.Repository.ID, Run: which.Run, Environment: which.Environment},
-		Ending{Reason: "its job has ended", At: l.now()})
+		Ending{Reason: "its job has ended", At: l.now(), Place: which.On.Repository.String()})
 	return err
 }
 
 // RunEnded ends what was lent to the run.
 func (l *Lending) RunEnded(ctx context.Context, repository policy.Repository, run int64) error {
-	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID, Run: run}, Ending{Reason: "its run has ended", At: l.now()})
+	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID, Run: run},
+		Ending{Reason: "its run has ended", At: l.now(), Place: repository.String()})
 	return err
 }
 

@@ -72,7 +72,8 @@ type Leases interface {
 	ChangeLease(ctx context.Context, id string, change func(lease *Lease, stopped bool) ([]audit.Entry, error)) (Lease, error)
 	// Lease returns [ErrUnknown] for an id that none has.
 	Lease(ctx context.Context, id string) (Lease, error)
-	// EndLeases ends all that are selected and have not ended, and counts them.
+	// EndLeases ends all that are selected and have not ended, and counts them. They are
+	// ended also if it returns [audit.ErrNotRecorded]: then no entry tells of it.
 	EndLeases(ctx context.Context, selected Selection, end Ending) (ended int, err error)
 	// Leases lists those that are selected, the oldest first.
 	Leases(ctx context.Context, selected Selection) ([]Lease, error)
@@ -107,6 +108,8 @@ type Ending struct {
 	Reason string
 	By     policy.Actor
 	At     time.Time
+	// Place is where many are ended at once, as the audit log is to name it.
+	Place string
 }
 
 // Config is what an issuer is made of.

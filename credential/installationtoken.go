@@ -14,13 +14,17 @@ import (
 type Minter interface {
 	// MintToken makes one for the repository alone, with no more than those permissions.
 	MintToken(ctx context.Context, repository policy.Repository, permissions map[string]string) (token Secret, expires time.Time, err error)
-	// RevokeToken ends one of the installation's; one that has ended is no error.
-	RevokeToken(ctx context.Context, installation int64, token Secret) error
+	// RevokeToken ends one of the installation's, which was made at that time; one that
+	// has ended is no error.
+	RevokeToken(ctx context.Context, installation int64, token Secret, made time.Time) error
 }
 
 // InstallationToken makes installation tokens of the App for one repository. GitHub lets
 // them live for an hour, whatever is asked for; they are revoked when they are to end.
-type InstallationToken struct{ Minter Minter }
+type InstallationToken struct {
+	Minter Minter
+	Now    func() time.Time
+}
 
 // tokenLife is how long GitHub lets an installation token live.
 const tokenLife = time.Hour
@@ -52,6 +56,8 @@ func permissions(scope []string) (map[string]string, error) {
 type tokenHandle struct {
 	Installation int64  `json:"installation"`
 	Token        string `json:"token"`
+	// Made is when it was made at the latest.
+	Made time.Time `json:"made"`
 }
 
 // Issue makes a token.
@@ -64,7 +70,7 @@ func (i InstallationToken) Issue(ctx context.Context, order Order) (Material, er
 	if err != nil {
 		return Material{}, fmt.Errorf("make an installation token: %w", err)
 	}
-	handle, err := json.Marshal(tokenHandle{order.Repository.Installation, token.Reveal()})
+	handle, err := json.Marshal(tokenHandle{order.Repository.Installation, token.Reveal(), i.Now()})
 	if err != nil {
 		return Material{}, fmt.Errorf("keep what revoking the token needs: %w", err)
 	}
@@ -77,5 +83,5 @@ func (i InstallationToken) Revoke(ctx context.Context, handle []byte) error {
 	if err := json.Unmarshal(handle, &of); err != nil || of.Token == "" {
 		return errors.New("what was kept to revoke the token cannot be read")
 	}
-	return i.Minter.RevokeToken(ctx, of.Installation, NewSecret(of.Token))
+	return i.Minter.RevokeToken(ctx, of.Installation, NewSecret(of.Token), of.Made)
 }

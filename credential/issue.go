@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -273,11 +274,7 @@ func (g *GitHubJITCredentialIssuer) turn(ctx context.Context, installation int64
 
 // entry is an audit entry about the lease.
 func (g *GitHubJITCredentialIssuer) entry(action string, lease *Lease, by policy.Actor, detail string) audit.Entry {
-	actor := by.Login
-	if actor == "" {
-		actor = "portcullis"
-	}
 	return audit.Entry{
-		At: g.config.Now(), Actor: actor, ActorID: by.ID, Action: action, Subject: lease.subject(), Commit: lease.HeadSHA, Detail: detail,
+		At: g.config.Now(), Actor: cmp.Or(by.Login, audit.Itself), ActorID: by.ID, Action: action, Subject: lease.subject(), Commit: lease.HeadSHA, Detail: detail,
 	}
 }

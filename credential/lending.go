@@ -209,7 +209,7 @@ func (l *Lending) Revoke(ctx context.Context, on policy.PullRequestRef, what str
 
 // EndIn ends all that is lent in a repository.
 func (l *Lending) EndIn(ctx context.Context, repository policy.Repository, reason string, by policy.Actor) error {
-	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID}, Ending{Reason: reason, By: by, At: l.now()})
+	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID}, Ending{Reason: reason, By: by, At: l.now(), Place: repository.String()})
 	return err
 }
 
@@ -243,5 +243,5 @@ func (l *Lending) Lent(ctx context.Context, on policy.PullRequestRef) ([]Lease, 
 // Stop ends what is lent in the scope; a switch that is thrown has done so in its own
 // transaction, and this is what is left.
 func (l *Lending) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err error) {
-	return l.store.EndLeases(ctx, Selection{Scope: scope}, Ending{Reason: "the kill switch", At: l.now()})
+	return l.store.EndLeases(ctx, Selection{Scope: scope}, Ending{Reason: "the kill switch", At: l.now(), Place: scope.String()})
 }

@@ -57,8 +57,8 @@ func (m *mint) MintToken(_ context.Context, _ policy.Repository, permissions map
 	return credential.NewSecret("ghs_x"), time.Unix(3600, 0), nil
 }
 
-func (m *mint) RevokeToken(_ context.Context, installation int64, token credential.Secret) error {
-	if installation == 5 {
+func (m *mint) RevokeToken(_ context.Context, installation int64, token credential.Secret, made time.Time) error {
+	if installation == 5 && made.Equal(time.Unix(7, 0)) {
 		m.revoked = append(m.revoked, token.Reveal())
 	}
 	return m.limit
@@ -66,7 +66,7 @@ func (m *mint) RevokeToken(_ context.Context, installation int64, token credenti
 
 func TestInstallationToken(t *testing.T) {
 	m := &mint{}
-	provider := credential.InstallationToken{Minter: m}
+	provider := credential.InstallationToken{Minter: m, Now: func() time.Time { return time.Unix(7, 0) }}
 	made, err := provider.Issue(t.Context(), credential.Order{Repository: shop.Repository, Scope: []string{"contents:write", "contents:read", "issues:read"}})
 	if err != nil || made.Values[""].Reveal() != "ghs_x" || !made.NotAfter.Equal(time.Unix(3600, 0)) {
 		t.Fatalf("made %v, %v", made, err)

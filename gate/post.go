@@ -226,7 +226,7 @@ func (g *Gate) ask(ctx context.Context, ref policy.PullRequestRef, d policy.Deci
 
 func (g *Gate) entry(ref policy.PullRequestRef, d policy.Decision) audit.Entry {
 	return audit.Entry{
-		At: g.Now(), Actor: "portcullis", Action: "decision." + d.Outcome.String(),
+		At: g.Now(), Actor: audit.Itself, Action: "decision." + d.Outcome.String(),
 		Subject: ref.String(), Commit: d.HeadSHA, Detail: d.Title() + "; " + d.Policy,
 	}
 }

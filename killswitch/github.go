@@ -1,6 +1,7 @@
 package killswitch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -292,11 +293,7 @@ func (k *GitHubKillSwitch) Labels(repository policy.Repository) []string {
 }
 
 func (k *GitHubKillSwitch) entry(action string, sw *Switch, by policy.Actor, detail string) audit.Entry {
-	actor := by.Login
-	if actor == "" {
-		actor = "portcullis"
-	}
-	return audit.Entry{At: k.config.Now(), Actor: actor, ActorID: by.ID, Action: action, Subject: sw.String(), Detail: detail}
+	return audit.Entry{At: k.config.Now(), Actor: cmp.Or(by.Login, audit.Itself), ActorID: by.ID, Action: action, Subject: sw.String(), Detail: detail}
 }
 
 // refusedCall is what an error of GitHub's tells of itself.

@@ -52,6 +52,8 @@ type Options struct {
 	// repository; nil: none is looked for.
 	SwitchLabels func(policy.Repository) []string
 	Now          func() time.Time
+	// Wait waits so long, or until ctx ends.
+	Wait func(ctx context.Context, d time.Duration) error
 	// Budgets is where replicas tell each other of GitHub's limits; nil keeps them in
 	// this process alone. See [Client.ShareBudgets].
 	Budgets Budgets

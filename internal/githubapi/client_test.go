@@ -1,6 +1,7 @@
 package githubapi_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"regexp"
@@ -23,6 +24,13 @@ type fixture struct {
 	config       githubapp.Config
 	client       *githubapi.Client
 	at           policy.Repository
+	// waited is how long clients would have waited, one after the other.
+	waited []time.Duration
+}
+
+func (f *fixture) wait(ctx context.Context, d time.Duration) error {
+	f.waited = append(f.waited, d)
+	return ctx.Err()
 }
 
 func newFixture(t *testing.T) *fixture { return newFixtureOn(t, githubsim.Options{}) }
@@ -52,7 +60,7 @@ func (f *fixture) replica(t *testing.T, now func() time.Time, budgets githubapi.
 	t.Helper()
 	client, err := githubapi.New(f.config, githubapi.Options{
 		UserAgent: "test", PolicyPath: ".github/portcullis.yml", OrganizationRepository: ".github", CheckName: "portcullis",
-		Now: now, Budgets: budgets,
+		Now: now, Wait: f.wait, Budgets: budgets,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,12 @@ const (
 	// how much its own clocks may differ.
 	tokenLife  = time.Hour
 	clockSlack = time.Minute
+	// knownAfter is how old a token is that each part of GitHub knows: until then one
+	// that is refused may be good elsewhere. It is asked again after firstPause, and
+	// after twice as long each time up to lastPause.
+	knownAfter = 10 * time.Second
+	firstPause = time.Second
+	lastPause  = 4 * time.Second
 	// answerSize is how much of the answer about a token is read.
 	answerSize = 1 << 20
 )
@@ -66,14 +72,31 @@ func (c *Client) MintToken(ctx context.Context, repository policy.Repository, pe
 	if err != nil {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 		defer cancel()
-		return "", time.Time{}, errors.Join(fmt.Errorf("%s: %w", operation, err), c.RevokeToken(ending, repository.Installation, token))
+		return "", time.Time{}, errors.Join(fmt.Errorf("%s: %w", operation, err), c.RevokeToken(ending, repository.Installation, token, c.options.Now()))
 	}
 	return token, granted.ExpiresAt, nil
 }
 
-// RevokeToken ends an installation token. It is asked with that token itself; that
-// GitHub does not take it any more is no error.
-func (c *Client) RevokeToken(ctx context.Context, installation int64, token string) error {
+// RevokeToken ends an installation token, which was made at that time. It is asked with
+// that token itself; that GitHub does not take it any more is no error, once it is old
+// enough that GitHub took it at all.
+func (c *Client) RevokeToken(ctx context.Context, installation int64, token string, made time.Time) error {
+	for pause := firstPause; ; pause *= 2 {
+		err := c.endToken(ctx, installation, token)
+		refused, known := statusOf(err), !c.options.Now().Before(made.Add(knownAfter))
+		switch {
+		case err == nil, refused == http.StatusUnauthorized && known:
+			return nil
+		case refused != http.StatusUnauthorized && refused != http.StatusForbidden, limitIn(err) != nil, known, pause > lastPause:
+			return err
+		}
+		if waited := c.options.Wait(ctx, pause); waited != nil {
+			return errors.Join(err, waited)
+		}
+	}
+}
+
+func (c *Client) endToken(ctx context.Context, installation int64, token string) error {
 	const operation = "end an installation token"
 	client := github.NewClient(&http.Client{Transport: c.creator.outgoing(installation), Timeout: callTimeout})
 	base, err := url.Parse(c.creator.config.V3APIURL)
@@ -87,7 +110,7 @@ func (c *Client) RevokeToken(ctx context.Context, installation int64, token stri
 	}
 	request.Header.Set("Authorization", "token "+token)
 	_, err = client.Do(ctx, request, nil)
-	if err == nil || statusOf(err) == http.StatusUnauthorized {
+	if err == nil {
 		return nil
 	}
 	// go-github's error has the request in it, and with it the token.

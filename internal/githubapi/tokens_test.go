@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestALentTokenIsGoodForWhatItWasLent(t *testing.T) {
 		}
 	}
 	for range 2 { // again: it has ended by then
-		if err := f.client.RevokeToken(t.Context(), f.at.Installation, token); err != nil {
+		if err := f.client.RevokeToken(t.Context(), f.at.Installation, token, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := f.with(t, token, "GET", "repos/acme/shop/contents/README.md", ""); got != http.StatusUnauthorized {
@@ -123,7 +124,7 @@ func TestEveryPermissionOfThePolicyCanBeAskedFor(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := f.client.RevokeToken(t.Context(), f.at.Installation, token); err != nil {
+		if err := f.client.RevokeToken(t.Context(), f.at.Installation, token, time.Time{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -170,6 +171,50 @@ func TestATokenForMoreThanWasAskedIsEnded(t *testing.T) {
 	}
 }
 
+// TestATokenThatIsNotKnownYetIsNotOneThatHasEnded: parts of GitHub refuse a token for some
+// seconds after it was made, and it is good elsewhere meanwhile.
+func TestATokenThatIsNotKnownYetIsNotOneThatHasEnded(t *testing.T) {
+	for name, c := range map[string]struct {
+		status, times int
+		age           time.Duration
+		waits         []time.Duration
+		ended, fails  bool
+	}{
+		"known at once":           {status: http.StatusUnauthorized, ended: true},
+		"known the third time":    {status: http.StatusUnauthorized, times: 2, waits: []time.Duration{time.Second, 2 * time.Second}, ended: true},
+		"forbidden at first":      {status: http.StatusForbidden, times: 1, waits: []time.Duration{time.Second}, ended: true},
+		"not known all the while": {status: http.StatusUnauthorized, times: 9, waits: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, fails: true},
+		"refused when it is old":  {status: http.StatusUnauthorized, times: 9, age: time.Minute},
+		"forbidden when it is":    {status: http.StatusForbidden, times: 9, age: time.Minute, fails: true},
+		"a failure":               {status: http.StatusInternalServerError, times: 9, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			token, _, err := f.client.MintToken(t.Context(), f.at, map[string]string{"contents": "read"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.times > 0 {
+				f.sim.Inject(githubsim.Fault{Path: regexp.MustCompile(`/installation/token`), Status: c.status, Times: c.times})
+			}
+			err = f.client.RevokeToken(t.Context(), f.at.Installation, token, time.Now().Add(-c.age))
+			if (err != nil) != c.fails || !slices.Equal(f.waited, c.waits) {
+				t.Errorf("%v after waiting %v, want %v", err, f.waited, c.waits)
+			}
+			if err != nil && strings.Contains(err.Error(), token) {
+				t.Error("the error has the token in it")
+			}
+			want := http.StatusOK
+			if c.ended {
+				want = http.StatusUnauthorized
+			}
+			if got := f.with(t, token, "GET", "repos/acme/shop/contents/README.md", ""); got != want {
+				t.Errorf("GitHub answers it with %d, want %d", got, want)
+			}
+		})
+	}
+}
+
 // rewriting changes a body on its way out.
 type rewriting struct {
 	http.ResponseWriter
@@ -203,14 +248,14 @@ func TestALimitOnTokensIsOne(t *testing.T) {
 		}
 		t.Cleanup(f.sim.Inject(githubsim.Fault{Path: regexp.MustCompile(path), Status: status, Header: header, Times: 1}))
 	}
-	end := func() error { return f.client.RevokeToken(t.Context(), f.at.Installation, token) }
+	end := func() error { return f.client.RevokeToken(t.Context(), f.at.Installation, token, time.Time{}) }
 	fail(`/installation/token`, http.StatusInternalServerError, "")
 	if failure, is := errors.AsType[*githubapi.Error](end()); !is || failure.Status != http.StatusInternalServerError {
 		t.Errorf("what GitHub could not do: %v", failure)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.client.RevokeToken(gone, f.at.Installation, token); err == nil || strings.Contains(err.Error(), token) {
+	if err := f.client.RevokeToken(gone, f.at.Installation, token, time.Time{}); err == nil || strings.Contains(err.Error(), token) {
 		t.Errorf("what was not asked: %v", err)
 	}
 	fail(`/installation/token`, http.StatusTooManyRequests, "7")

@@ -53,12 +53,9 @@ func (s *Store) putObserved(ctx context.Context, tx *transaction, state, next ga
 		return nil
 	}
 	return s.appendAudit(ctx, tx, audit.Entry{
-		At: s.now(), Actor: itself, Action: "approval.request", Subject: is.Subject, Commit: is.Commit, Detail: asks(is),
+		At: s.now(), Actor: audit.Itself, Action: "approval.request", Subject: is.Subject, Commit: is.Commit, Detail: asks(is),
 	})
 }
-
-// itself is the actor of what nobody in particular did.
-const itself = "portcullis"
 
 func asks(r gate.ApprovalRequest) string {
 	switch {

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/portcullis-app/portcullis/audit"
 	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
@@ -110,13 +113,33 @@ func (s *Store) applySome(ctx context.Context, tx *transaction) error {
 	}
 	e := pending[0]
 	where, args := selected(credential.Selection{Scope: e.scope})
-	n, err := endRows(ctx, tx, `id IN (SELECT id FROM leases WHERE `+where+` AND position <= ? AND `+liveStates+` LIMIT ?)`, append(args, e.upto, appliedAtOnce), e.end)
+	where, args = where+` AND position <= ? AND `+liveStates, append(args, e.upto)
+	if e.end.Place, err = e.place(ctx, tx, where, args); err != nil {
+		return err
+	}
+	n, err := endRows(ctx, tx, `id IN (SELECT id FROM leases WHERE `+where+` LIMIT ?)`, append(args, appliedAtOnce), e.end)
 	if err != nil {
+		return err
+	}
+	if err := s.tellEnded(ctx, tx, n, e.end); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE lease_endings SET ended = ended + ?, applied = ? WHERE repository_id = ? AND owner = ? AND number = ? AND agents = ?`,
 		append([]any{n, asNumber(n < appliedAtOnce)}, placeOf(e.scope)...)...)
 	return err
+}
+
+// place names where it is, by what one of the leases calls the repository.
+func (e ending) place(ctx context.Context, tx *transaction, where string, args []any) (string, error) {
+	scope := e.scope
+	if !scope.IsOrganization() {
+		one, err := list(ctx, tx, scanLease, `SELECT `+leaseColumns+` FROM leases WHERE `+where+` LIMIT 1`, args...)
+		if err != nil || len(one) == 0 {
+			return "", err
+		}
+		scope.Repository = one[0].Slot.Repository
+	}
+	return scope.String(), nil
 }
 
 // takeEnded is how many were ended by the place's switch that nobody was told of.
@@ -127,4 +150,97 @@ func takeEnded(ctx context.Context, tx *transaction, scope killswitch.Scope) (n 
 		_, err = tx.ExecContext(ctx, `UPDATE lease_endings SET ended = 0`+place, placeOf(scope)...)
 	}
 	return n, err
+}
+
+// EndLeases ends many in one statement. Those that the place's kill switch has ended are
+// counted with them, once. They are ended also if it returns [audit.ErrNotRecorded].
+func (s *Store) EndLeases(ctx context.Context, by credential.Selection, end credential.Ending) (ended int, err error) {
+	if err := s.applyEndings(ctx); err != nil {
+		return 0, err
+	}
+	ended, err = s.endSelected(ctx, by, end, true)
+	if errors.Is(err, audit.ErrNotRecorded) {
+		var again error
+		ended, again = s.endSelected(ctx, by, end, false)
+		err = errors.Join(err, again)
+	}
+	if err != nil {
+		err = fmt.Errorf("end credentials: %w", err)
+	}
+	s.signal()
+	return ended, err
+}
+
+func (s *Store) endSelected(ctx context.Context, by credential.Selection, end credential.Ending, tell bool) (ended int, _ error) {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		stopped, err := takeEnded(ctx, tx, by.Scope)
+		if err != nil {
+			return err
+		}
+		n, err := s.endLeases(ctx, tx, by, end)
+		if err == nil && tell {
+			err = s.tellEnded(ctx, tx, n, end)
+		}
+		ended = stopped + n
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return ended, nil
+}
+
+// tellEnded puts on record that so many were ended at once. How each comes to be cleared
+// away has an entry of its own.
+func (s *Store) tellEnded(ctx context.Context, tx *transaction, n int, end credential.Ending) error {
+	if n == 0 {
+		return nil
+	}
+	what := "1 credential"
+	if n > 1 {
+		what = fmt.Sprintf("%d credentials", n)
+	}
+	err := s.appendAudit(ctx, tx, audit.Entry{
+		At: end.At, Actor: cmp.Or(end.By.Login, audit.Itself), ActorID: end.By.ID, Action: "credential.ended", Subject: end.Place, Detail: what + ": " + end.Reason,
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
+	}
+	return nil
+}
+
+// endLeases ends live leases, and asks for what is left of them to be cleared away.
+func (s *Store) endLeases(ctx context.Context, tx *transaction, by credential.Selection, end credential.Ending) (int, error) {
+	where, args := selected(by)
+	where += ` AND ` + liveStates
+	installations, err := list(ctx, tx, func(row scanner) (r policy.Repository, err error) {
+		err = row.Scan(&r.Installation, &r.Owner)
+		return r, err
+	}, `SELECT DISTINCT installation, owner FROM leases WHERE `+where, args...)
+	if err != nil || len(installations) == 0 {
+		return 0, err
+	}
+	n, err := endRows(ctx, tx, where, args, end)
+	if err != nil {
+		return 0, err
+	}
+	for _, at := range installations {
+		if err := wantLeases(ctx, tx, at, end.At); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// endRows ends live leases as [credential.Lease.End] does.
+func endRows(ctx context.Context, tx *transaction, where string, args []any, end credential.Ending) (int, error) {
+	done, err := tx.ExecContext(ctx, `
+		UPDATE leases SET outcome = CASE WHEN state = 'active' THEN 'revoked' ELSE 'failed' END, state = 'revoking',
+			reason = ?, ended_by = ?, ended_by_id = ?, ended_at = ?, next_at = ? WHERE `+where,
+		append([]any{storableText(end.Reason), storableText(end.By.Login), end.By.ID, end.At.UnixMilli(), end.At.UnixMilli()}, args...)...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := done.RowsAffected()
+	return int(n), err
 }

@@ -50,8 +50,12 @@ func (s *Store) PutReach(ctx context.Context, at time.Time, active, suspended []
 // endUnreached ends what is lent where nothing can be held to a policy any more.
 func (s *Store) endUnreached(ctx context.Context, tx *transaction, places []policy.Repository) error {
 	for _, place := range places {
-		end := credential.Ending{Reason: "the App was suspended or is not installed any more", At: s.now()}
-		if _, err := s.endLeases(ctx, tx, credential.Selection{Installation: place.Installation}, end); err != nil {
+		end := credential.Ending{Reason: "the App was suspended or is not installed any more", At: s.now(), Place: place.Owner}
+		n, err := s.endLeases(ctx, tx, credential.Selection{Installation: place.Installation}, end)
+		if err != nil {
+			return err
+		}
+		if err := s.tellEnded(ctx, tx, n, end); err != nil {
 			return err
 		}
 	}

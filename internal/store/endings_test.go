@@ -1,0 +1,87 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/credential"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// lend keeps a lease that is lent in the repository, for a run.
+func (d *database) lend(t *testing.T, id string, run int64) {
+	t.Helper()
+	now := d.clock.Now()
+	_, opened, err := d.OpenLease(t.Context(), credential.Lease{
+		ID: id, Key: id, Credential: "deploy", Provider: policy.ProviderOpaque, Slot: credential.Slot{Repository: shopScope.Repository}, Run: run,
+		State: credential.StateActive, CreatedAt: now, ExpiresAt: now.Add(time.Hour), NextAt: now.Add(time.Hour),
+	}, audit.Entry{At: now, Actor: "ann", Action: "credential.asked", Subject: id})
+	if err != nil || !opened {
+		t.Fatalf("not kept: %v", err)
+	}
+}
+
+// lastEntry is the last act on record, in words.
+func (d *database) lastEntry(t *testing.T) string {
+	t.Helper()
+	entries, err := d.AuditEntries(t.Context(), 0, 1000)
+	must(t, err)
+	e := entries[len(entries)-1]
+	return fmt.Sprintf("%s %s %s: %s", e.Actor, e.Action, e.Subject, e.Detail)
+}
+
+// TestManyAreEndedAtOnce: one act ends all that are selected, and one entry tells of it
+// when they end, not only when each is cleared away.
+func TestManyAreEndedAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		live := func() (ids string) {
+			t.Helper()
+			leases, err := d.Leases(t.Context(), credential.Selection{})
+			must(t, err)
+			for _, lease := range leases {
+				if lease.Accepted(d.clock.Now()) {
+					ids += lease.ID
+				}
+			}
+			return ids
+		}
+		end := func(run int64, reason string) (int, error) {
+			return d.EndLeases(t.Context(), credential.Selection{RepositoryID: shopScope.Repository.ID, Run: run},
+				credential.Ending{Reason: reason, At: d.clock.Now(), Place: "acme/shop"})
+		}
+		for i, id := range []string{"a", "b", "c", "d", "e", "f"} {
+			d.lend(t, id, int64(i/2+1))
+		}
+		if n, err := end(1, "its run has ended"); n != 2 || err != nil || live() != "cdef" {
+			t.Errorf("ended %d, %v; live are %q", n, err, live())
+		}
+		want := "portcullis credential.ended acme/shop: 2 credentials: its run has ended"
+		if is := d.lastEntry(t); is != want {
+			t.Errorf("on record is %q, want %q", is, want)
+		}
+		if n, err := end(1, "its run has ended once more"); n != 0 || err != nil || d.lastEntry(t) != want {
+			t.Errorf("ended %d again, %v: %s", n, err, d.lastEntry(t))
+		}
+
+		d.edit(t, `ALTER TABLE audit_entries RENAME TO elsewhere`)
+		if n, err := end(2, "its run has ended"); n != 2 || !errors.Is(err, audit.ErrNotRecorded) || live() != "ef" {
+			t.Errorf("without a record: ended %d, %v; live are %q", n, err, live())
+		}
+		d.edit(t, `ALTER TABLE elsewhere RENAME TO audit_entries`)
+
+		d.throw(t, shopScope)
+		if live() != "" {
+			t.Errorf("live under the kill switch: %q", live())
+		}
+		if _, _, err := d.DueLease(t.Context(), shopScope.Repository.Installation, d.clock.Now()); err != nil {
+			t.Error(err)
+		}
+		if is, want := d.lastEntry(t), "portcullis credential.ended acme/shop: 2 credentials: the kill switch: leak"; is != want {
+			t.Errorf("on record is %q, want %q", is, want)
+		}
+	})
+}
