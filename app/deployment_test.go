@@ -93,13 +93,39 @@ func TestAJobIsLentWhatWasApproved(t *testing.T) {
 	if other := third.Secret("JIT_1H_DEPLOY"); other == token || !d.accepted(other) {
 		t.Errorf("a job that came later reads %q: %q", other, third.Comments())
 	}
-	// Nobody tells that the run has ended.
-	d.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
-	d.run.Complete("success")
-	d.clock.pass(3 * time.Minute)
-	d.settled()
-	if d.accepted(third.Secret("JIT_1H_DEPLOY")) || len(d.staging.Secrets()) != 0 {
-		t.Error("the run has ended, and it has not")
+}
+
+// TestItEndsThoughNobodyTells: that the last job of the environment has ended, or the run,
+// is asked of GitHub too.
+func TestItEndsThoughNobodyTells(t *testing.T) {
+	t.Parallel()
+	for name, all := range map[string]bool{"the jobs": false, "the run": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deploys(t)
+			d.review(d.pr, "lee", "APPROVE")
+			second := d.starts("deploy again")
+			token := second.Secret("JIT_1H_DEPLOY")
+			d.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
+			later := func() {
+				d.clock.pass(3 * time.Minute)
+				d.settled()
+			}
+			d.job.Complete("success")
+			later()
+			if !d.accepted(token) {
+				t.Fatal("it ended with the first of two jobs")
+			}
+			if all {
+				d.run.Complete("success")
+			} else {
+				second.Complete("failure")
+			}
+			later()
+			if d.accepted(token) || len(d.staging.Secrets()) != 0 {
+				t.Error("they have ended, and it has not")
+			}
+		})
 	}
 }
 

@@ -125,26 +125,82 @@ func TestAJobIsLentACredentialForItsIDToken(t *testing.T) {
 		t.Errorf("shown again: %d %s", again.status, again.text)
 	}
 
-	// An environment's credential ends with the environment's job, the other with the run.
 	job := run.StartJob("release", "Production").PermitIDToken()
 	token, err := job.IDToken(demoAudience)
 	tw.must(err)
 	released := tw.exchange(token, wantsRelease)
 	wantText(t, tw.introspect(released.Token), `"active":true`)
-	job.Complete("success")
-	tw.settled()
-	for token, want := range map[string]string{released.Token: `"active":false`, lent.Token: `"active":true`} {
-		wantText(t, tw.introspect(token), want)
-	}
 	run.Complete("success")
 	tw.settled()
-	if got := tw.introspect(lent.Token); got != `{"active":false}` {
-		t.Errorf("after the run: %s", got)
+	for _, token := range []string{lent.Token, released.Token} {
+		if got := tw.introspect(token); got != `{"active":false}` {
+			t.Errorf("after the run: %s", got)
+		}
 	}
 	for _, secret := range []string{token, lent.Token, released.Token} {
 		if strings.Contains(tw.log.String(), secret) {
 			t.Error("a token is in the log")
 		}
+	}
+}
+
+// TestWhatIsHandedToAJobEndsWithIt: with that job, and with no other of its run, also if
+// nobody tells of it.
+func TestWhatIsHandedToAJobEndsWithIt(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"told": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clock := &clock{}
+			options := atOnce
+			options.sweeping, options.Now, options.tokenNow = true, clock.now, time.Now
+			tw := newTestWorldWith(t, options)
+			tw.set(exchangePolicy)
+			tw.shop.CreateEnvironment("production")
+			pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+			tw.review(pr, "lee", "APPROVE")
+			run := pr.StartWorkflowRun(tw.github.User("ann"))
+			// The last is of a server that does not say in its id-tokens which job asks.
+			jobs := []*githubsim.Job{run.StartJob("a", "production"), run.StartJob("b", "production"), run.StartJob("c", "production")}
+			idTokens, lent := make([]string, len(jobs)), make([]exchanged, len(jobs))
+			for i, job := range jobs {
+				token, err := job.PermitIDToken().IDToken(demoAudience)
+				tw.must(err)
+				if i == 2 {
+					token = tw.altered(token, jwt.MapClaims{"check_run_id": "0"})
+				}
+				idTokens[i], lent[i] = token, tw.exchange(token, wantsRelease)
+			}
+			holds := func(when string, want ...bool) {
+				t.Helper()
+				for i, is := range want {
+					if got := strings.Contains(tw.introspect(lent[i].Token), `"active":true`); got != is {
+						t.Errorf("%s: the job %d's is accepted: %t (%s)", when, i, got, lent[i].text)
+					}
+				}
+			}
+			holds("at first", true, true, true)
+			if lost {
+				tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
+			}
+			happens := func(what func(string)) {
+				what("success")
+				tw.settled()
+				if lost {
+					clock.pass(3 * time.Minute)
+					tw.settled()
+				}
+			}
+			happens(jobs[1].Complete)
+			holds("after the second job", true, false, true)
+			if late := tw.exchange(tw.altered(idTokens[1], jwt.MapClaims{"jti": "another"}), wantsRelease); late.status != http.StatusForbidden || !strings.Contains(late.text, "its job has ended") {
+				t.Errorf("with an id-token of the job that has ended: %d %s", late.status, late.text)
+			}
+			happens(jobs[2].Complete)
+			holds("after the third", true, false, true)
+			happens(run.Complete)
+			holds("after the run", false, false, false)
+		})
 	}
 }
 

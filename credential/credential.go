@@ -52,10 +52,11 @@ type Request struct {
 	// Slot is where it is delivered; without a name it is in Token alone.
 	Slot Slot
 	// HeadSHA is the commit that was approved, by ApprovedBy, under Policy, and Run the
-	// workflow run that it is for.
+	// workflow run that it is for; with Job it is handed to that job of it.
 	HeadSHA     string
 	Run         int64
 	Attempt     int
+	Job         int64
 	RequestedBy policy.Actor
 	ApprovedBy  []policy.Actor
 	Policy      string
@@ -84,8 +85,9 @@ var (
 	ErrScope = errors.New("a credential must be for something: its scope is empty")
 	// ErrUnknown is returned for an id that no credential has.
 	ErrUnknown = errors.New("there is no such credential")
-	// ErrEnded is returned by Issue if the credential ended while it was issued.
-	ErrEnded = errors.New("the credential ended while it was issued")
+	// ErrEnded is returned by Issue if the credential has ended, or ended while it was
+	// issued.
+	ErrEnded = errors.New("it is not lent any more")
 	// ErrUnfinished is returned by Issue for a key under which one is being issued, or was
 	// not finished by a process that is gone.
 	ErrUnfinished = errors.New("it is being issued already; if that does not come to an end it is taken back within minutes")

@@ -43,6 +43,11 @@ type Deployments interface {
 	// what is not known yet is which itself. One without jobs is forgotten. If wake is
 	// true its pull request is looked at next.
 	ChangeDeployment(ctx context.Context, which Deployment, change func(d *Deployment) (wake bool)) (Deployment, error)
+	// Deployment is the one with the repository, run and environment of which; one that is
+	// not known has no jobs.
+	Deployment(ctx context.Context, which Deployment) (Deployment, error)
+	// ForgetRun forgets all that a run's jobs waited for.
+	ForgetRun(ctx context.Context, repository policy.Repository, run int64) error
 	// WaitingDeployments lists those of a pull request that are not approved.
 	WaitingDeployments(ctx context.Context, on policy.PullRequestRef) ([]Deployment, error)
 }
@@ -62,6 +67,10 @@ type Run struct {
 type Gatekeeper interface {
 	// WorkflowRun reads a run.
 	WorkflowRun(ctx context.Context, repository policy.Repository, run int64) (Run, error)
+	// JobEnded and DeploymentEnded report whether a job has ended, by its own number or by
+	// that of its deployment.
+	JobEnded(ctx context.Context, repository policy.Repository, job int64) (bool, error)
+	DeploymentEnded(ctx context.Context, repository policy.Repository, deployment int64) (bool, error)
 	// ReviewDeployment approves or rejects; with neither it only says something. That
 	// nothing waits any more is no error.
 	ReviewDeployment(ctx context.Context, d Deployment, state ReviewState, comment string) error
@@ -93,26 +102,78 @@ func (l *Lending) Wait(ctx context.Context, d Deployment, job int64) error {
 	return err
 }
 
-// JobEnded ends what was lent to the run's jobs of the environment once the last of them
-// has ended.
-func (l *Lending) JobEnded(ctx context.Context, which Deployment, job int64) error {
-	left, err := l.deployments.ChangeDeployment(ctx, which, func(d *Deployment) bool {
-		d.Jobs = slices.DeleteFunc(d.Jobs, func(j int64) bool { return j == job })
-		return false
-	})
-	if err != nil || len(left.Jobs) > 0 {
+// EndedJob is a job that has ended.
+type EndedJob struct {
+	Repository policy.Repository
+	Run, ID    int64
+	// Environment is the one that it was of, and Deployment its deployment there; empty
+	// and 0: none.
+	Environment string
+	Deployment  int64
+}
+
+// JobEnded ends what was handed to the job, and with the last of a run's jobs that waited
+// for one environment what was lent to those.
+func (l *Lending) JobEnded(ctx context.Context, job EndedJob) error {
+	selected := Selection{RepositoryID: job.Repository.ID, Run: job.Run, Live: true}
+	leases, err := l.store.Leases(ctx, selected)
+	if err != nil {
 		return err
 	}
-	_, err = l.store.EndLeases(ctx, Selection{RepositoryID: which.On.Repository.ID, Run: which.Run, Environment: which.Environment},
-		Ending{Reason: "its job has ended", At: l.now(), Place: which.On.Repository.String()})
-	return err
+	end := Ending{Reason: "its job has ended", At: l.now(), Place: job.Repository.String()}
+	for _, lease := range leases {
+		if lease.Job == job.ID && job.ID != 0 {
+			if err := l.issuer.End(ctx, lease.ID, end); err != nil {
+				return err
+			}
+		}
+	}
+	if job.Environment == "" {
+		return nil
+	}
+	last, which := false, Deployment{On: policy.PullRequestRef{Repository: job.Repository}, Run: job.Run, Environment: job.Environment}
+	_, err = l.deployments.ChangeDeployment(ctx, which, func(d *Deployment) bool {
+		if last = slices.Equal(d.Jobs, []int64{job.Deployment}); !last {
+			d.Jobs = slices.DeleteFunc(d.Jobs, func(j int64) bool { return j == job.Deployment })
+		}
+		return false
+	})
+	if err != nil || !last {
+		return err
+	}
+	selected.Environment = job.Environment
+	if _, err := l.store.EndLeases(ctx, selected, end); err != nil {
+		return err
+	}
+	return l.forget(ctx, which)
+}
+
+// jobsEnded asks GitHub whether the job that the lease was handed to has ended, or those
+// that waited for it.
+func (l *Lending) jobsEnded(ctx context.Context, lease Lease) (bool, error) {
+	if lease.Job != 0 {
+		return l.gatekeeper.JobEnded(ctx, lease.Slot.Repository, lease.Job)
+	}
+	d, err := l.deployments.Deployment(ctx, Deployment{On: policy.PullRequestRef{Repository: lease.Slot.Repository}, Run: lease.Run, Environment: lease.Slot.Environment})
+	if err != nil || len(d.Jobs) == 0 || lease.Slot.Name == "" {
+		return false, err
+	}
+	for _, job := range d.Jobs {
+		if ended, err := l.gatekeeper.DeploymentEnded(ctx, lease.Slot.Repository, job); err != nil || !ended {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // RunEnded ends what was lent to the run.
 func (l *Lending) RunEnded(ctx context.Context, repository policy.Repository, run int64) error {
 	_, err := l.store.EndLeases(ctx, Selection{RepositoryID: repository.ID, Run: run},
 		Ending{Reason: "its run has ended", At: l.now(), Place: repository.String()})
-	return err
+	if err != nil {
+		return err
+	}
+	return l.deployments.ForgetRun(ctx, repository, run)
 }
 
 // Deploy gives the word on what waits on the pull request: what the policy lends to the

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,11 @@ type Job struct {
 	Repository   string
 	RepositoryID int64
 	OwnerID      int64
-	// Run is the workflow run, and Attempt which time that runs.
+	// Run is the workflow run, Attempt which time that runs, and ID the job's own number,
+	// which its check run has too; 0: not known.
 	Run     int64
 	Attempt int
+	ID      int64
 	// Event is what started the run, and Ref what it is on: refs/heads/topic, or
 	// refs/pull/7/merge.
 	Event string
@@ -139,6 +142,11 @@ func (e *Exchange) locate(ctx context.Context, job *Job) (on policy.PullRequestR
 		return on, &RefusedError{Why: "its run has ended"}
 	case run.Event != job.Event:
 		return on, &RefusedError{Why: fmt.Sprintf("its run was started by %s, and not by %s", run.Event, job.Event)}
+	}
+	if job.ID != 0 {
+		if ended, err := e.lending.gatekeeper.JobEnded(ctx, repository, job.ID); err != nil || ended {
+			return on, cmp.Or(err, error(&RefusedError{Why: "its job has ended"}))
+		}
 	}
 	on.Repository, job.HeadSHA = repository, run.HeadSHA
 	on.Number, err = e.number(ctx, repository, *job)

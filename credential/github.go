@@ -12,7 +12,7 @@ import (
 )
 
 // Platform is what lending needs of GitHub. Every method is made through the slot's
-// installation. An error with RetryAt() time.Time is a limit.
+// installation. An error with RetryTime() time.Time is a limit.
 type Platform interface {
 	// Locate is the repository under the name that it has now, by its number; found is
 	// false if it is certain that the App cannot reach it any more. That it is found

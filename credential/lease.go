@@ -57,8 +57,10 @@ type Lease struct {
 	HeadSHA string
 	ByAgent bool
 	// Run is the workflow run it is for; 0: any. Attempt is which time that runs; 0: any.
+	// Job is the job that it was handed to; 0: it is for all, or which is not known.
 	Run     int64
 	Attempt int
+	Job     int64
 	// Scope is what it is for.
 	Scope       []string
 	RequestedBy policy.Actor

@@ -82,12 +82,12 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 	if err != nil {
 		return JITCredential{}, loan, err
 	}
-	slot, attempt := Slot{Environment: loan.Rule.Environment, Name: loan.Rule.Secret}, 0
+	slot, attempt, job := Slot{Environment: loan.Rule.Environment, Name: loan.Rule.Secret}, 0, int64(0)
 	if ask.Job != nil {
 		if why := ask.Job.unfit(loan); why != "" {
 			return JITCredential{}, loan, &RefusedError{Why: why}
 		}
-		slot.Name, attempt = "", ask.Job.Attempt
+		slot.Name, attempt, job = "", ask.Job.Attempt, ask.Job.ID
 	}
 	if !loan.Granted {
 		return JITCredential{}, loan, &RefusedError{Why: loan.Why, Waits: loan.Waits}
@@ -97,7 +97,7 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 	lent, err := l.issuer.Issue(ctx, Request{
 		For: place, Scope: loan.Rule.Scope, TTL: loan.TTL, Key: ask.Key, Credential: loan.Credential, Provider: loan.Rule.Provider, Source: loan.Rule.Source,
 		Slot:    slot,
-		HeadSHA: loan.HeadSHA, Run: ask.Run, Attempt: attempt, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
+		HeadSHA: loan.HeadSHA, Run: ask.Run, Attempt: attempt, Job: job, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
 	})
 	return lent, loan, err
 }
@@ -147,8 +147,15 @@ func (l *Lending) remains(ctx context.Context, lease *Lease) error {
 		return nil
 	}
 	run, err := l.gatekeeper.WorkflowRun(ctx, located.Repository, lease.Run)
-	if err == nil && (run.Ended || lease.Attempt != 0 && run.Attempt != lease.Attempt) {
+	if err != nil {
+		return err
+	}
+	if run.Ended || lease.Attempt != 0 && run.Attempt != lease.Attempt {
 		return &RefusedError{Why: "its run has ended"}
+	}
+	ended, err := l.jobsEnded(ctx, *lease)
+	if ended {
+		return &RefusedError{Why: "its job has ended"}
 	}
 	return err
 }

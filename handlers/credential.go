@@ -18,8 +18,9 @@ type Lending interface {
 	Lent(ctx context.Context, on policy.PullRequestRef) ([]credential.Lease, error)
 	// Wait keeps that a job of an environment waits for a word before it starts.
 	Wait(ctx context.Context, d credential.Deployment, job int64) error
-	// JobEnded ends what was lent to a run's jobs of an environment with the last of them.
-	JobEnded(ctx context.Context, which credential.Deployment, job int64) error
+	// JobEnded ends what was handed to a job, and what was lent to those of an environment
+	// with the last of them.
+	JobEnded(ctx context.Context, job credential.EndedJob) error
 	// RunEnded ends what was lent to a workflow run.
 	RunEnded(ctx context.Context, repository policy.Repository, run int64) error
 	// EndIn ends all that is lent in a repository.

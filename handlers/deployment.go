@@ -35,6 +35,7 @@ type deployment struct {
 		} `json:"head"`
 	} `json:"pull_requests"`
 	Job struct {
+		ID    int64 `json:"id"`
 		RunID int64 `json:"run_id"`
 	} `json:"workflow_job"`
 	Run struct {
@@ -103,15 +104,14 @@ func (e deploymentRuleEvent) take(ctx context.Context, payload []byte) (Answer, 
 	return nil, e.config.Lending.Wait(ctx, credential.Deployment{On: on, Run: run, Environment: d.Environment, By: actor(d.Sender)}, d.Deployment.ID)
 }
 
-// workflowJobEvent is a job of a workflow that has ended; one of an environment may have
-// been lent something.
+// workflowJobEvent is a job of a workflow that has ended: it may have been lent something.
 type workflowJobEvent struct{ *Door }
 
 func (workflowJobEvent) Handles() []string { return []string{"workflow_job"} }
 
 func (workflowJobEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	d, err := parse[deployment](payload)
-	if err != nil || d.Action != "completed" || d.Deployment.Environment == "" {
+	if err != nil || d.Action != "completed" {
 		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = d.repository()
@@ -128,9 +128,9 @@ func (e workflowJobEvent) take(ctx context.Context, payload []byte) (Answer, err
 	if err != nil {
 		return nil, err
 	}
-	return nil, e.config.Lending.JobEnded(ctx, credential.Deployment{
-		On: policy.PullRequestRef{Repository: repo}, Run: d.Job.RunID, Environment: d.Deployment.Environment,
-	}, d.Deployment.ID)
+	return nil, e.config.Lending.JobEnded(ctx, credential.EndedJob{
+		Repository: repo, Run: d.Job.RunID, ID: d.Job.ID, Environment: d.Deployment.Environment, Deployment: d.Deployment.ID,
+	})
 }
 
 // workflowRunEvent is a workflow run that has ended: what was lent to it ends, also to

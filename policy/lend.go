@@ -128,7 +128,7 @@ func (in Input) LoanQuestions(request LoanRequest) Questions {
 		return Questions{}
 	}
 	q := j.questions()
-	if !request.Run && request.By.Known() {
+	if !request.Run {
 		q.People = append(q.People, in.Snapshot.Current(request.By))
 		q.Asks.Permission = true
 	}
@@ -150,6 +150,8 @@ func (in Input) lender(request LoanRequest) (j *judge, rule CredentialRule, why 
 		return nil, rule, "nothing is lent to a pull request from a fork"
 	case len(in.Stops) > 0:
 		return nil, rule, in.Stops[0].String()
+	case !request.By.Known():
+		return nil, rule, "who asks is not known"
 	case in.Snapshot.Incomplete() != "":
 		return nil, rule, "the change cannot be read whole: " + in.Snapshot.Incomplete()
 	}
@@ -165,7 +167,7 @@ func (in Input) lender(request LoanRequest) (j *judge, rule CredentialRule, why 
 	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, tiers, rule.Tier)
 	// Whoever asks does not approve it.
 	j.Votes = slices.DeleteFunc(slices.Clone(j.Votes), func(v Vote) bool {
-		return v.Verdict == VerdictApprove && request.By.Known() && v.By.ID == request.By.ID
+		return v.Verdict == VerdictApprove && v.By.ID == request.By.ID
 	})
 	return j, rule, ""
 }
@@ -241,9 +243,6 @@ func (r CredentialRule) grant(request LoanRequest) (ttl time.Duration, scope []s
 
 // mayAsk says why the person may not ask for a credential, or returns "".
 func (j *judge) mayAsk(by Actor) string {
-	if !by.Known() {
-		return ""
-	}
 	standing, known := j.Standings[by.ID]
 	switch {
 	case !known:

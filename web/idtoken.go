@@ -91,6 +91,7 @@ type claims struct {
 	OwnerID      int64   `json:"repository_owner_id,string"`
 	Run          int64   `json:"run_id,string"`
 	Attempt      int     `json:"run_attempt,string"`
+	Job          int64   `json:"check_run_id,string"` // since November 2025
 	Event        string  `json:"event_name"`
 	Ref          string  `json:"ref"`
 	Environment  string  `json:"environment"`
@@ -118,7 +119,7 @@ func (t *IDTokens) job(token *oidc.IDToken) (job credential.Job, why string) {
 		c.ID = hex.EncodeToString(sum[:])
 	}
 	return credential.Job{
-		Token: c.ID, Repository: c.Repository, RepositoryID: c.RepositoryID, OwnerID: c.OwnerID, Run: c.Run, Attempt: c.Attempt,
+		Token: c.ID, Repository: c.Repository, RepositoryID: c.RepositoryID, OwnerID: c.OwnerID, Run: c.Run, Attempt: c.Attempt, ID: c.Job,
 		Event: c.Event, Ref: c.Ref, Environment: c.Environment, Workflow: c.Workflow, By: policy.Actor{ID: c.ActorID, Login: c.Actor},
 	}, ""
 }

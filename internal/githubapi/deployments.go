@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+
+	"github.com/google/go-github/v60/github"
 
 	"github.com/portcullis-app/portcullis/policy"
 )
@@ -26,6 +29,36 @@ func (c *Client) ReviewDeployment(ctx context.Context, repository policy.Reposit
 		return false, nil
 	}
 	return err == nil, failed(err, "give a word on the deployment to %s in run %d of %s", environment, run, repository)
+}
+
+// DeploymentEnded reports whether the job of a deployment has ended. It needs the
+// permission Deployments: read.
+func (c *Client) DeploymentEnded(ctx context.Context, repository policy.Repository, deployment int64) (bool, error) {
+	client, err := c.rest(repository)
+	if err != nil {
+		return false, err
+	}
+	states, _, err := client.Repositories.ListDeploymentStatuses(ctx, repository.Owner, repository.Name, deployment, &github.ListOptions{PerPage: 100})
+	if err != nil {
+		return false, failed(err, "look at the deployment %d of %s", deployment, repository)
+	}
+	return slices.ContainsFunc(states, func(s *github.DeploymentStatus) bool {
+		return slices.Contains([]string{"success", "failure", "error", "inactive"}, s.GetState())
+	}), nil
+}
+
+// JobEnded reports whether a job has ended; of one that is not there it is not known. It
+// needs the permission Actions: read.
+func (c *Client) JobEnded(ctx context.Context, repository policy.Repository, job int64) (bool, error) {
+	client, err := c.rest(repository)
+	if err != nil {
+		return false, err
+	}
+	read, _, err := client.Actions.GetWorkflowJobByID(ctx, repository.Owner, repository.Name, job)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return read.GetStatus() == "completed", failed(err, "look at the job %d of %s", job, repository)
 }
 
 // WorkflowRun is a run of a workflow.

@@ -22,9 +22,17 @@ type Job struct {
 	comments    []string
 	secrets     map[string]string // what it was handed; nil until it starts
 	mayIDToken  bool              // its workflow asks for id-tokens
+	states      []deploymentState // of its deployment, the oldest first
 	created     time.Time
 	started     time.Time
 	ended       time.Time
+}
+
+// deploymentState is what GitHub says of a job's deployment from then on.
+type deploymentState struct {
+	id    int64
+	state string
+	at    time.Time
 }
 
 // StartJob has the run come to a job. One of an environment that Apps protect waits until each of them has approved; an environment
@@ -86,6 +94,9 @@ func (j *Job) Secret(name string) string {
 	return j.secrets[strings.ToUpper(name)]
 }
 
+// ID is its number, which its check run has too.
+func (j *Job) ID() int64 { return j.id }
+
 // Status is waiting, in_progress or completed: a runner is found at once.
 func (j *Job) Status() string {
 	j.run.repo.sim.mu.Lock()
@@ -118,6 +129,9 @@ func (j *Job) end(conclusion string) {
 // become changes the status and tells it.
 func (j *Job) become(status string) {
 	j.status = status
+	if j.environment != nil {
+		j.states = append(j.states, deploymentState{j.run.repo.sim.id(), j.deployed(), j.run.repo.sim.tick()})
+	}
 	body := obj{"workflow_job": j.json()}
 	if j.environment != nil {
 		body["deployment"] = j.deploymentJSON()
@@ -156,6 +170,39 @@ func (j *Job) deploymentJSON() obj {
 		"created_at": j.created, "updated_at": j.created, "statuses_url": r.url("deployments/%d/statuses", j.deployment), "repository_url": r.url(""),
 		"transient_environment": false, "production_environment": false,
 	}
+}
+
+// deployed is the state of the job's deployment, in the words of deployments.
+func (j *Job) deployed() string {
+	switch {
+	case j.status == "waiting":
+		return "pending"
+	case j.status != "completed":
+		return j.status
+	case j.conclusion == "success":
+		return "success"
+	default:
+		return "failure"
+	}
+}
+
+// serveDeploymentStatuses lists the newest first.
+func serveDeploymentStatuses(c *call) error {
+	j, err := c.job(func(j *Job) bool { return j.environment != nil && j.deployment == parseID(c.params["id"]) })
+	if err != nil {
+		return err
+	}
+	newest := slices.Clone(j.states)
+	slices.Reverse(newest)
+	return replyList(c, newest, func(s deploymentState) obj {
+		r, at := j.run.repo, j.run.repo.url("deployments/%d", j.deployment)
+		page := r.html("actions/runs/%d/job/%d", j.run.id, j.id)
+		return obj{
+			"url": at + "/statuses/" + decimal(s.id), "id": s.id, "node_id": nodeID("DES", s.id), "state": s.state, "creator": j.run.by.json(), "description": "",
+			"environment": j.environment.name, "target_url": page, "log_url": page, "created_at": s.at, "updated_at": s.at,
+			"deployment_url": at, "repository_url": r.url(""),
+		}
+	})
 }
 
 // serveReviewRule takes an App's word on its own rule: approved, rejected, or a comment alone. It is one for all jobs of the run that

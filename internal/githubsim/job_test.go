@@ -177,6 +177,41 @@ func TestWaitingRuns(t *testing.T) {
 	equal(t, "its jobs", w.jobs(run), "deploy completed cancelled")
 }
 
+// A job and its deployment are read by their numbers, with the permissions for that alone.
+func TestOneJobAndItsDeployment(t *testing.T) {
+	w := newWorld(t)
+	app := w.deployer("gate")
+	blind := w.sim.CreateApp(githubsim.AppSpec{Slug: "blind", Permissions: map[string]string{"metadata": "read"}})
+	blindToken := "Bearer " + w.token(blind, blind.Install(w.org))
+	w.repo.CreateEnvironment("prod").Protect(app.App)
+	run := w.repo.StartWorkflowRun(w.alice, "main")
+	j := run.StartJob("deploy", "prod")
+	deployment := fmt.Sprint(at(w.last("deployment_protection_rule", "requested"), "deployment", "id"))
+	job, states := fmt.Sprintf("/repos/acme/castle/actions/jobs/%d", j.ID()), fmt.Sprintf("/repos/acme/castle/deployments/%s/statuses", deployment)
+	is := func(status, want string) {
+		t.Helper()
+		_, read := w.do("GET", job, "Bearer "+w.token(app.App, app.install), "")
+		equal(t, "the job", at(read, "status"), any(status))
+		_, list := w.do("GET", states, "Bearer "+w.token(app.App, app.install), "")
+		var all []string
+		for _, s := range list.([]any) {
+			all = append(all, fmt.Sprint(at(s, "state")))
+		}
+		equal(t, "its deployment", strings.Join(all, " "), want)
+	}
+	is("waiting", "pending")
+	w.review(app, run, `{"environment_name":"prod","state":"approved"}`, 204)
+	is("in_progress", "in_progress queued pending")
+	j.Complete("cancelled")
+	is("completed", "failure in_progress queued pending")
+	for _, path := range []string{job, states} {
+		equal(t, path, w.answer("GET", path, blindToken, ""), "403 Resource not accessible by integration")
+	}
+	for _, path := range []string{"/repos/acme/castle/actions/jobs/1", "/repos/acme/castle/deployments/1/statuses"} {
+		equal(t, path, w.answer("GET", path, "Bearer "+w.token(app.App, app.install), ""), "404 Not Found")
+	}
+}
+
 // One rejection ends what waits, whatever others say.
 func TestRejectedJobs(t *testing.T) {
 	w := newWorld(t)

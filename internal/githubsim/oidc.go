@@ -124,7 +124,7 @@ func (j *Job) claims(audience string) jwt.MapClaims {
 		"iat": now.Unix(), "nbf": now.Add(-idTokenSince).Unix(), "exp": now.Add(idTokenLife).Unix(),
 		"repository": r.fullName(), "repository_id": decimal(r.id), "repository_owner": r.owner.login, "repository_owner_id": decimal(r.owner.id),
 		"repository_visibility": r.visibility(), "actor": w.by.login, "actor_id": decimal(w.by.id),
-		"run_id": decimal(w.id), "run_number": strconv.Itoa(w.number), "run_attempt": strconv.Itoa(w.attempt), "event_name": w.event, "ref": ref, "ref_type": "branch", "sha": sha,
+		"run_id": decimal(w.id), "check_run_id": decimal(j.id), "run_number": strconv.Itoa(w.number), "run_attempt": strconv.Itoa(w.attempt), "event_name": w.event, "ref": ref, "ref_type": "branch", "sha": sha,
 		"head_ref": head, "base_ref": base, "workflow": "CI", "workflow_ref": workflow, "workflow_sha": sha, "job_workflow_ref": workflow, "job_workflow_sha": sha,
 		"runner_environment": "github-hosted",
 	}

@@ -62,7 +62,7 @@ func TestIDTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"aud": "portcullis", "iss": w.sim.Issuer(), "repository": "acme/castle", "repository_id": fmt.Sprint(w.repo.ID()), "run_id": fmt.Sprint(run.ID()),
+		"aud": "portcullis", "iss": w.sim.Issuer(), "repository": "acme/castle", "repository_id": fmt.Sprint(w.repo.ID()), "run_id": fmt.Sprint(run.ID()), "check_run_id": fmt.Sprint(job.ID()),
 		"run_attempt": "1", "event_name": "pull_request", "ref": fmt.Sprintf("refs/pull/%d/merge", pr.Number()), "head_ref": "topic", "base_ref": "main",
 		"environment": "production", "sub": "repo:acme/castle:environment:production", "actor": "alice", "actor_id": fmt.Sprint(w.alice.ID()),
 	} {

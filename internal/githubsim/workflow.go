@@ -116,6 +116,8 @@ func workflowRoutes() []route {
 		endpoint("GET "+at, serveWorkflowRuns, needs("actions=read")),
 		endpoint("GET "+at+"/{id}", serveWorkflowRun, needs("actions=read")),
 		endpoint("GET "+at+"/{id}/jobs", serveJobs, needs("actions=read")),
+		endpoint("GET repos/{owner}/{repo}/actions/jobs/{id}", serveJob, needs("actions=read")),
+		endpoint("GET repos/{owner}/{repo}/deployments/{id}/statuses", serveDeploymentStatuses, needs("deployments=read")),
 		endpoint("POST "+at+"/{id}/deployment_protection_rule", serveReviewRule, needs("deployments=write"), appsOnly),
 		endpoint("POST "+at+"/{id}/cancel", serveCancel, needs("actions=write"), withRole(roleWrite)),
 	}
@@ -170,6 +172,24 @@ func serveJobs(c *call) error {
 		return err
 	}
 	return replyCounted(c, "jobs", w.jobs, (*Job).json)
+}
+
+// job finds the one that is so in all runs of the repository.
+func (c *call) job(is func(*Job) bool) (*Job, error) {
+	for _, w := range c.repo.workflows {
+		if at := slices.IndexFunc(w.jobs, is); at >= 0 {
+			return w.jobs[at], nil
+		}
+	}
+	return nil, notFound()
+}
+
+func serveJob(c *call) error {
+	j, err := c.job(func(j *Job) bool { return j.id == parseID(c.params["id"]) })
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, j.json())
 }
 
 // serveWorkflowRuns lists the newest first, by status or conclusion, branch, commit and who started it.

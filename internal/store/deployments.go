@@ -19,13 +19,8 @@ var _ credential.Deployments = (*Store)(nil)
 // them.
 func (s *Store) ChangeDeployment(ctx context.Context, which credential.Deployment, change func(d *credential.Deployment) (wake bool)) (credential.Deployment, error) {
 	var d credential.Deployment
-	where := []any{which.On.Repository.ID, which.Run, strings.ToLower(which.Environment)}
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) (err error) {
-		row := tx.QueryRowContext(ctx, `SELECT document FROM deployments WHERE repository_id = ? AND run_id = ? AND environment = ?`, where...)
-		if d, err = scanDeployment(row); errors.Is(err, sql.ErrNoRows) {
-			d, err = which, nil
-		}
-		if err != nil {
+		if d, err = loadDeployment(ctx, tx, which); err != nil {
 			return err
 		}
 		if wake := change(&d); wake {
@@ -33,7 +28,7 @@ func (s *Store) ChangeDeployment(ctx context.Context, which credential.Deploymen
 				return err
 			}
 		}
-		return saveDeployment(ctx, tx, d, where)
+		return saveDeployment(ctx, tx, d, deploymentKey(which))
 	})
 	if err != nil {
 		return credential.Deployment{}, fmt.Errorf("keep %s: %w", which, err)
@@ -56,6 +51,43 @@ func saveDeployment(ctx context.Context, tx *transaction, d credential.Deploymen
 		ON CONFLICT (repository_id, run_id, environment) DO UPDATE SET approved = excluded.approved, document = excluded.document`,
 		append(where, d.On.Number, asNumber(d.Approved), storableText(string(document)))...)
 	return err
+}
+
+// Deployment reads what a run's jobs of an environment wait for.
+func (s *Store) Deployment(ctx context.Context, which credential.Deployment) (d credential.Deployment, err error) {
+	err = s.read(ctx, func(tx *transaction) error {
+		d, err = loadDeployment(ctx, tx, which)
+		return err
+	})
+	if err != nil {
+		return credential.Deployment{}, fmt.Errorf("read %s: %w", which, err)
+	}
+	return d, nil
+}
+
+// loadDeployment reads one; what is not known is which itself.
+func loadDeployment(ctx context.Context, tx *transaction, which credential.Deployment) (credential.Deployment, error) {
+	d, err := scanDeployment(tx.QueryRowContext(ctx, `SELECT document FROM deployments WHERE repository_id = ? AND run_id = ? AND environment = ?`, deploymentKey(which)...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return which, nil
+	}
+	return d, err
+}
+
+func deploymentKey(which credential.Deployment) []any {
+	return []any{which.On.Repository.ID, which.Run, strings.ToLower(which.Environment)}
+}
+
+// ForgetRun forgets what a run's jobs waited for: they have ended.
+func (s *Store) ForgetRun(ctx context.Context, repository policy.Repository, run int64) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM deployments WHERE repository_id = ? AND run_id = ?`, repository.ID, run)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forget the jobs of run %d of %s: %w", run, repository, err)
+	}
+	return nil
 }
 
 // WaitingDeployments lists what jobs wait for on the pull request, the oldest run first.
