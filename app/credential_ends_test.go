@@ -115,9 +115,8 @@ func TestI14WhatEndsALease(t *testing.T) {
 // lendsOut is a world in which nothing waits long, and something is lent.
 func lendsOut(t *testing.T, options Options) *lentOut {
 	t.Helper()
-	l := &lentOut{clock: &clock{}}
-	options.sweeping, options.Now, options.tokenNow = true, l.clock.now, time.Now
-	l.testWorld = newTestWorldWith(t, options)
+	l := &lentOut{}
+	l.testWorld, l.clock = sweepingWorldWith(t, options)
 	l.set(lendingPolicy)
 	l.pr = l.opened("ann", l.branch(), map[string]string{"README.md": "# Shop\n"})
 	l.approval = l.review(l.pr, "lee", "APPROVE")

@@ -148,11 +148,7 @@ func TestAStuckCredentialIsForgotten(t *testing.T) {
 func TestWhatIsForgottenStaysForgotten(t *testing.T) {
 	t.Parallel()
 	lw := anyLeaseWorld(t)
-	lw.upstream.life = 48 * time.Hour
-	lent := lw.issue()
-	lw.upstream.fails = errUpstream
-	must(t, lw.issuer.Revoke(t.Context(), lent.ID))
-	lw.reap(40 * time.Minute)
+	lent := lw.issueStuck()
 	_, next, err := lw.facts.DueLease(t.Context(), lw.installation.ID(), lw.clock.now())
 	must(t, err)
 	lw.clock.pass(next.Sub(lw.clock.now()))

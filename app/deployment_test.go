@@ -28,10 +28,8 @@ type deploying struct {
 
 func deploys(t *testing.T) *deploying {
 	t.Helper()
-	d := &deploying{clock: &clock{}}
-	options := atOnce
-	options.sweeping, options.Now, options.tokenNow = true, d.clock.now, time.Now
-	d.testWorld = newTestWorldWith(t, options)
+	d := &deploying{}
+	d.testWorld, d.clock = sweepingWorldWith(t, atOnce)
 	d.set(deployPolicy)
 	d.staging = d.shop.CreateEnvironment("staging")
 	d.staging.Protect(d.hook)

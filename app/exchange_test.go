@@ -151,10 +151,7 @@ func TestWhatIsHandedToAJobEndsWithIt(t *testing.T) {
 	for name, lost := range map[string]bool{"told": false, "lost": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			clock := &clock{}
-			options := atOnce
-			options.sweeping, options.Now, options.tokenNow = true, clock.now, time.Now
-			tw := newTestWorldWith(t, options)
+			tw, clock := sweepingWorldWith(t, atOnce)
 			tw.set(exchangePolicy)
 			tw.shop.CreateEnvironment("production")
 			pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})

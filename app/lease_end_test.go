@@ -122,11 +122,7 @@ func TestI7RevokedIsNotAccepted(t *testing.T) {
 func TestI9WhatCannotBeRevokedIsStuck(t *testing.T) {
 	t.Parallel()
 	lw := anyLeaseWorld(t)
-	lw.upstream.life = 48 * time.Hour
-	lent := lw.issue()
-	lw.upstream.fails = errUpstream
-	must(t, lw.issuer.Revoke(t.Context(), lent.ID))
-	lw.reap(40 * time.Minute)
+	lent := lw.issueStuck()
 	stuck := lw.lease(lent.ID)
 	if stuck.State != credential.StateStuck || stuck.Attempts < 6 || !strings.Contains(stuck.LastError, errUpstream.Error()) || len(stuck.Handle) == 0 {
 		t.Errorf("it is %s after %d attempts: %s", stuck.State, stuck.Attempts, stuck.LastError)

@@ -133,6 +133,17 @@ func (lw *leaseWorld) issue() credential.JITCredential {
 	return lent
 }
 
+// issueStuck lends a credential and ends it, and its maker fails at that until it is stuck.
+func (lw *leaseWorld) issueStuck() credential.JITCredential {
+	lw.t.Helper()
+	lw.upstream.life = 48 * time.Hour
+	lent := lw.issue()
+	lw.upstream.fails = errUpstream
+	must(lw.t, lw.issuer.Revoke(lw.t.Context(), lent.ID))
+	lw.reap(40 * time.Minute)
+	return lent
+}
+
 // reap runs what clears away as often as there is something to do, and no longer than
 // until the next is due later than the time that may pass.
 func (lw *leaseWorld) reap(within time.Duration) {

@@ -15,8 +15,14 @@ import (
 // clock can be moved forward.
 func sweepingWorld(t *testing.T) (*testWorld, *clock) {
 	t.Helper()
+	return sweepingWorldWith(t, Options{})
+}
+
+func sweepingWorldWith(t *testing.T, options Options) (*testWorld, *clock) {
+	t.Helper()
 	c := &clock{}
-	return newTestWorldWith(t, Options{sweeping: true, Now: c.now, tokenNow: time.Now}), c
+	options.sweeping, options.Now, options.tokenNow = true, c.now, time.Now
+	return newTestWorldWith(t, options), c
 }
 
 // sweep has the sweep made now, and waits until what it found is done.
