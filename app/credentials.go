@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -97,6 +98,9 @@ func (s secrets) Secrets(ctx context.Context, repository policy.Repository, envi
 // asking each repository would be in vain.
 func (s secrets) Sweepable(ctx context.Context, installation int64) (credential.Sight, error) {
 	may, suspended, err := s.InstallationPermissions(ctx, installation)
+	if failure, is := errors.AsType[*githubapi.Error](err); is && failure.Status == http.StatusNotFound {
+		return credential.Sight{}, nil // the App was removed there
+	}
 	if err != nil || suspended {
 		return credential.Sight{}, err
 	}

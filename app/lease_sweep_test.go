@@ -239,4 +239,9 @@ func TestAServersSweepLeavesWhatWasWrittenSince(t *testing.T) {
 		t.Errorf("it is gone, or %v", err)
 	}
 	wantText(t, lw.written(), "credential.orphan")
+
+	lw.installation.Delete()
+	if last, next, err := lw.issuer.SweepOn(t.Context(), lw.installation.ID(), 0); last != 0 || !next.IsZero() || err != nil {
+		t.Errorf("where the App was removed it goes on at %d, %s, %v", last, next, err)
+	}
 }
