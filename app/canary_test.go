@@ -12,7 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/portcullis-app/portcullis/credential"
 	"github.com/portcullis-app/portcullis/internal/githubsim"
@@ -50,13 +52,21 @@ func (s sinks) hold(t *testing.T, canaries map[string]string) {
 
 // TestI17NoValueAnywhere: no plaintext value appears in the database, the log at every
 // level, error strings, metrics, pages or what is said at GitHub. It plants canaries,
-// drives every path, GitHub's failures among them, and greps every sink.
+// drives every path, GitHub's failures and a panic among them, and greps every sink.
 func TestI17NoValueAnywhere(t *testing.T) {
 	t.Parallel()
 	canaries := map[string]string{"the lent secret": "c4n4ry/of the+database=", "the client's secret": demoClientSecret, "the webhook's secret": demoSecret}
 	var out lockedBuffer
 	options := atOnce
-	options.environ = func() []string { return []string{"PORTCULLIS_SECRET_DB_PASSWORD=" + canaries["the lent secret"]} }
+	var clock clock
+	options.Now, options.tokenNow = clock.now, time.Now
+	var breaks atomic.Bool
+	options.environ = func() []string {
+		if breaks.CompareAndSwap(true, false) {
+			panic("the work broke off")
+		}
+		return []string{"PORTCULLIS_SECRET_DB_PASSWORD=" + canaries["the lent secret"]}
+	}
 	options.Log = newLogger(LogConfig{Level: "trace"}, &out)
 	w, err := newWorld(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "portcullis.db"), options)
 	must(t, err)
@@ -112,6 +122,19 @@ func TestI17NoValueAnywhere(t *testing.T) {
 			tw.comment(pr, "ann", "/credential revoke "+name)
 		}
 		remove()
+	}
+	breaks.Store(true) // a panic in the middle
+	_, err = pr.Comment(w.github.User("ann"), "/credential issue lent")
+	must(t, err)
+	for begun := time.Now(); breaks.Load(); time.Sleep(time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("nothing is asked of the environment: %s", lastReply(pr))
+		}
+	}
+	clock.pass(5 * time.Minute)
+	tw.settled()
+	if !bytes.Contains(out.bytes(), []byte("the work broke off")) {
+		t.Error("nothing tells of the panic")
 	}
 	for _, path := range []string{"/", "/api/v1/status", "/healthz", "/readyz"} {
 		page(path)
