@@ -126,7 +126,7 @@ func TestI17NoValueAnywhere(t *testing.T) {
 	breaks.Store(true) // a panic in the middle
 	_, err = pr.Comment(w.github.User("ann"), "/credential issue lent")
 	must(t, err)
-	for begun := time.Now(); breaks.Load(); time.Sleep(time.Millisecond) {
+	for begun := time.Now(); breaks.Load(); <-time.After(time.Millisecond) {
 		if time.Since(begun) > time.Minute {
 			t.Fatalf("nothing is asked of the environment: %s", lastReply(pr))
 		}

@@ -169,6 +169,13 @@ func (r *Repository) SetSecret(name, value string) {
 	r.secrets.mustKeep(name, value, r.sim.tick())
 }
 
+// DeleteSecret is somebody who deletes a secret by hand.
+func (r *Repository) DeleteSecret(name string) {
+	r.sim.mu.Lock()
+	defer r.sim.mu.Unlock()
+	delete(r.secrets.secrets, strings.ToUpper(name))
+}
+
 // SetSecret does so in the environment.
 func (e *Environment) SetSecret(name, value string) {
 	e.repo.sim.mu.Lock()
