@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -175,8 +176,8 @@ func TestWhatCannotBeMadeIsAnswered(t *testing.T) {
 	for rule, want := range map[string]string{
 		`provider: vault, source: "database/creds/deploy#password"`:                "The provider vault is not configured on this server.",
 		`provider: lend, source: db_password, environment: production`:             `"db_password" is not a name for a secret`,
-		`provider: lend, source: db-password, environment: production`:             "there is no such secret",
-		`provider: installation-token, scope: ["packages:write", "contents:read"]`: "with contents:read and packages:write, which the App must have itself: GitHub answered 422",
+		`provider: lend, source: db-password, environment: production`:             "The credential deploy could not be lent: make it: read what is lent: there is no such secret: \"db-password\"; ask again.",
+		`provider: installation-token, scope: ["packages:write", "contents:read"]`: "with contents:read and packages:write, which the App must have itself: GitHub answered 422; ask again.",
 	} {
 		t.Run(rule, func(t *testing.T) {
 			options := atOnce
@@ -189,5 +190,19 @@ func TestWhatCannotBeMadeIsAnswered(t *testing.T) {
 				t.Errorf("%d secrets", n)
 			}
 		})
+	}
+}
+
+// TestAWriteThatFailsIsAnswered: whoever asks is told at once that GitHub failed, and is
+// lent something when they ask again.
+func TestAWriteThatFailsIsAnswered(t *testing.T) {
+	t.Parallel()
+	tw, pr := lendsFrom(t, "provider: opaque", atOnce)
+	tw.github.Inject(githubsim.Fault{Method: http.MethodGet, Path: regexp.MustCompile(`/secrets/public-key$`), Status: http.StatusBadGateway, Times: 1})
+	tw.comment(pr, "ann", "/credential issue deploy")
+	wantText(t, lastReply(pr), "@ann The credential deploy could not be lent: write JIT_1H_DEPLOY of acme/shop: fetch the key: read the public key of acme/shop: GitHub answered 502; ask again.")
+	tw.comment(pr, "ann", "/credential issue deploy")
+	if tw.shop.Secrets()["JIT_1H_DEPLOY"] == "" {
+		t.Errorf("nothing was lent: %s", lastReply(pr))
 	}
 }

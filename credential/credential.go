@@ -93,6 +93,20 @@ var (
 	ErrUnfinished = errors.New("it is being issued already; if that does not come to an end it is taken back within minutes")
 )
 
+// FailedError is returned by Issue for what could not be made or delivered. Nothing of it
+// is lent, and under its key nothing will be.
+type FailedError struct {
+	Credential string
+	cause      error
+}
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("the credential %s could not be lent: %v", e.Credential, e.cause)
+}
+
+// Unwrap returns why.
+func (e *FailedError) Unwrap() error { return e.cause }
+
 // OccupiedError is returned for a slot that holds what Portcullis did not write there,
 // or not for a lease that has ended.
 type OccupiedError struct {

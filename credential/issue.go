@@ -69,7 +69,7 @@ func (g *GitHubJITCredentialIssuer) Issue(ctx context.Context, request Request) 
 	}
 	values, err := g.deliver(ctx, &lease, provider, request.Source)
 	if err != nil {
-		return JITCredential{}, errors.Join(fmt.Errorf("lend %s: %w", request.Credential, err), g.takeBack(ctx, lease.ID, err))
+		return JITCredential{}, errors.Join(&FailedError{request.Credential, err}, g.takeBack(ctx, lease.ID, err))
 	}
 	return lease.credential(values), nil
 }

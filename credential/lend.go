@@ -22,7 +22,7 @@ func (Lend) Plan(order Order) (Capabilities, error) {
 func (l Lend) Issue(ctx context.Context, order Order) (Material, error) {
 	value, err := l.Store.Get(ctx, order.Source)
 	if err != nil {
-		return Material{}, fmt.Errorf("read the secret %q: %w", order.Source, err)
+		return Material{}, fmt.Errorf("read what is lent: %w", err)
 	}
 	if value.IsZero() {
 		return Material{}, fmt.Errorf("the secret %q is empty: %w", order.Source, errEmpty)

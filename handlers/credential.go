@@ -62,6 +62,7 @@ func (d *Door) lend(ctx context.Context, s speech, index int, args []string) (an
 	issued, loan, err := d.config.Lending.Lend(ctx, ask)
 	refusal, refused := errors.AsType[*credential.RefusedError](err)
 	occupied, taken := errors.AsType[*credential.OccupiedError](err)
+	failed, _ := errors.AsType[*credential.FailedError](err)
 	switch {
 	case refused:
 		return answer{refused: sentence(refusal.Why)}, nil
@@ -71,6 +72,8 @@ func (d *Door) lend(ctx context.Context, s speech, index int, args []string) (an
 		return answer{refused: sentence(credential.ErrStopped.Error())}, nil
 	case errors.Is(err, credential.ErrUnfinished):
 		return answer{refused: sentence(err.Error())}, nil
+	case failed != nil:
+		return answer{refused: sentence(failed.Error() + "; ask again")}, nil
 	case errors.Is(err, credential.ErrEnded):
 		return answer{refused: sentence(err.Error() + "; ask again")}, nil
 	case err != nil:
