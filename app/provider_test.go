@@ -175,7 +175,6 @@ func TestWhatCannotBeMadeIsAnswered(t *testing.T) {
 	t.Parallel()
 	for rule, want := range map[string]string{
 		`provider: vault, source: "database/creds/deploy#password"`:                "The provider vault is not configured on this server.",
-		`provider: lend, source: db_password, environment: production`:             `"db_password" is not a name for a secret`,
 		`provider: lend, source: db-password, environment: production`:             "The credential deploy could not be lent: make it: read what is lent: there is no such secret: \"db-password\"; ask again.",
 		`provider: installation-token, scope: ["packages:write", "contents:read"]`: "with contents:read and packages:write, which the App must have itself: GitHub answered 422; ask again.",
 	} {

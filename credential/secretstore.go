@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // SecretStore keeps secrets that are lent out. It may be used by several goroutines.
@@ -30,11 +31,8 @@ var (
 	ErrReadOnly = errors.New("the secret store cannot be changed from here")
 )
 
-// secretName is in one spelling: a-b and a_b would be one name in the environment.
-var secretName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
-
 func checkSecretName(name string) error {
-	if !secretName.MatchString(name) {
+	if !policy.IsSecretName(name) {
 		return fmt.Errorf("%q is not a name for a secret; use small letters, digits and single dashes, a letter first", name)
 	}
 	return nil

@@ -49,6 +49,9 @@ func (r *reader) credential(name string, v value) CredentialRule {
 	if longest, ok := SecretClass(to.Secret); ok && to.TTL > longest {
 		r.wrong(ttl, "is longer than %s allows; shorten it to %s or less", quote(to.Secret), briefly(longest))
 	}
+	if made := to.Provider == ProviderOpaque || to.Provider == ProviderInstallationToken; made && given["source"] {
+		r.wrong(source, "is for the providers lend and vault; remove it")
+	}
 	switch to.Provider {
 	case ProviderOpaque:
 	case ProviderInstallationToken:
@@ -60,8 +63,10 @@ func (r *reader) credential(name string, v value) CredentialRule {
 		if to.Environment == "" {
 			r.lacking(v, "cannot be taken back once it is lent, so that it goes only into an environment; add `environment: …`")
 		}
-		if to.Source == "" {
+		if !given["source"] {
 			r.lacking(v, "does not say which secret is lent; add `source: …`, its name in the secret store")
+		} else if !IsSecretName(to.Source) {
+			r.wrong(source, "must be the name of a secret in small letters, digits and single dashes, a letter first, as db-password, not %s", quote(to.Source))
 		}
 	case ProviderVault:
 		r.vaultSource(v, source, given["source"], to)
@@ -113,6 +118,12 @@ func (r *reader) tokenScope(v, scope value, given bool, scopes []string) {
 		}
 	}
 }
+
+var secretName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// IsSecretName reports whether a secret that is lent may have the name. It is in one
+// spelling: a-b and a_b would be one variable of the environment.
+func IsSecretName(name string) bool { return secretName.MatchString(name) }
 
 func (r *reader) secret(v value, to *string) {
 	s, ok := r.text(v)
