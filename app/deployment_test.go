@@ -127,6 +127,28 @@ func TestItEndsThoughNobodyTells(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeReadHidesNoRefusal: that GitHub does not tell of the run does not keep
+// it lent when its approval is gone, though nobody told.
+func TestWhatCannotBeReadHidesNoRefusal(t *testing.T) {
+	t.Parallel()
+	d := deploys(t)
+	approval := d.review(d.pr, "lee", "APPROVE")
+	token := d.job.Secret("JIT_1H_DEPLOY")
+	d.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
+	d.github.Inject(githubsim.Fault{Path: regexp.MustCompile(`/(actions/runs|deployments)/\d+`), Status: http.StatusInternalServerError})
+	d.clock.pass(3 * time.Minute)
+	d.settled()
+	if !d.accepted(token) {
+		t.Fatal("it ended because GitHub does not answer")
+	}
+	d.must(d.pr.DismissReview(d.github.User("sam"), approval.ID, "not so fast"))
+	d.clock.pass(3 * time.Minute)
+	d.settled()
+	if d.accepted(token) {
+		t.Error("its approval is gone, and it is accepted")
+	}
+}
+
 // TestJobsThatAreLentNothing: each is told why.
 func TestJobsThatAreLentNothing(t *testing.T) {
 	t.Parallel()

@@ -102,13 +102,21 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 	return lent, loan, err
 }
 
-// permit is a [*RefusedError] for a lease that may not be lent any more.
+// permit is a [*RefusedError] for a lease that may not be lent any more. That one half
+// cannot be told does not hide that the other refuses.
 func (l *Lending) permit(ctx context.Context, lease Lease) error {
+	var unknown error
 	if lease.State == StateActive {
-		if err := l.remains(ctx, &lease); err != nil {
-			return err
+		unknown = l.remains(ctx, &lease)
+		if _, refused := errors.AsType[*RefusedError](unknown); refused {
+			return unknown
 		}
 	}
+	return errors.Join(unknown, l.allowed(ctx, lease))
+}
+
+// allowed is a [*RefusedError] for a lease that the policy does not allow any more.
+func (l *Lending) allowed(ctx context.Context, lease Lease) error {
 	on := policy.PullRequestRef{Repository: lease.Slot.Repository, Number: lease.Number}
 	loan, err := l.judge.Lend(ctx, on, policy.LoanRequest{Credential: lease.Credential, By: lease.RequestedBy, Scope: lease.Scope, Run: lease.Run != 0})
 	switch {
