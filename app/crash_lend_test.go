@@ -20,15 +20,27 @@ func TestCrashPointsOfACredential(t *testing.T) {
 		"ChangeLease:4", // cleared away
 	}, []crashCall{ // what is read in between is between two of these
 		{"secret written", http.MethodPut, `/actions/secrets/JIT_1H_DEPLOY$`}, {"secret deleted", http.MethodDelete, `/actions/secrets/JIT_1H_DEPLOY$`},
-	}, (*cluster).lendingStory)
+	}, func(c *cluster, variables ...string) { c.lendingStory(lendingPolicy, c.accepts, variables) })
+}
+
+// TestCrashPointsOfAToken is the same of what must be revoked elsewhere: GitHub itself
+// says whether it accepts the token.
+func TestCrashPointsOfAToken(t *testing.T) {
+	policy := strings.Replace(lendingPolicy, `scope: ["deploy:staging"]`, `provider: installation-token, scope: ["contents:read"]`, 1)
+	walkCrashes(t, []string{"ChangeLease:1", "ChangeLease:2", "ChangeLease:3", "ChangeLease:4"}, []crashCall{
+		{"token ended", http.MethodDelete, `/installation/token$`},
+	}, func(c *cluster, variables ...string) {
+		tw := &testWorld{world: c.world, t: c.t, report: c.t}
+		c.lendingStory(policy, func(token string) bool { return tw.as(token, "repos/acme/shop/contents/README.md") == http.StatusOK }, variables)
+	})
 }
 
 // lendingStory is a credential that is asked for until it is lent, and revoked.
-func (c *cluster) lendingStory(variables ...string) {
+func (c *cluster) lendingStory(policy string, accepts func(token string) bool, variables []string) {
 	t := c.t
 	t.Helper()
 	tw := &testWorld{world: c.world, t: t, report: t}
-	tw.set(lendingPolicy)
+	tw.set(policy)
 	c.variables = append(c.variables,
 		"PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_ID="+demoClient, "PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_SECRET="+demoClientSecret)
 	died := c.startToDie(variables...)
@@ -43,9 +55,9 @@ func (c *cluster) lendingStory(variables ...string) {
 	secret := func() string { return tw.shop.Secrets()["JIT_1H_DEPLOY"] }
 
 	// Where it died while it was issued, the slot is taken until that is cleared away.
-	c.until("it is lent", func() bool { return c.accepts(secret()) }, func() { ask("/credential issue deploy") })
+	c.until("it is lent", func() bool { return accepts(secret()) }, func() { ask("/credential issue deploy") })
 	token := secret()
-	c.until("it is refused", func() bool { return !c.accepts(token) }, func() { ask("/credential revoke deploy") })
+	c.until("it is refused", func() bool { return !accepts(token) }, func() { ask("/credential revoke deploy") })
 	died()
 	c.until("nothing is left of it", func() bool {
 		undone, err := c.records.undone(t.Context())
@@ -55,7 +67,7 @@ func (c *cluster) lendingStory(variables ...string) {
 		live, err := c.records.liveLeases(t.Context())
 		return err == nil && live == 0
 	}, func() { ask("/credential revoke deploy") }) // of what was asked for more than once
-	if c.accepts(token) {
+	if accepts(token) {
 		t.Error("it is accepted again")
 	}
 	c.replicas[0].terminate()
