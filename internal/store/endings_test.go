@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,71 @@ func TestManyAreEndedAtOnce(t *testing.T) {
 		}
 		if is, want := d.lastEntry(t), "portcullis credential.ended acme/shop: 2 credentials: the kill switch: leak"; is != want {
 			t.Errorf("on record is %q, want %q", is, want)
+		}
+	})
+}
+
+// TestWhatHasLongEndedIsForgotten: the audit log has it; the record of leases does not
+// grow with all that ever were.
+func TestWhatHasLongEndedIsForgotten(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		ended := func(id string, state credential.State) {
+			t.Helper()
+			_, err := d.ChangeLease(t.Context(), id, func(l *credential.Lease, _ bool) ([]audit.Entry, error) {
+				l.End(credential.StateRevoked, "over", policy.Actor{}, d.clock.Now())
+				if l.State = state; state.Ended() {
+					l.NextAt = time.Time{}
+				}
+				return nil, nil
+			})
+			must(t, err)
+		}
+		kept := func() (ids []string) {
+			t.Helper()
+			leases, err := d.Leases(t.Context(), credential.Selection{})
+			must(t, err)
+			for _, lease := range leases {
+				ids = append(ids, lease.ID)
+			}
+			return ids
+		}
+		const many = 501 // more than are deleted at once
+		d.edit(t, fmt.Sprintf(`
+			INSERT INTO leases (id, idem_key, installation, owner, repository_id, environment, number, by_agent, run_id, state, outcome, reason, ended_by, ended_by_id, ended_at, expires_at, document, position)
+			WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < %d)
+			SELECT 'old' || n, 'old' || n, 5, 'acme', 11, '', 7, 0, 0, 'revoked', 'revoked', '', '', 0, %d, 0, '{}', n - 1000 FROM many`, many, d.clock.Now().UnixMilli()))
+		for _, id := range []string{"a", "b", "c"} {
+			d.lend(t, id, 1)
+		}
+		ended("b", credential.StateStuck)
+		d.clock.pass(20 * 24 * time.Hour)
+		ended("c", credential.StateExpired)
+		for _, run := range []int64{1, 2} {
+			_, err := d.ChangeDeployment(t.Context(), credential.Deployment{On: pullRequest(7), Run: run, Environment: "staging"}, func(dep *credential.Deployment) bool {
+				dep.Jobs, dep.Approved = []int64{run}, true
+				return false
+			})
+			must(t, err)
+		}
+		prune := func() bool {
+			t.Helper()
+			more, err := d.Prune(t.Context(), d.clock.Now())
+			must(t, err)
+			return more
+		}
+		if prune() || len(kept()) != many+3 {
+			t.Errorf("after twenty days there are %q", kept())
+		}
+		d.clock.pass(12 * 24 * time.Hour)
+		if !prune() || prune() || !slices.Equal(kept(), []string{"a", "b", "c"}) {
+			t.Errorf("after a month there are %q", kept())
+		}
+		for run, want := range map[int64]int{1: 1, 2: 0} {
+			got, err := d.Deployment(t.Context(), credential.Deployment{On: pullRequest(7), Run: run, Environment: "Staging"})
+			if err != nil || len(got.Jobs) != want {
+				t.Errorf("of run %d, %d jobs are known, want %d (%v)", run, len(got.Jobs), want, err)
+			}
 		}
 	})
 }

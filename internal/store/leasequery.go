@@ -44,7 +44,7 @@ func selected(by credential.Selection) (where string, args []any) {
 		add(`lower(environment) = ?`, strings.ToLower(by.Environment))
 	}
 	if by.Live {
-		where += ` AND state NOT IN ('revoked', 'expired', 'failed')`
+		where += ` AND ` + left
 	}
 	return where, args
 }

@@ -22,6 +22,9 @@ const leaseColumns = `document, position, state, outcome, reason, ended_by, ende
 // liveStates are those in which a credential may be accepted, or may come to be.
 const liveStates = `state IN ('intent', 'minted', 'active')`
 
+// left is true of those that are lent or not cleared away.
+const left = `state NOT IN ('revoked', 'expired', 'failed')`
+
 // leaseRow is a lease with its place among all, in the order in which they were asked
 // for.
 type leaseRow struct {
@@ -211,6 +214,27 @@ func (s *Store) ChangeLease(ctx context.Context, id string, change func(lease *c
 	}
 	s.signal()
 	return lease, nil
+}
+
+// leasesKept is how long leases of which nothing is left stay on record beside the audit
+// log. A job may wait for thirty days, as GitHub documents, and ask under the same key.
+const leasesKept = 31 * 24 * time.Hour
+
+// pruneLeases deletes some of the leases that ended before that time and are cleared
+// away, and the jobs that they were for, whose end nobody told.
+func pruneLeases(ctx context.Context, tx *transaction, before time.Time) (n int64, _ error) {
+	done, err := tx.ExecContext(ctx, `
+		DELETE FROM leases WHERE id IN (SELECT id FROM leases WHERE NOT (`+left+`) AND ended_at < ? LIMIT ?)`, before.UnixMilli(), prunedTogether)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, `
+		DELETE FROM deployments WHERE approved = 1 AND NOT EXISTS (
+			SELECT 1 FROM leases WHERE leases.repository_id = deployments.repository_id AND leases.run_id = deployments.run_id)`)
+	if err != nil {
+		return 0, err
+	}
+	return done.RowsAffected()
 }
 
 // wantLeases asks for the installation's leases to be looked at at that time.

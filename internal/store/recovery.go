@@ -274,8 +274,8 @@ func putListed(ctx context.Context, tx *transaction, repository policy.Repositor
 const prunedTogether = 500
 
 // Prune deletes deliveries that were worked off before that time, the work of
-// those that were about no pull request, and what failed before; it
-// reports whether there is more.
+// those that were about no pull request, and what failed before, and leases of which
+// nothing has been left for long; it reports whether there is more.
 func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 	more := false
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
@@ -293,7 +293,11 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM redeliveries WHERE found_at < ?`, before.UnixMilli())
+		if _, err := tx.ExecContext(ctx, `DELETE FROM redeliveries WHERE found_at < ?`, before.UnixMilli()); err != nil {
+			return err
+		}
+		n, err := pruneLeases(ctx, tx, s.now().Add(-leasesKept))
+		more = more || n == prunedTogether
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,5 @@
+-- +goose Up
+
+-- What is lent or not cleared away in a repository. What is, is kept for a while, and is
+-- far more.
+CREATE INDEX leases_left ON leases (repository_id, number, run_id) WHERE state NOT IN ('revoked', 'expired', 'failed');
