@@ -24,16 +24,21 @@ func TestWhatIsHandedToAJobEndsWithIt(t *testing.T) {
 			pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
 			tw.review(pr, "lee", "APPROVE")
 			run := pr.StartWorkflowRun(tw.github.User("ann"))
-			// The last is of a server that does not say in its id-tokens which job asks.
-			jobs := []*githubsim.Job{run.StartJob("a", "production"), run.StartJob("b", "production"), run.StartJob("c", "production")}
+			// The second is of no environment, and the third of a server that does not say in
+			// its id-tokens which job asks.
+			jobs := []*githubsim.Job{run.StartJob("a", "production"), run.StartJob("b", ""), run.StartJob("c", "production")}
 			idTokens, lent := make([]string, len(jobs)), make([]exchanged, len(jobs))
 			for i, job := range jobs {
 				token, err := job.PermitIDToken().IDToken(demoAudience)
 				tw.must(err)
-				if i == 2 {
+				wish := wantsRelease
+				switch i {
+				case 1:
+					wish = wantsDeploy
+				case 2:
 					token = tw.altered(token, jwt.MapClaims{"check_run_id": "0"})
 				}
-				idTokens[i], lent[i] = token, tw.exchange(token, wantsRelease)
+				idTokens[i], lent[i] = token, tw.exchange(token, wish)
 			}
 			holds := func(when string, want ...bool) {
 				t.Helper()
@@ -57,7 +62,7 @@ func TestWhatIsHandedToAJobEndsWithIt(t *testing.T) {
 			}
 			happens(jobs[1].Complete)
 			holds("after the second job", true, false, true)
-			if late := tw.exchange(tw.altered(idTokens[1], jwt.MapClaims{"jti": "another"}), wantsRelease); late.status != http.StatusForbidden || !strings.Contains(late.text, "its job has ended") {
+			if late := tw.exchange(tw.altered(idTokens[1], jwt.MapClaims{"jti": "another"}), wantsDeploy); late.status != http.StatusForbidden || !strings.Contains(late.text, "its job has ended") {
 				t.Errorf("with an id-token of the job that has ended: %d %s", late.status, late.text)
 			}
 			happens(jobs[2].Complete)

@@ -109,9 +109,9 @@ type workflowJobEvent struct{ *Door }
 
 func (workflowJobEvent) Handles() []string { return []string{"workflow_job"} }
 
-func (workflowJobEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
+func (e workflowJobEvent) concerns(payload []byte) (policy.PullRequestRef, gate.Urgency, error) {
 	d, err := parse[deployment](payload)
-	if err != nil || d.Action != "completed" {
+	if err != nil || d.Action != "completed" || d.Deployment.Environment == "" && !e.config.HandsOut {
 		return policy.PullRequestRef{}, ignored, err
 	}
 	_, err = d.repository()
