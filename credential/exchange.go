@@ -1,7 +1,6 @@
 package credential
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,8 +143,12 @@ func (e *Exchange) locate(ctx context.Context, job *Job) (on policy.PullRequestR
 		return on, &RefusedError{Why: fmt.Sprintf("its run was started by %s, and not by %s", run.Event, job.Event)}
 	}
 	if job.ID != 0 {
-		if ended, err := e.lending.gatekeeper.JobEnded(ctx, repository, job.ID); err != nil || ended {
-			return on, cmp.Or(err, error(&RefusedError{Why: "its job has ended"}))
+		ended, err := e.lending.gatekeeper.JobEnded(ctx, repository, job.ID)
+		if err != nil {
+			return on, err
+		}
+		if ended {
+			return on, &RefusedError{Why: "its job has ended"}
 		}
 	}
 	on.Repository, job.HeadSHA = repository, run.HeadSHA
