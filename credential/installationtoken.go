@@ -20,7 +20,8 @@ type Minter interface {
 }
 
 // InstallationToken makes installation tokens of the App for one repository. GitHub lets
-// them live for an hour, whatever is asked for; they are revoked when they are to end.
+// them live for an hour, whatever is asked for; they are revoked when they are to end. Both
+// fields are required.
 type InstallationToken struct {
 	Minter Minter
 	Now    func() time.Time
