@@ -42,8 +42,14 @@ func demo(ctx context.Context, out io.Writer, log zerolog.Logger, script bool) e
 	return errors.Join(err, w.stop(ctx))
 }
 
+// invitingScene is the policy of a demo in which people act themselves.
+const invitingScene = demoPolicy + `credentials:
+  deploy: {secret: JIT_1H_DEPLOY, scope: ["deploy:staging"], ttl: 30m, tier: team-lead}
+`
+
 // invite opens a pull request, says what to try, and waits for a signal.
 func (w *world) invite(ctx context.Context, out io.Writer) error {
+	w.set(invitingScene)
 	n := newNarrator(w, io.Discard)
 	if err := n.open("ann", "search", "Add search to the catalogue", searchFiles())(ctx); err != nil {
 		return fmt.Errorf("open the first pull request: %w", err)
@@ -54,6 +60,9 @@ func (w *world) invite(ctx context.Context, out io.Writer) error {
 	w.servePages()
 	api, pull := w.github.APIURL()+"repos/acme/shop", fmt.Sprintf("/pulls/%d", n.pr.Number())
 	token := func(login string) string { return w.github.User(login).Token() }
+	says := func(login, text string) string {
+		return "  curl -s -X POST -H 'Authorization: Bearer " + token(login) + "' " + api + "/issues/1/comments -d '{\"body\":\"" + text + "\"}'"
+	}
 	lines := []string{
 		"Open " + w.github.URL() + " in a browser: a simulated GitHub, in which you act as several people.",
 		"",
@@ -66,10 +75,15 @@ func (w *world) invite(ctx context.Context, out io.Writer) error {
 		"  # try to merge: GitHub refuses",
 		"  curl -s -X PUT -H 'Authorization: Bearer " + token("ann") + "' " + api + pull + "/merge",
 		"  # approve as bob, in a comment or in a review",
-		"  curl -s -X POST -H 'Authorization: Bearer " + token("bob") + "' " + api + "/issues/1/comments -d '{\"body\":\"/approve\"}'",
+		says("bob", "/approve"),
 		"  curl -s -X POST -H 'Authorization: Bearer " + token("bob") + "' " + api + pull + "/reviews -d '{\"event\":\"APPROVE\"}'",
 		"  # push to the branch: the approval is stale",
 		"  curl -s -X PUT -H 'Authorization: Bearer " + token("ann") + "' " + api + "/contents/catalogue/more.go -d '{\"message\":\"more\",\"branch\":\"search\",\"content\":\"cGFja2FnZSBjYXRhbG9ndWUK\"}'",
+		"  # lee, a team lead, approves what there is now; ann is lent a token for it, whose secret is there until she is done",
+		says("lee", "/approve"),
+		says("ann", "/credential issue deploy"),
+		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/actions/secrets",
+		says("ann", "/credential revoke deploy"),
 		"",
 		"Ctrl-C ends it. `demo --script` tells the whole story.",
 	}

@@ -167,7 +167,7 @@ func TestCommandsAreAnswered(t *testing.T) {
 		{"bob", "/killswitch status", "+1", "The kill switch is not on here."},
 		{"bob", "/killswitch off", "confused", "@bob This `/killswitch` has no effect: the kill switch is not on here."},
 		{"bob", "/credential list", "+1", "Nothing is lent here."},
-		{"bob", "/credential issue deploy", "confused", "@bob The policy names no credentials."},
+		{"bob", "/credential issue deploy", "confused", "@bob The policy names no credentials; add one under `credentials:`."},
 		{"bob", "/sandbox list", "confused", "@bob `/sandbox` is not enabled on this server."},
 		{"bob", "/APPROVE", "+1", ""},
 	} {

@@ -201,7 +201,7 @@ func (in Input) joinCredential(name string) (joined CredentialRule, tiers [][]Ap
 	}
 	switch {
 	case !found:
-		return joined, nil, "the policy names no credentials"
+		return joined, nil, "the policy names no credentials; add one under `credentials:`"
 	case len(joined.Scope) == 0:
 		return joined, nil, fmt.Sprintf("the policies that hold here have no scope of the credential %s in common", quote(name))
 	default:
