@@ -1,6 +1,7 @@
 package githubapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -31,8 +32,8 @@ func (c *Client) ReviewDeployment(ctx context.Context, repository policy.Reposit
 	return err == nil, failed(err, "give a word on the deployment to %s in run %d of %s", environment, run, repository)
 }
 
-// DeploymentEnded reports whether the job of a deployment has ended. It needs the
-// permission Deployments: read.
+// DeploymentEnded reports whether the job of a deployment has ended, by the newest of its
+// states, whose numbers rise. It needs the permission Deployments: read.
 func (c *Client) DeploymentEnded(ctx context.Context, repository policy.Repository, deployment int64) (bool, error) {
 	client, err := c.rest(repository)
 	if err != nil {
@@ -42,9 +43,11 @@ func (c *Client) DeploymentEnded(ctx context.Context, repository policy.Reposito
 	if err != nil {
 		return false, failed(err, "look at the deployment %d of %s", deployment, repository)
 	}
-	return slices.ContainsFunc(states, func(s *github.DeploymentStatus) bool {
-		return slices.Contains([]string{"success", "failure", "error", "inactive"}, s.GetState())
-	}), nil
+	if len(states) == 0 {
+		return false, nil
+	}
+	newest := slices.MaxFunc(states, func(a, b *github.DeploymentStatus) int { return cmp.Compare(a.GetID(), b.GetID()) })
+	return slices.Contains([]string{"success", "failure", "error", "inactive"}, newest.GetState()), nil
 }
 
 // JobEnded reports whether a job has ended; of one that is not there it is not known. It

@@ -88,8 +88,9 @@ func placeOf(scope killswitch.Scope) []any {
 // appliedAtOnce is how many leases are written at once: nobody else writes meanwhile.
 const appliedAtOnce = 500
 
-// applyEndings writes into the leases what kill switches have ended.
-func (s *Store) applyEndings(ctx context.Context) error {
+// applyEndings writes into the leases what kill switches have ended. It has done so also
+// if it returns [audit.ErrNotRecorded].
+func (s *Store) applyEndings(ctx context.Context) (untold error) {
 	for {
 		left := false
 		err := s.read(ctx, func(tx *transaction) error {
@@ -98,15 +99,35 @@ func (s *Store) applyEndings(ctx context.Context) error {
 			return err
 		})
 		if err != nil || !left {
+			return errors.Join(untold, err)
+		}
+		err = recorded(func(tell bool) error {
+			return s.write(ctx, func(ctx context.Context, tx *transaction) error { return s.applySome(ctx, tx, tell) })
+		})
+		if err != nil {
+			err = fmt.Errorf("end what a kill switch has stopped: %w", err)
+		}
+		if err != nil && !errors.Is(err, audit.ErrNotRecorded) {
 			return err
 		}
-		if err := s.write(ctx, s.applySome); err != nil {
-			return fmt.Errorf("end what a kill switch has stopped: %w", err)
-		}
+		untold = cmp.Or(untold, err)
 	}
 }
 
-func (s *Store) applySome(ctx context.Context, tx *transaction) error {
+// recorded does what must be done also if the audit log cannot tell of it, and is
+// [audit.ErrNotRecorded] then.
+func recorded(do func(tell bool) error) error {
+	err := do(true)
+	if !errors.Is(err, audit.ErrNotRecorded) {
+		return err
+	}
+	if untold := do(false); untold != nil {
+		return untold
+	}
+	return err
+}
+
+func (s *Store) applySome(ctx context.Context, tx *transaction, tell bool) error {
 	pending, err := pendingEndings(ctx, tx)
 	if err != nil || len(pending) == 0 {
 		return err
@@ -121,8 +142,10 @@ func (s *Store) applySome(ctx context.Context, tx *transaction) error {
 	if err != nil {
 		return err
 	}
-	if err := s.tellEnded(ctx, tx, n, e.end); err != nil {
-		return err
+	if tell {
+		if err := s.tellEnded(ctx, tx, n, e.end); err != nil {
+			return err
+		}
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE lease_endings SET ended = ended + ?, applied = ? WHERE repository_id = ? AND owner = ? AND number = ? AND agents = ?`,
 		append([]any{n, asNumber(n < appliedAtOnce)}, placeOf(e.scope)...)...)
@@ -155,20 +178,19 @@ func takeEnded(ctx context.Context, tx *transaction, scope killswitch.Scope) (n 
 // EndLeases ends many in one statement. Those that the place's kill switch has ended are
 // counted with them, once. They are ended also if it returns [audit.ErrNotRecorded].
 func (s *Store) EndLeases(ctx context.Context, by credential.Selection, end credential.Ending) (ended int, err error) {
-	if err := s.applyEndings(ctx); err != nil {
-		return 0, err
+	untold := s.applyEndings(ctx)
+	if untold != nil && !errors.Is(untold, audit.ErrNotRecorded) {
+		return 0, untold
 	}
-	ended, err = s.endSelected(ctx, by, end, true)
-	if errors.Is(err, audit.ErrNotRecorded) {
-		var again error
-		ended, again = s.endSelected(ctx, by, end, false)
-		err = errors.Join(err, again)
-	}
+	err = recorded(func(tell bool) (err error) {
+		ended, err = s.endSelected(ctx, by, end, tell)
+		return err
+	})
 	if err != nil {
 		err = fmt.Errorf("end credentials: %w", err)
 	}
 	s.signal()
-	return ended, err
+	return ended, errors.Join(untold, err)
 }
 
 func (s *Store) endSelected(ctx context.Context, by credential.Selection, end credential.Ending, tell bool) (ended int, _ error) {

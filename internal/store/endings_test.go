@@ -68,6 +68,16 @@ func TestManyAreEndedAtOnce(t *testing.T) {
 			t.Errorf("ended %d again, %v: %s", n, err, d.lastEntry(t))
 		}
 
+		// What a kill switch has ended that is not written into the leases yet keeps
+		// nothing else from ending.
+		one := shopScope
+		one.Number = 9
+		now := d.clock.Now()
+		_, _, err := d.OpenLease(t.Context(), credential.Lease{
+			ID: "on 9", Key: "on 9", Slot: credential.Slot{Repository: shopScope.Repository}, Number: 9, State: credential.StateActive, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+		}, audit.Entry{At: now, Actor: "ann", Action: "credential.asked", Subject: "on 9"})
+		must(t, err)
+		d.throw(t, one)
 		d.edit(t, `ALTER TABLE audit_entries RENAME TO elsewhere`)
 		if n, err := end(2, "its run has ended"); n != 2 || !errors.Is(err, audit.ErrNotRecorded) || live() != "ef" {
 			t.Errorf("without a record: ended %d, %v; live are %q", n, err, live())
