@@ -174,10 +174,7 @@ func TestI19AWriteWaitsForALimitOnlyBriefly(t *testing.T) {
 			lw := anyLeaseWorld(t)
 			lw.github.Inject(githubsim.Fault{Method: http.MethodPut, Path: secretPath, Status: http.StatusTooManyRequests, Times: 1, Header: map[string]string{"Retry-After": strconv.Itoa(c.wait)}})
 			_, err := lw.issuer.Issue(t.Context(), lw.request())
-			limit, limited := errors.AsType[interface {
-				error
-				RetryTime() time.Time
-			}](err)
+			limit, limited := errors.AsType[credential.Limit](err)
 			if (err == nil) != c.lent || limited == c.lent || limited && limit.RetryTime().Sub(lw.clock.now()) > time.Minute {
 				t.Errorf("%v", err)
 			}

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,7 +292,7 @@ func (l *Lending) reject(ctx context.Context, d Deployment, why string) error {
 func (l *Lending) conclude(ctx context.Context, d Deployment, state ReviewState, why string) error {
 	place := killswitch.Scope{Repository: d.On.Repository, Number: d.On.Number}
 	err := l.store.Audit(ctx, audit.Entry{
-		At: l.now(), Actor: d.By.Login, ActorID: d.By.ID, Action: "deployment." + string(state), Subject: place.String(),
+		At: l.now(), Actor: cmp.Or(d.By.Login, audit.Itself), ActorID: d.By.ID, Action: "deployment." + string(state), Subject: place.String(),
 		Detail: strings.TrimSuffix(fmt.Sprintf("run %d, environment %s: %s", d.Run, d.Environment, why), ": "),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func (e *Exchange) lend(ctx context.Context, ask Ask) (JITCredential, policy.Loa
 		return lent, loan, err
 	}
 	return lent, loan, errors.Join(err, e.lending.store.Audit(ctx, audit.Entry{
-		At: e.lending.now(), Actor: ask.Loan.By.Login, ActorID: ask.Loan.By.ID, Action: "credential.refused", Subject: ask.On.String(), Commit: ask.Job.HeadSHA,
+		At: e.lending.now(), Actor: cmp.Or(ask.Loan.By.Login, audit.Itself), ActorID: ask.Loan.By.ID, Action: "credential.refused", Subject: ask.On.String(), Commit: ask.Job.HeadSHA,
 		Detail: fmt.Sprintf("%s for an id-token of run %d: %s", ask.Loan.Credential, ask.Run, refusal.Why),
 	}))
 }

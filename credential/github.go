@@ -11,8 +11,15 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 )
 
+// Limit is an error of whoever limits how often it is asked, GitHub or a provider: it is
+// to be asked again then.
+type Limit interface {
+	error
+	RetryTime() time.Time
+}
+
 // Platform is what lending needs of GitHub. Every method is made through the slot's
-// installation. An error with RetryTime() time.Time is a limit.
+// installation. An error that is a [Limit] counts for no attempt.
 type Platform interface {
 	// Locate is the repository under the name that it has now, by its number; found is
 	// false if it is certain that the App cannot reach it any more. That it is found

@@ -50,7 +50,7 @@ type Provider interface {
 	Plan(order Order) (Capabilities, error)
 	// Issue makes a credential.
 	Issue(ctx context.Context, order Order) (Material, error)
-	// Revoke ends it. What has ended already is no error. An error with
-	// RetryTime() time.Time is a limit: it is tried again then.
+	// Revoke ends it. What has ended already is no error. An error that is a
+	// [Limit] is tried again then.
 	Revoke(ctx context.Context, handle []byte) error
 }

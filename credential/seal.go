@@ -80,10 +80,7 @@ func (e *unansweredError) Unwrap() error { return e.error }
 
 // limited reports whether the error is a limit of GitHub's, and how long that lasts.
 func (g *GitHubJITCredentialIssuer) limited(err error) (wait time.Duration, limited bool) {
-	limit, limited := errors.AsType[interface {
-		error
-		RetryTime() time.Time
-	}](err)
+	limit, limited := errors.AsType[Limit](err)
 	if !limited {
 		return 0, false
 	}

@@ -7,14 +7,17 @@ import (
 	"time"
 )
 
-var credentialName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+var credentialName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,99}$`)
+
+// IsCredentialName reports whether a policy may give a credential that name.
+func IsCredentialName(name string) bool { return credentialName.MatchString(name) }
 
 func (r *reader) credentials(v value) map[string]CredentialRule {
 	entries, _ := r.entries(v)
 	rules := make(map[string]CredentialRule, len(entries))
 	for _, e := range entries {
-		if !credentialName.MatchString(e.name) {
-			r.lacking(e.value, "is not a name for a credential; use lower-case letters, digits and dashes, a letter first")
+		if !IsCredentialName(e.name) {
+			r.lacking(e.value, "is not a name for a credential; use at most 100 lower-case letters, digits and dashes, a letter first")
 		}
 		if !r.empty(e.value) {
 			rules[e.name] = r.credential(e.name, e.value)

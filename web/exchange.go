@@ -9,7 +9,6 @@ import (
 	"math"
 	"mime"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -22,9 +21,9 @@ import (
 
 // Lender lends to jobs. [credential.Exchange] fits.
 type Lender interface {
-	// Lend returns a [*credential.RefusedError] for what may not be lent, and
-	// [credential.ErrExchanged] for a token that was shown before. An error with
-	// RetryTime() time.Time is a limit of GitHub's.
+	// Lend returns a [*credential.RefusedError] for what may not be lent,
+	// [credential.ErrExchanged] for a token that was shown before, and a
+	// [credential.Limit] where GitHub's limits are in the way.
 	Lend(ctx context.Context, job credential.Job, loan policy.LoanRequest) (credential.JITCredential, error)
 }
 
@@ -90,8 +89,6 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-var credentialName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,99}$`)
-
 // wish is what is asked for; an error says what is wrong with it.
 func wish(w http.ResponseWriter, r *http.Request) (policy.LoanRequest, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -111,7 +108,7 @@ func wish(w http.ResponseWriter, r *http.Request) (policy.LoanRequest, error) {
 	if _, err := reader.Token(); !errors.Is(err, io.EOF) {
 		return policy.LoanRequest{}, errors.New("there is something after the JSON object")
 	}
-	if !credentialName.MatchString(asked.Credential) {
+	if !policy.IsCredentialName(asked.Credential) {
 		return policy.LoanRequest{}, errors.New("credential is to be the name of one in the policy")
 	}
 	return policy.LoanRequest{Credential: asked.Credential, TTL: asked.TTL, Scope: asked.Scope}, nil
@@ -151,10 +148,7 @@ type refusal struct {
 // refuse says why nothing is lent. What went wrong here is told in the log alone.
 func (e *exchange) refuse(w http.ResponseWriter, job credential.Job, name string, err error) {
 	refused, isRefused := errors.AsType[*credential.RefusedError](err)
-	limit, isLimit := errors.AsType[interface {
-		error
-		RetryTime() time.Time
-	}](err)
+	limit, isLimit := errors.AsType[credential.Limit](err)
 	log := e.about(job, name)
 	switch {
 	case isRefused:

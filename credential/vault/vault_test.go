@@ -190,10 +190,7 @@ func TestWhatVaultDoesNotDo(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), inner) || c.status != http.StatusOK && !strings.Contains(log.String(), c.told) {
 				t.Errorf("%v, and the log says %s", err, log.String())
 			}
-			limit, limited := errors.AsType[interface {
-				error
-				RetryTime() time.Time
-			}](err)
+			limit, limited := errors.AsType[credential.Limit](err)
 			if limited != (c.status == http.StatusTooManyRequests) || limited && !limit.RetryTime().After(f.clock()) {
 				t.Errorf("a limit: %t, %v", limited, err)
 			}
