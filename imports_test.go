@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"credential":              {"audit", "killswitch", "policy"},
 	"credential/vault":        {"credential", "policy"},
 	"sandbox":                 {"killswitch", "policy"},
+	"sandbox/sandboxtest":     {"killswitch", "policy", "sandbox"},
 	"policy":                  {},
 	"audit":                   {},
 	"internal/githubsim":      {},

@@ -15,11 +15,11 @@ import (
 func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
 	t.Parallel()
 	var lend *credential.MemoryJITCredentialIssuer
-	var boxes *sandbox.MemorySandbox
+	var boxes sandbox.Guard
 	options := atOnce
 	options.stoppers = func(stop killswitch.KillSwitch) map[string]killswitch.Stopper {
 		lend = credential.NewMemoryJITCredentialIssuer(stop, time.Now)
-		boxes = sandbox.NewMemorySandbox(stop, func([]string) sandbox.Result { return sandbox.Result{} })
+		boxes = sandbox.Guard{Sandbox: sandbox.NewMemorySandbox(time.Now, nil), Switch: stop}
 		return map[string]killswitch.Stopper{"what was lent": lend, "sandboxes": boxes}
 	}
 	tw := newTestWorldWith(t, options)
@@ -32,7 +32,7 @@ func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
 	elsewhere.Repository.ID, elsewhere.Repository.Name = 99, "stall"
 	other, err := lend.Issue(t.Context(), credential.Request{For: elsewhere, Scope: []string{"deploy"}, TTL: time.Hour})
 	tw.must(err)
-	box, _, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{})
+	box, err := boxes.Create(t.Context(), sandbox.Spec{ID: "one", For: place})
 	tw.must(err)
 
 	issue := tw.halts(tw.shop, "bob", "Stop", switchLabel)
@@ -42,13 +42,13 @@ func TestAStopEndsWhatWasLentAndStarted(t *testing.T) {
 	if valid, _ := lend.IsValid(t.Context(), other.ID); !valid {
 		t.Error("what was lent elsewhere is not valid any more")
 	}
-	if status, _ := boxes.Status(t.Context(), box); status != sandbox.StatusTerminated {
-		t.Errorf("the sandbox is %s", status)
+	if there, err := boxes.Status(t.Context(), box.ID); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("the sandbox is %s, %v", there.Status, err)
 	}
 	if _, err := lend.Issue(t.Context(), credential.Request{For: place, Scope: []string{"deploy"}, TTL: time.Hour}); !errors.Is(err, credential.ErrStopped) {
 		t.Errorf("while it is stopped: %v", err)
 	}
-	if _, _, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{}); !errors.Is(err, sandbox.ErrStopped) {
+	if _, err := boxes.Create(t.Context(), sandbox.Spec{ID: "two", For: place}); !errors.Is(err, sandbox.ErrStopped) {
 		t.Errorf("while it is stopped: %v", err)
 	}
 	wantText(t, issue.Body(), "| what was lent | 1 ended |", "| sandboxes | 1 ended |")

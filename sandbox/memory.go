@@ -1,99 +1,224 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 	"sync"
-
-	"github.com/portcullis-app/portcullis/killswitch"
+	"time"
 )
 
-// MemorySandbox is a [Sandbox] whose commands are answered by a function: for tests.
+// Program is what a command in a [MemorySandbox] does: it returns the exit code, and
+// must return when ctx ends.
+type Program func(ctx context.Context, command Command, stdout, stderr io.Writer) int
+
+// MemorySandbox is a [Sandbox] that runs nothing: a [Program] answers commands, and files
+// are kept in memory.
 type MemorySandbox struct {
-	stop Switch
-	run  func(command []string) Result
+	now func() time.Time
+	run Program
 
 	mu      sync.Mutex
-	created map[string]memorySandbox
+	created map[string]*memorySandbox
 }
 
 type memorySandbox struct {
-	place  killswitch.Scope
-	status SandboxStatus
+	instance Instance
+	files    map[string]memoryFile
+	// alive ends with it, and running is held while a command is.
+	alive   context.Context
+	end     context.CancelFunc
+	running sync.Mutex
 }
 
-var (
-	_ Sandbox            = (*MemorySandbox)(nil)
-	_ killswitch.Stopper = (*MemorySandbox)(nil)
-)
-
-// NewMemorySandbox returns a sandbox that asks stop before it starts anything, and
-// answers commands with run.
-func NewMemorySandbox(stop Switch, run func(command []string) Result) *MemorySandbox {
-	return &MemorySandbox{stop: stop, run: run, created: map[string]memorySandbox{}}
+type memoryFile struct {
+	content    []byte
+	executable bool
 }
+
+var _ Sandbox = (*MemorySandbox)(nil)
+
+// NewMemorySandbox returns one in which run answers commands.
+func NewMemorySandbox(now func() time.Time, run Program) *MemorySandbox {
+	return &MemorySandbox{now: now, run: run, created: map[string]*memorySandbox{}}
+}
+
+const memoryProvider = "memory"
 
 // Create starts a sandbox.
-func (m *MemorySandbox) Create(ctx context.Context, place killswitch.Scope, _ SandboxConstraints) (string, SandboxStatus, error) {
-	id := rand.Text()
+func (m *MemorySandbox) Create(_ context.Context, spec Spec) (Instance, error) {
+	if err := spec.Check(); err != nil {
+		return Instance{}, err
+	}
+	if spec.Constraints.Runtime != "" {
+		return Instance{}, &UnsupportedError{memoryProvider, "runtime", "it isolates nothing, because it runs nothing"}
+	}
 	m.mu.Lock()
-	m.created[id] = memorySandbox{place, StatusIdle}
-	m.mu.Unlock()
-	// Asked once it is on the list: a stop that comes now finds it there.
-	if m.stop == nil {
-		return "", StatusTerminated, errors.Join(ErrStopped, m.Destroy(ctx, id))
+	defer m.mu.Unlock()
+	m.expire()
+	if there, known := m.created[spec.ID]; known {
+		return there.instance, nil
 	}
-	if on, err := m.stop.IsActive(ctx, place); on || err != nil {
-		return "", StatusTerminated, errors.Join(ErrStopped, err, m.Destroy(ctx, id))
-	}
-	return id, StatusIdle, nil
+	alive, end := context.WithCancel(context.Background())
+	box := &memorySandbox{instance: spec.Instance(memoryProvider, m.now()), files: map[string]memoryFile{}, alive: alive, end: end}
+	box.instance.Status = StatusRunning
+	m.created[spec.ID] = box
+	return box.instance, nil
 }
 
-// Execute answers a command.
-func (m *MemorySandbox) Execute(ctx context.Context, id string, command []string) (Result, error) {
-	status, err := m.Status(ctx, id)
+// expire ends those whose time is over.
+func (m *MemorySandbox) expire() {
+	for id, box := range m.created {
+		if !m.now().Before(box.instance.Deadline) {
+			box.end()
+			delete(m.created, id)
+		}
+	}
+}
+
+func (m *MemorySandbox) find(id string) (*memorySandbox, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire()
+	if box, known := m.created[id]; known {
+		return box, nil
+	}
+	return nil, ErrUnknown
+}
+
+// Status tells of a sandbox.
+func (m *MemorySandbox) Status(_ context.Context, id string) (Instance, error) {
+	box, err := m.find(id)
+	if err != nil {
+		return Instance{}, err
+	}
+	return box.instance, nil
+}
+
+// List lists the sandboxes by their ids.
+func (m *MemorySandbox) List(context.Context) ([]Instance, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire()
+	var all []Instance
+	for _, id := range slices.Sorted(maps.Keys(m.created)) {
+		all = append(all, m.created[id].instance)
+	}
+	return all, nil
+}
+
+// Execute has the program answer a command.
+func (m *MemorySandbox) Execute(ctx context.Context, id string, command Command) (Result, error) {
+	if err := command.Check(); err != nil {
+		return Result{}, err
+	}
+	box, err := m.find(id)
 	if err != nil {
 		return Result{}, err
 	}
-	if status != StatusIdle {
-		return Result{}, ErrNotRunning
+	command = command.Bounded()
+	if command.Stdin == nil {
+		command.Stdin = strings.NewReader("")
 	}
-	return m.run(command), nil
+	box.running.Lock()
+	defer box.running.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
+	defer cancel()
+	defer context.AfterFunc(box.alive, cancel)()
+	flood := func() { cancel() }
+	stdout, stderr := NewOutput(command.MaxOutput, flood), NewOutput(command.MaxOutput, flood)
+	code := m.run(ctx, command, stdout, stderr)
+	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: code, Truncated: stdout.Truncated() || stderr.Truncated()}
+	switch {
+	case code == noProgram:
+		return Result{}, &StartError{command.Argv[0], "there is no such program"}
+	case errors.Is(context.Cause(ctx), errTimeout):
+		result.TimedOut, result.ExitCode = true, killedCode
+	case box.alive.Err() != nil:
+		return Result{}, ErrUnknown
+	case ctx.Err() != nil && !stdout.flooded && !stderr.flooded:
+		return result, ctx.Err()
+	}
+	return result, nil
 }
 
-// Status is idle until it was destroyed.
-func (m *MemorySandbox) Status(_ context.Context, id string) (SandboxStatus, error) {
+var errTimeout = errors.New("the command's time is over")
+
+// killedCode is the exit code of what SIGKILL ended, and noProgram what a [Program]
+// returns for a command that it does not know.
+const (
+	killedCode = 137
+	noProgram  = -1
+)
+
+// Put keeps the archive's files.
+func (m *MemorySandbox) Put(_ context.Context, id, folder string, archive io.Reader) error {
+	box, err := m.find(id)
+	if err != nil {
+		return err
+	}
+	files := map[string]memoryFile{}
+	err = ReadArchive(archive, DefaultLimits, func(entry Entry) error {
+		if entry.Folder {
+			return nil
+		}
+		content, err := io.ReadAll(entry.Content)
+		files[entry.Name] = memoryFile{content, entry.Executable}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, known := m.created[id]
-	if !known {
-		return "", ErrUnknown
+	for name, file := range files {
+		box.files[path.Join(folder, name)] = file
 	}
-	return s.status, nil
+	return nil
+}
+
+// Get packs what was put at or below the path.
+func (m *MemorySandbox) Get(_ context.Context, id, from string, archive io.Writer) error {
+	box, err := m.find(id)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := NewArchiveWriter(archive)
+	found := false
+	for _, name := range slices.Sorted(maps.Keys(box.files)) {
+		rest, below := strings.CutPrefix(name, from+"/")
+		switch {
+		case name == from:
+			rest = path.Base(name)
+		case !below:
+			continue
+		}
+		found = true
+		file := box.files[name]
+		if err := w.Add(Entry{Name: rest, Executable: file.executable, Size: int64(len(file.content)), Content: bytes.NewReader(file.content)}); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return &ArchiveError{from, "is not there"}
+	}
+	return w.Close()
 }
 
 // Destroy ends a sandbox.
 func (m *MemorySandbox) Destroy(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s, known := m.created[id]; known {
-		s.status = StatusTerminated
-		m.created[id] = s
+	if box, known := m.created[id]; known {
+		box.end()
+		delete(m.created, id)
 	}
 	return nil
-}
-
-// Stop destroys every sandbox in the scope.
-func (m *MemorySandbox) Stop(_ context.Context, scope killswitch.Scope) (ended int, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, s := range m.created {
-		if s.status != StatusTerminated && scope.Covers(s.place) {
-			s.status = StatusTerminated
-			m.created[id] = s
-			ended++
-		}
-	}
-	return ended, nil
 }

@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	ann  = policy.Actor{ID: 1, Login: "ann", Kind: policy.KindUser}
@@ -23,58 +29,93 @@ func anybody(context.Context, policy.Actor) (policy.Standing, error) {
 	return policy.Standing{Login: "ann", Permission: policy.PermissionAdmin}, nil
 }
 
-func echo(command []string) sandbox.Result {
-	return sandbox.Result{Stdout: strings.Join(command, " ")}
+// echo says what it is told.
+func echo(_ context.Context, command sandbox.Command, stdout, _ io.Writer) int {
+	_, _ = io.WriteString(stdout, strings.Join(command.Argv, " "))
+	return 0
 }
 
 func Example() {
 	ctx := context.Background()
 	stop := killswitch.NewMemoryKillSwitch(policy.JoinSwitchRules(nil), anybody, time.Now)
-	boxes := sandbox.NewMemorySandbox(stop, echo)
+	boxes := sandbox.Guard{Sandbox: sandbox.NewMemorySandbox(time.Now, echo), Switch: stop}
 
-	id, _, _ := boxes.Create(ctx, shop, sandbox.SandboxConstraints{Network: sandbox.NetworkNone})
-	result, _ := boxes.Execute(ctx, id, []string{"go", "test"})
+	box, _ := boxes.Create(ctx, sandbox.Spec{ID: "pc-1", For: shop, Constraints: sandbox.SandboxConstraints{Network: sandbox.NetworkNone}})
+	result, _ := boxes.Execute(ctx, box.ID, sandbox.Command{Argv: []string{"go", "test"}})
 	_ = stop.Activate(ctx, acme, ann, "an agent runs wild")
 	ended, _ := boxes.Stop(ctx, acme)
-	_, err := boxes.Execute(ctx, id, []string{"go", "test"})
+	_, err := boxes.Create(ctx, sandbox.Spec{ID: "pc-2", For: shop})
 	fmt.Println(result.Stdout, ended, err)
-	// Output: go test 1 the sandbox does not run any more
+	// Output: go test 1 the kill switch is on: nothing is started
 }
 
-func TestAStopEndsWhatItCovers(t *testing.T) {
+func TestMemorySandbox(t *testing.T) {
+	boxes := sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, command sandbox.Command, stdout, stderr io.Writer) int {
+		if command.Argv[0] != "probe" {
+			return sandboxtest.NoProgram
+		}
+		return sandboxtest.Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
+	})
+	sandboxtest.Conform(t, sandboxtest.Subject{
+		Boxes: boxes, Fresh: boxes, Spec: sandboxtest.Spec(""), Probe: []string{"probe"},
+		Unsupported: map[string]func(*sandbox.Spec){"runtime": func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},
+	})
+}
+
+// I16 of the field's invariants, for one process; for several and with Docker see the
+// packages that have them.
+func TestI16AStopEndsWhatItCovers(t *testing.T) {
 	stop := killswitch.NewMemoryKillSwitch(policy.JoinSwitchRules(nil), anybody, time.Now)
-	boxes := sandbox.NewMemorySandbox(stop, echo)
+	boxes := sandbox.Guard{Sandbox: sandbox.NewMemorySandbox(time.Now, echo), Switch: stop}
 	other := shop
 	other.Repository.ID = 12
-	var ids []string
-	for _, place := range []killswitch.Scope{shop, other} {
-		id, status, err := boxes.Create(t.Context(), place, sandbox.SandboxConstraints{})
-		if err != nil || status != sandbox.StatusIdle {
-			t.Fatalf("%s: %s, %v", place, status, err)
+	for id, place := range map[string]killswitch.Scope{"shop": shop, "other": other} {
+		if there, err := boxes.Create(t.Context(), sandbox.Spec{ID: id, For: place}); err != nil || there.Status != sandbox.StatusRunning {
+			t.Fatalf("%s: %+v, %v", place, there, err)
 		}
-		ids = append(ids, id)
 	}
 	if err := stop.Activate(t.Context(), shop, ann, "x"); err != nil {
 		t.Fatal(err)
 	}
-	if ended, err := boxes.Stop(t.Context(), shop); ended != 1 || err != nil {
-		t.Errorf("%d ended, %v", ended, err)
+	if _, err := boxes.Execute(t.Context(), "shop", sandbox.Command{Argv: []string{"x"}}); !errors.Is(err, sandbox.ErrStopped) {
+		t.Errorf("a command while stopped: %v", err)
 	}
-	for i, want := range []sandbox.SandboxStatus{sandbox.StatusTerminated, sandbox.StatusIdle} {
-		if got, err := boxes.Status(t.Context(), ids[i]); got != want || err != nil {
-			t.Errorf("%s, %v, want %s", got, err, want)
+	if err := boxes.Put(t.Context(), "shop", sandbox.Workspace, sandboxtest.Files()); !errors.Is(err, sandbox.ErrStopped) {
+		t.Errorf("files while stopped: %v", err)
+	}
+	for n, want := range []int{1, 0} {
+		if ended, err := boxes.Stop(t.Context(), shop); ended != want || err != nil {
+			t.Errorf("stop %d: %d ended, %v", n+1, ended, err)
 		}
 	}
-	if ended, _ := boxes.Stop(t.Context(), shop); ended != 0 {
-		t.Errorf("a second stop ends %d", ended)
+	if _, err := boxes.Status(t.Context(), "shop"); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("what was stopped: %v", err)
 	}
-	if _, _, err := boxes.Create(t.Context(), shop, sandbox.SandboxConstraints{}); !errors.Is(err, sandbox.ErrStopped) {
+	if result, err := boxes.Execute(t.Context(), "other", sandbox.Command{Argv: []string{"x"}}); result.Stdout != "x" || err != nil {
+		t.Errorf("elsewhere: %+v, %v", result, err)
+	}
+	if _, err := boxes.Create(t.Context(), sandbox.Spec{ID: "again", For: shop}); !errors.Is(err, sandbox.ErrStopped) {
 		t.Errorf("while stopped: %v", err)
 	}
-	if _, err := boxes.Status(t.Context(), "nonsense"); !errors.Is(err, sandbox.ErrUnknown) {
-		t.Errorf("an id of none: %v", err)
-	}
-	if _, _, err := sandbox.NewMemorySandbox(nil, echo).Create(t.Context(), shop, sandbox.SandboxConstraints{}); !errors.Is(err, sandbox.ErrStopped) {
+	if _, err := (sandbox.Guard{Sandbox: sandbox.NewMemorySandbox(time.Now, echo)}).Create(t.Context(), sandbox.Spec{ID: "nobody", For: shop}); !errors.Is(err, sandbox.ErrStopped) {
 		t.Errorf("with nobody to ask: %v", err)
+	}
+}
+
+// stopsMeanwhile is a switch that is thrown between the first question and the second.
+type stopsMeanwhile struct{ asked int }
+
+func (s *stopsMeanwhile) IsActive(context.Context, killswitch.Scope) (bool, error) {
+	s.asked++
+	return s.asked > 1, nil
+}
+
+func TestI16AStopWhileOneIsCreatedLeavesNone(t *testing.T) {
+	boxes := sandbox.Guard{Sandbox: sandbox.NewMemorySandbox(time.Now, echo), Switch: &stopsMeanwhile{}}
+	if there, err := boxes.Create(t.Context(), sandbox.Spec{ID: "x", For: shop}); !errors.Is(err, sandbox.ErrStopped) {
+		t.Errorf("%+v, %v", there, err)
+	}
+	if left, err := boxes.List(t.Context()); len(left) != 0 || err != nil {
+		t.Errorf("%+v, %v", left, err)
 	}
 }

@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// idPattern is what an id may be. It goes into names and paths.
+var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+// ValidID reports whether the text can be the id of a sandbox: up to 40 of the lower-case
+// letters, the digits and the hyphen, with which it does not begin.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
+
+// idLength is how many characters of an id are chosen.
+const idLength = 12
+
+// NewID is an id that nobody has.
+func NewID() string { return "pc-" + strings.ToLower(rand.Text()[:idLength]) }
+
+// IDFor is the id that belongs to an idempotency key.
+func IDFor(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "pc-" + hex.EncodeToString(sum[:])[:idLength]
+}
+
+// The bounds of what may be asked of any implementation.
+const (
+	// DefaultTimeout is how long a sandbox runs if nobody says, and MaxTimeout how long
+	// it may.
+	DefaultTimeout = 30 * time.Minute
+	MaxTimeout     = 24 * time.Hour
+	// MaxArguments and MaxArgumentBytes bound a command's arguments.
+	MaxArguments     = 256
+	MaxArgumentBytes = 64 << 10
+)
+
+// Check returns an [*InvalidError] for what no implementation can create.
+func (s Spec) Check() error {
+	c := s.Constraints
+	switch {
+	case !ValidID(s.ID):
+		return &InvalidError{"id", "must be up to 40 of a-z, 0-9 and -, not " + strconv.Quote(s.ID)}
+	case c.MemoryMB < 0 || c.CPUPercent < 0 || c.DiskMB < 0:
+		return &InvalidError{"constraints", "must not be negative"}
+	case c.Timeout < 0 || c.Timeout > MaxTimeout:
+		return &InvalidError{"timeout", "must be between 0 and " + MaxTimeout.String()}
+	case c.Network != "" && c.Network != NetworkNone && c.Network != NetworkEgressOnly && c.Network != NetworkFull:
+		return &InvalidError{"network", "is none, egress-only or full, not " + strconv.Quote(string(c.Network))}
+	case c.Network == NetworkEgressOnly && len(c.Egress) == 0:
+		return &InvalidError{"egress", "names no host; with network egress-only it must"}
+	case c.Network != NetworkEgressOnly && len(c.Egress) > 0:
+		return &InvalidError{"egress", "names hosts, which only network egress-only reaches"}
+	}
+	for _, p := range c.AllowedPaths {
+		if !inWorkspace(p) {
+			return &InvalidError{"allowed_paths", "must be " + Workspace + " or below it, without . and .., not " + strconv.Quote(p)}
+		}
+	}
+	return nil
+}
+
+// inWorkspace reports whether the path is clean, and the workspace or below it.
+func inWorkspace(p string) bool {
+	return path.Clean(p) == p && (p == Workspace || strings.HasPrefix(p, Workspace+"/")) && printable(p)
+}
+
+// printable keeps out of paths what could end one where it is written down.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == ',' || r == ':' || r == '\\' })
+}
+
+// Lifetime is how long a sandbox with the constraints runs.
+func (c SandboxConstraints) Lifetime() time.Duration {
+	if c.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return c.Timeout
+}
+
+// Writable lists the paths that may be written, sorted, without those below others.
+func (c SandboxConstraints) Writable() []string {
+	if len(c.AllowedPaths) == 0 {
+		return []string{Workspace}
+	}
+	all := slices.Sorted(slices.Values(c.AllowedPaths))
+	kept := all[:0]
+	for _, p := range all {
+		if !slices.ContainsFunc(kept, func(k string) bool { return p == k || strings.HasPrefix(p, k+"/") }) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// Check returns an [*InvalidError] for what no implementation can run.
+func (c Command) Check() error {
+	size := 0
+	for _, argument := range c.Argv {
+		size += len(argument)
+	}
+	switch {
+	case len(c.Argv) == 0 || c.Argv[0] == "":
+		return &InvalidError{"command", "is empty"}
+	case len(c.Argv) > MaxArguments || size > MaxArgumentBytes:
+		return &InvalidError{"command", "is too long"}
+	case slices.ContainsFunc(c.Argv, func(a string) bool { return strings.ContainsRune(a, 0) }):
+		return &InvalidError{"command", "has a zero byte in it"}
+	case c.Timeout < 0 || c.MaxOutput < 0:
+		return &InvalidError{"command", "has a limit below zero"}
+	case c.Folder != "" && !inWorkspace(c.Folder):
+		return &InvalidError{"folder", "must be " + Workspace + " or below it, not " + strconv.Quote(c.Folder)}
+	default:
+		return nil
+	}
+}
+
+// Bounded is the command with its defaults.
+func (c Command) Bounded() Command {
+	if c.Folder == "" {
+		c.Folder = Workspace
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultCommandTimeout
+	}
+	if c.MaxOutput == 0 {
+		c.MaxOutput = DefaultMaxOutput
+	}
+	return c
+}

@@ -1,0 +1,130 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/portcullis-app/portcullis/killswitch"
+)
+
+// Part is what sandboxes are called among the parts that a kill switch ends.
+const Part = "sandboxes"
+
+// Guard is a [Sandbox] in which nothing is started while a kill switch stops the place,
+// or cannot be asked. Without a switch, nothing is.
+type Guard struct {
+	Sandbox
+
+	Switch Switch
+}
+
+var (
+	_ Sandbox            = Guard{}
+	_ killswitch.Stopper = Guard{}
+)
+
+// Create asks before, and once more when the sandbox can be found: a stop that came in
+// between has found it, or is found now.
+func (g Guard) Create(ctx context.Context, spec Spec) (Instance, error) {
+	if err := g.allowed(ctx, spec.For); err != nil {
+		return Instance{}, err
+	}
+	created, err := g.Sandbox.Create(ctx, spec)
+	if err != nil {
+		return Instance{}, err
+	}
+	if err := g.allowed(ctx, spec.For); err != nil {
+		return Instance{}, errors.Join(err, g.undo(ctx, spec.ID))
+	}
+	return created, nil
+}
+
+// undoTime is how long it may take to destroy what must not be there.
+const undoTime = 30 * time.Second
+
+func (g Guard) undo(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	return g.Destroy(ctx, id)
+}
+
+// Execute asks before. A stop that comes later destroys the sandbox, and with it what
+// runs.
+func (g Guard) Execute(ctx context.Context, id string, command Command) (Result, error) {
+	if err := g.allowedIn(ctx, id); err != nil {
+		return Result{}, err
+	}
+	return g.Sandbox.Execute(ctx, id, command)
+}
+
+// Put asks before.
+func (g Guard) Put(ctx context.Context, id, folder string, archive io.Reader) error {
+	if err := g.allowedIn(ctx, id); err != nil {
+		return err
+	}
+	return g.Sandbox.Put(ctx, id, folder, archive)
+}
+
+func (g Guard) allowedIn(ctx context.Context, id string) error {
+	there, err := g.Status(ctx, id)
+	if err != nil {
+		return err
+	}
+	return g.allowed(ctx, there.For)
+}
+
+func (g Guard) allowed(ctx context.Context, place killswitch.Scope) error {
+	if g.Switch == nil {
+		return ErrStopped
+	}
+	if on, err := g.Switch.IsActive(ctx, place); on || err != nil {
+		return errors.Join(ErrStopped, err)
+	}
+	return nil
+}
+
+// destroyedTogether is how many sandboxes are destroyed side by side.
+const destroyedTogether = 8
+
+// Stop destroys every sandbox in the scope, whoever created it. One that does not tell
+// whose it is counts as in it.
+func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err error) {
+	all, err := g.List(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list the sandboxes: %w", err)
+	}
+	var covered []string
+	for _, there := range all {
+		if scope.Covers(there.For) || there.For.Repository.ID == 0 {
+			covered = append(covered, there.ID)
+		}
+	}
+	return destroy(ctx, g.Sandbox, covered)
+}
+
+// destroy destroys several, each whatever becomes of the others, and counts them.
+func destroy(ctx context.Context, boxes Sandbox, ids []string) (ended int, _ error) {
+	failures := make([]error, len(ids))
+	var running errgroup.Group
+	running.SetLimit(destroyedTogether)
+	for n, id := range ids {
+		running.Go(func() error {
+			if err := boxes.Destroy(ctx, id); err != nil {
+				failures[n] = fmt.Errorf("destroy the sandbox %s: %w", id, err)
+			}
+			return nil
+		})
+	}
+	_ = running.Wait()
+	for _, failure := range failures {
+		if failure == nil {
+			ended++
+		}
+	}
+	return ended, errors.Join(failures...)
+}

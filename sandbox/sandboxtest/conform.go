@@ -1,0 +1,402 @@
+// Package sandboxtest holds every implementation of [sandbox.Sandbox] to the contract.
+package sandboxtest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
+)
+
+// Subject is an implementation under test.
+type Subject struct {
+	Boxes sandbox.Sandbox
+	// Fresh is the same backend as another process sees it, which knows nothing.
+	Fresh sandbox.Sandbox
+	// Spec is what can be created; the suite gives it an id.
+	Spec sandbox.Spec
+	// Probe calls [Probe] in a sandbox, as the first words of a command.
+	Probe []string
+	// Unsupported are changes to a spec, by the field that the implementation refuses
+	// then.
+	Unsupported map[string]func(*sandbox.Spec)
+	// Writes counts what was asked of the backend that changes something; nil: nothing
+	// can be counted.
+	Writes func() int64
+	// Slack is how much longer than it is told to the backend may take for anything.
+	Slack time.Duration
+}
+
+// Spec is one that any implementation takes, with the image.
+func Spec(image string) sandbox.Spec {
+	return sandbox.Spec{
+		For: killswitch.Scope{
+			Repository: policy.Repository{Installation: 5, ID: 11, Owner: "acme", Name: "shop"}, Number: 7, Agents: true,
+		},
+		HeadSHA: strings.Repeat("ab", 20), Policy: ".github/portcullis.yml on main at 0123abc", Image: image,
+		RequestedBy: policy.Actor{ID: 42, Login: "ann"},
+		Constraints: sandbox.SandboxConstraints{MemoryMB: 128, CPUPercent: 100, Network: sandbox.NetworkNone, Timeout: 5 * time.Minute},
+	}
+}
+
+// Conform runs the suite. Tests carry the numbers of the invariants they hold.
+func Conform(t *testing.T, s Subject) {
+	t.Run("I3 what cannot be enforced is refused before anything is done", s.unsupported)
+	t.Run("I4 destroying", s.destroying)
+	t.Run("I5 one id is one sandbox", s.once)
+	t.Run("I7 a command that nobody waits for any more ends", s.canceled)
+	t.Run("I8 what a command says and how it ends", s.commands)
+	t.Run("I8 a program that is not there", s.missing)
+	t.Run("I9 output", s.output)
+	t.Run("I6 time", s.timeout)
+	t.Run("I18 another process finds it as it is", s.found)
+	t.Run("I20 ids", s.ids)
+	t.Run("I21 archives", s.archives)
+	t.Run("deadline", s.deadline)
+}
+
+// create creates one that the test destroys at its end.
+func (s Subject) create(t *testing.T, change ...func(*sandbox.Spec)) sandbox.Instance {
+	t.Helper()
+	spec := s.Spec
+	spec.ID = sandbox.NewID()
+	for _, c := range change {
+		c(&spec)
+	}
+	created, err := s.Boxes.Create(t.Context(), spec)
+	if err != nil {
+		t.Fatalf("create: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := s.Boxes.Destroy(ctx, spec.ID); err != nil {
+			t.Errorf("destroy: %v", err)
+		}
+	})
+	if created.ID != spec.ID || created.Status != sandbox.StatusRunning {
+		t.Fatalf("created %+v", created)
+	}
+	return created
+}
+
+func (s Subject) probe(argv ...string) []string { return append(slices.Clone(s.Probe), argv...) }
+
+func (s Subject) run(t *testing.T, id string, command sandbox.Command) sandbox.Result {
+	t.Helper()
+	result, err := s.Boxes.Execute(t.Context(), id, command)
+	if err != nil {
+		t.Fatalf("%q: %v", command.Argv, err)
+	}
+	return result
+}
+
+func (s Subject) unsupported(t *testing.T) {
+	for _, field := range slices.Sorted(maps.Keys(s.Unsupported)) {
+		t.Run(field, func(t *testing.T) {
+			spec := s.Spec
+			spec.ID = sandbox.NewID()
+			s.Unsupported[field](&spec)
+			var before int64
+			if s.Writes != nil {
+				before = s.Writes()
+			}
+			_, err := s.Boxes.Create(t.Context(), spec)
+			refusal, refused := errors.AsType[*sandbox.UnsupportedError](err)
+			if !refused || refusal.Field != field {
+				t.Errorf("%v; want a refusal of %s", err, field)
+			}
+			if s.Writes != nil && s.Writes() != before {
+				t.Errorf("the backend was asked to change something %d times", s.Writes()-before)
+			}
+			if _, err := s.Boxes.Status(t.Context(), spec.ID); !errors.Is(err, sandbox.ErrUnknown) {
+				t.Errorf("status: %v", err)
+			}
+		})
+	}
+}
+
+func (s Subject) destroying(t *testing.T) {
+	if err := s.Boxes.Destroy(t.Context(), sandbox.NewID()); err != nil {
+		t.Errorf("one that never was: %v", err)
+	}
+	id := s.create(t).ID
+	for range 2 {
+		if err := s.Boxes.Destroy(t.Context(), id); err != nil {
+			t.Errorf("destroy: %v", err)
+		}
+		if there, err := s.Boxes.Status(t.Context(), id); !errors.Is(err, sandbox.ErrUnknown) {
+			t.Errorf("after its end: %+v, %v", there, err)
+		}
+	}
+	if _, err := s.Boxes.Execute(t.Context(), id, sandbox.Command{Argv: s.probe("exit", "0")}); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("a command after its end: %v", err)
+	}
+	t.Run("while it is created", func(t *testing.T) {
+		spec := s.Spec
+		spec.ID = sandbox.NewID()
+		var both sync.WaitGroup
+		for n := range 6 {
+			both.Go(func() {
+				if n%2 == 0 {
+					_, _ = s.Boxes.Create(t.Context(), spec) // it may have been destroyed meanwhile
+				} else if err := s.Boxes.Destroy(t.Context(), spec.ID); err != nil {
+					t.Errorf("destroy: %v", err)
+				}
+			})
+		}
+		both.Wait()
+		if err := s.Boxes.Destroy(t.Context(), spec.ID); err != nil {
+			t.Fatal(err)
+		}
+		if there, err := s.Boxes.Status(t.Context(), spec.ID); !errors.Is(err, sandbox.ErrUnknown) {
+			t.Errorf("%+v, %v", there, err)
+		}
+	})
+}
+
+func (s Subject) once(t *testing.T) {
+	first := s.create(t)
+	spec := s.Spec
+	spec.ID = first.ID
+	for _, boxes := range []sandbox.Sandbox{s.Boxes, s.Fresh} {
+		again, err := boxes.Create(t.Context(), spec)
+		if err != nil || !again.CreatedAt.Equal(first.CreatedAt) || !again.Deadline.Equal(first.Deadline) {
+			t.Errorf("%+v, %v, want %+v", again, err, first)
+		}
+	}
+	if n := len(s.listed(t, s.Boxes, first.ID)); n != 1 {
+		t.Errorf("%d of one id", n)
+	}
+}
+
+func (s Subject) listed(t *testing.T, boxes sandbox.Sandbox, id string) []sandbox.Instance {
+	t.Helper()
+	all, err := boxes.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(i sandbox.Instance) bool { return i.ID != id })
+}
+
+func (s Subject) commands(t *testing.T) {
+	id := s.create(t).ID
+	for _, c := range []struct {
+		name    string
+		command sandbox.Command
+		want    sandbox.Result
+	}{
+		{"streams apart", sandbox.Command{Argv: s.probe("say", "out", "err", "3")}, sandbox.Result{Stdout: "out", Stderr: "err", ExitCode: 3}},
+		{"standard input", sandbox.Command{Argv: s.probe("copy"), Stdin: strings.NewReader("a\x00b\n")}, sandbox.Result{Stdout: "a\x00b\n"}},
+		{"no standard input", sandbox.Command{Argv: s.probe("copy")}, sandbox.Result{}},
+		{"0", sandbox.Command{Argv: s.probe("exit", "0")}, sandbox.Result{}},
+		{"1", sandbox.Command{Argv: s.probe("exit", "1")}, sandbox.Result{ExitCode: 1}},
+		{"126", sandbox.Command{Argv: s.probe("exit", "126")}, sandbox.Result{ExitCode: 126}},
+		{"127", sandbox.Command{Argv: s.probe("exit", "127")}, sandbox.Result{ExitCode: 127}},
+		{"137", sandbox.Command{Argv: s.probe("exit", "137")}, sandbox.Result{ExitCode: 137}},
+	} {
+		if got := s.run(t, id, c.command); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	argv := []string{"", "a b", `"`, "'", "$(id)", "`id`", "; rm -rf /", "\n", "*", "-", "é\xff", "${HOME}", "\\"}
+	want, err := json.Marshal(argv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.run(t, id, sandbox.Command{Argv: s.probe(append([]string{"arguments"}, argv...)...)}); strings.TrimSpace(got.Stdout) != string(want) {
+		t.Errorf("the arguments arrive as %s, want %s", got.Stdout, want)
+	}
+	for _, command := range []sandbox.Command{{}, {Argv: []string{""}}, {Argv: []string{"a\x00b"}}, {Argv: s.probe("exit"), Folder: "/workspace/../etc"}} {
+		_, err := s.Boxes.Execute(t.Context(), id, command)
+		if _, invalid := errors.AsType[*sandbox.InvalidError](err); !invalid {
+			t.Errorf("%+v: %v", command, err)
+		}
+	}
+}
+
+func (s Subject) missing(t *testing.T) {
+	result, err := s.Boxes.Execute(t.Context(), s.create(t).ID, sandbox.Command{Argv: []string{"/no/such/program"}})
+	if started, is := errors.AsType[*sandbox.StartError](err); !is || started.Program != "/no/such/program" {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+func (s Subject) output(t *testing.T) {
+	id := s.create(t).ID
+	const limit = 64 << 10
+	got := s.run(t, id, sandbox.Command{Argv: s.probe("pour", fmt.Sprint(3*limit)), MaxOutput: limit})
+	if !got.Truncated || len(got.Stdout) != limit || got.ExitCode != 0 {
+		t.Errorf("%d bytes, truncated %t, exit code %d", len(got.Stdout), got.Truncated, got.ExitCode)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begun := time.Now()
+	got = s.run(t, id, sandbox.Command{Argv: s.probe("pour", fmt.Sprint(1<<30)), MaxOutput: limit})
+	runtime.ReadMemStats(&after)
+	if !got.Truncated || len(got.Stdout) != limit {
+		t.Errorf("a flood: %d bytes, truncated %t", len(got.Stdout), got.Truncated)
+	}
+	if after.HeapInuse > before.HeapInuse+4*limit+1<<20 {
+		t.Errorf("a flood makes the heap grow from %d to %d bytes", before.HeapInuse, after.HeapInuse)
+	}
+	t.Logf("a flood of 1 GiB ended after %s", time.Since(begun).Round(time.Millisecond))
+	if got := s.run(t, id, sandbox.Command{Argv: s.probe("say", "still here")}); got.Stdout != "still here" {
+		t.Errorf("after a flood: %+v", got)
+	}
+}
+
+func (s Subject) timeout(t *testing.T) {
+	id := s.create(t).ID
+	begun := time.Now()
+	got := s.run(t, id, sandbox.Command{Argv: s.probe("wait", "1h"), Timeout: 500 * time.Millisecond})
+	if took := time.Since(begun); !got.TimedOut || took > 1500*time.Millisecond+s.Slack {
+		t.Errorf("%+v after %s", got, took)
+	}
+}
+
+func (s Subject) canceled(t *testing.T) {
+	id := s.create(t).ID
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	got, err := s.Boxes.Execute(ctx, id, sandbox.Command{Argv: s.probe("wait", "1h")})
+	if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > 1500*time.Millisecond+s.Slack {
+		t.Errorf("%+v, %v after %s", got, err, took)
+	}
+}
+
+func (s Subject) found(t *testing.T) {
+	created := s.create(t)
+	found := s.listed(t, s.Fresh, created.ID)
+	if len(found) != 1 || !same(found[0], created) {
+		t.Fatalf("%+v, want %+v", found, created)
+	}
+	if now, err := s.Fresh.Status(t.Context(), created.ID); err != nil || !same(now, created) {
+		t.Errorf("%+v, %v", now, err)
+	}
+	got, err := s.Fresh.Execute(t.Context(), created.ID, sandbox.Command{Argv: s.probe("say", "found")})
+	if err != nil || got.Stdout != "found" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := s.Fresh.Destroy(t.Context(), created.ID); err != nil {
+		t.Error(err)
+	}
+	if left := s.listed(t, s.Boxes, created.ID); len(left) != 0 {
+		t.Errorf("%+v is left", left)
+	}
+}
+
+// same compares all but the reason, and times as times.
+func same(a, b sandbox.Instance) bool {
+	times := a.CreatedAt.Equal(b.CreatedAt) && a.Deadline.Equal(b.Deadline)
+	a.CreatedAt, a.Deadline, a.Reason = b.CreatedAt, b.Deadline, b.Reason
+	return times && a == b
+}
+
+func (s Subject) ids(t *testing.T) {
+	for _, id := range []string{"", "A", "a b", "../x", "a;rm -rf /", "$(id)", "a/b", "-a", strings.Repeat("a", 41), "é", "a\n", "a\x00"} {
+		spec := s.Spec
+		spec.ID = id
+		_, err := s.Boxes.Create(t.Context(), spec)
+		if _, invalid := errors.AsType[*sandbox.InvalidError](err); !invalid {
+			t.Errorf("create %q: %v", id, err)
+		}
+		if _, err := s.Boxes.Status(t.Context(), id); !errors.Is(err, sandbox.ErrUnknown) {
+			t.Errorf("status of %q: %v", id, err)
+		}
+		if _, err := s.Boxes.Execute(t.Context(), id, sandbox.Command{Argv: s.probe("exit", "0")}); !errors.Is(err, sandbox.ErrUnknown) {
+			t.Errorf("a command in %q: %v", id, err)
+		}
+		if err := s.Boxes.Destroy(t.Context(), id); err != nil {
+			t.Errorf("destroy %q: %v", id, err)
+		}
+	}
+}
+
+// Files is an archive with these entries, as they are.
+func Files(headers ...tar.Header) *bytes.Buffer {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if h.Typeflag == tar.TypeReg && h.Size == 0 {
+			h.Size = int64(len(h.Name))
+		}
+		h.Mode = 0o644
+		_ = w.WriteHeader(&h)
+		if h.Typeflag == tar.TypeReg {
+			_, _ = io.WriteString(w, h.Name)
+		}
+	}
+	_ = w.Close()
+	return &b
+}
+
+func (s Subject) archives(t *testing.T) {
+	id := s.create(t).ID
+	if err := s.Boxes.Put(t.Context(), id, sandbox.Workspace, Files(
+		tar.Header{Typeflag: tar.TypeDir, Name: "src/"}, tar.Header{Typeflag: tar.TypeReg, Name: "src/a.txt"}, tar.Header{Typeflag: tar.TypeReg, Name: "./b.txt"},
+	)); err != nil {
+		t.Fatalf("put: %v", err)
+	}
+	var packed bytes.Buffer
+	if err := s.Boxes.Get(t.Context(), id, sandbox.Workspace, &packed); err != nil {
+		t.Fatalf("get: %v", err)
+	}
+	got := map[string]string{}
+	if err := sandbox.ReadArchive(&packed, sandbox.DefaultLimits, func(e sandbox.Entry) error {
+		if e.Folder {
+			return nil
+		}
+		content, err := io.ReadAll(e.Content)
+		got[e.Name] = string(content)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"src/a.txt": "src/a.txt", "b.txt": "./b.txt"}; !maps.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for name, header := range map[string]tar.Header{
+		"absolute": {Typeflag: tar.TypeReg, Name: "/etc/passwd"}, "up": {Typeflag: tar.TypeReg, Name: "../x"}, "up and down": {Typeflag: tar.TypeReg, Name: "a/../b"},
+		"link": {Typeflag: tar.TypeSymlink, Name: "a", Linkname: "/etc"}, "hard link": {Typeflag: tar.TypeLink, Name: "a", Linkname: "src/a.txt"},
+		"device": {Typeflag: tar.TypeBlock, Name: "a", Devmajor: 8}, "pipe": {Typeflag: tar.TypeFifo, Name: "a"},
+	} {
+		err := s.Boxes.Put(t.Context(), id, sandbox.Workspace, Files(header))
+		if _, refused := errors.AsType[*sandbox.ArchiveError](err); !refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := s.Boxes.Get(t.Context(), id, sandbox.Workspace+"/nothing", io.Discard); err == nil {
+		t.Error("what is not there was packed")
+	}
+}
+
+func (s Subject) deadline(t *testing.T) {
+	created := s.create(t, func(spec *sandbox.Spec) { spec.Constraints.Timeout = 2 * time.Second })
+	if got := created.Deadline.Sub(created.CreatedAt); got != 2*time.Second {
+		t.Errorf("it is to run for %s", got)
+	}
+	<-time.After(time.Until(created.Deadline) + 3*time.Second)
+	there, err := s.Boxes.Status(t.Context(), created.ID)
+	if err == nil && there.Status == sandbox.StatusTerminated {
+		return
+	}
+	if !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("3 s after its deadline: %+v, %v", there, err)
+	}
+}
