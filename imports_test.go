@@ -17,27 +17,32 @@ const module = "github.com/portcullis-app/portcullis"
 // mayImport is the graph: which of our packages each package may import. Imports
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
-	".":                       {"app"},
-	"app":                     {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "web"},
-	"handlers":                {"credential", "gate", "killswitch", "policy"},
-	"web":                     {"audit", "credential", "gate", "killswitch", "policy"},
-	"internal/store":          {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy"},
-	"internal/recovery":       {"policy"},
-	"internal/githubapi":      {"policy"},
-	"gate":                    {"audit", "killswitch", "policy"},
-	"killswitch":              {"audit", "policy"},
-	"credential":              {"audit", "killswitch", "policy"},
-	"credential/vault":        {"credential", "policy"},
-	"sandbox":                 {"killswitch", "policy"},
-	"sandbox/sandboxtest":     {"killswitch", "policy", "sandbox"},
-	"policy":                  {},
-	"audit":                   {},
-	"internal/githubsim":      {},
-	"internal/githubsim/site": {"internal/githubsim"},
+	".":                  {"app"},
+	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/inside", "web"},
+	"handlers":           {"credential", "gate", "killswitch", "policy"},
+	"web":                {"audit", "credential", "gate", "killswitch", "policy"},
+	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy"},
+	"internal/recovery":  {"policy"},
+	"internal/githubapi": {"policy"},
+	"gate":               {"audit", "killswitch", "policy"},
+	"killswitch":         {"audit", "policy"},
+	"credential":         {"audit", "killswitch", "policy"},
+	"credential/vault":   {"credential", "policy"},
+	"sandbox":            {"killswitch", "policy"},
+	"sandbox/inside":     {"sandbox"},
+	"sandbox/docker":     {"sandbox", "sandbox/inside"},
+	// For tests alone.
+	"sandbox/sandboxtest":       {"killswitch", "policy", "sandbox"},
+	"sandbox/sandboxtest/probe": {"sandbox/sandboxtest"},
+	"policy":                    {},
+	"audit":                     {},
+	"internal/githubsim":        {},
+	"internal/githubsim/site":   {"internal/githubsim"},
 	// Held to nothing of ours: it judges both sides, in tests alone.
 	"internal/githubsim/contract": {},
 	// For tests alone: nobody else may start a program.
 	"internal/postgrestest": {},
+	"internal/dockertest":   {},
 }
 
 // onlyIn lists what no other package may import: vendors and ways out. The
@@ -59,7 +64,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "web"},
+	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/sandboxtest/probe", "web"},
 	"github.com/coreos/go-oidc/v3/oidc":                         {"web"},
 	"github.com/yuin/goldmark":                                  {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":                    {"internal/githubsim/contract"},
@@ -68,7 +73,13 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus":            {"web"},
 	"github.com/prometheus/client_golang/prometheus/collectors": {"web"},
 	"github.com/prometheus/client_golang/prometheus/promhttp":   {"web"},
-	"os/exec": {"internal/postgrestest"},
+	"github.com/moby/moby/client":                               {"sandbox/docker"},
+	"github.com/moby/moby/api/types/container":                  {"sandbox/docker"},
+	"github.com/moby/moby/api/types/mount":                      {"sandbox/docker"},
+	"github.com/moby/moby/api/pkg/stdcopy":                      {"sandbox/docker"},
+	"github.com/containerd/errdefs":                             {"sandbox/docker"},
+	// PID 1 of a sandbox only looks for the program that it becomes.
+	"os/exec": {"internal/dockertest", "internal/postgrestest", "sandbox/inside", "sandbox/sandboxtest/probe"},
 }
 
 // denied lists what a package may not import, because it promises to be pure.

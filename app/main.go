@@ -37,8 +37,11 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(stdio), demoCommand(stdio), policyCommand(stdio), killswitchCommand(stdio), credentialsCommand(stdio), doctorCommand(stdio), versionCommand(stdio))
+	root.AddCommand(serveCommand(stdio), demoCommand(stdio), policyCommand(stdio), killswitchCommand(stdio), credentialsCommand(stdio), sandboxCommand(stdio), doctorCommand(stdio), versionCommand(stdio))
 	if err := root.ExecuteContext(ctx); err != nil {
+		if code, is := errors.AsType[exitCodeError](err); is {
+			return int(code)
+		}
 		if !errors.Is(err, errReported) {
 			_, _ = fmt.Fprintln(stdio.Err, "portcullis:", err)
 		}
@@ -49,6 +52,11 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 
 // errReported ends a command whose output has said already what is wrong.
 var errReported = errors.New("reported")
+
+// exitCodeError ends a command with an exit code of its own, and nothing more to say.
+type exitCodeError int
+
+func (e exitCodeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Version is the module's version, or the commit it was built from.
 func Version() string {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // idPattern is what an id may be. It goes into names and paths.
@@ -111,8 +112,8 @@ func (c Command) Check() error {
 		return &InvalidError{"command", "is empty"}
 	case len(c.Argv) > MaxArguments || size > MaxArgumentBytes:
 		return &InvalidError{"command", "is too long"}
-	case slices.ContainsFunc(c.Argv, func(a string) bool { return strings.ContainsRune(a, 0) }):
-		return &InvalidError{"command", "has a zero byte in it"}
+	case slices.ContainsFunc(c.Argv, func(a string) bool { return strings.ContainsRune(a, 0) || !utf8.ValidString(a) }):
+		return &InvalidError{"command", "is not UTF-8, or has a zero byte in it"}
 	case c.Timeout < 0 || c.MaxOutput < 0:
 		return &InvalidError{"command", "has a limit below zero"}
 	case c.Folder != "" && !inWorkspace(c.Folder):

@@ -1,0 +1,201 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/client"
+
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/inside"
+)
+
+// The labels that tell any process what a sandbox may reach and write.
+const (
+	labelNetwork  = "portcullis.network"
+	labelEgress   = "portcullis.egress"
+	labelWritable = "portcullis.writable"
+)
+
+// Egress is the way out of sandboxes that have no network: a socket in each, behind which
+// somebody on this machine answers.
+type Egress struct {
+	// Folder is where the sockets are, which this machine and the engine must both see;
+	// empty: nothing goes out.
+	Folder string
+	// Full is true if the operator allows [sandbox.NetworkFull].
+	Full bool
+	// Serve answers what comes through the listener, which is one sandbox's, until that is
+	// closed.
+	Serve func(listener net.Listener, is sandbox.Instance, reach Reach)
+}
+
+// Reach is what a sandbox may reach.
+type Reach struct {
+	Network sandbox.NetworkPolicy
+	// Hosts are those of [sandbox.NetworkEgressOnly].
+	Hosts []string
+}
+
+// exit is the part of a container that is its way out.
+type exit struct {
+	socket      string
+	mounts      []mount.Mount
+	environment []string
+	labels      map[string]string
+}
+
+// socketName is what the socket is called in the folder of its sandbox.
+const socketName = "proxy.sock"
+
+// wayOut is the way out that the constraints ask for, or a refusal.
+func (d *Docker) wayOut(id string, c sandbox.SandboxConstraints) (exit, error) {
+	labels := map[string]string{labelWritable: strings.Join(c.Writable(), ",")}
+	switch {
+	case c.Network == "" || c.Network == sandbox.NetworkNone:
+		return exit{labels: labels}, nil
+	case d.config.Egress.Folder == "" || d.config.Egress.Serve == nil:
+		return exit{}, refused("network", "this server has no way out for sandboxes; an operator sets sandbox.docker.egress_folder")
+	case !strings.HasPrefix(d.config.Host, "unix://"):
+		return exit{}, refused("network", "the engine is on another machine, and %s needs it to be on this one", c.Network)
+	case c.Network == sandbox.NetworkFull && !d.config.Egress.Full:
+		return exit{}, refused("network", "the operator does not allow full; sandbox.docker.full_network does")
+	}
+	labels[labelNetwork], labels[labelEgress] = string(c.Network), strings.Join(c.Egress, ",")
+	proxy := "http://" + inside.ProxyAddress
+	return exit{
+		socket: egressFolder + "/" + socketName,
+		mounts: []mount.Mount{{Type: mount.TypeBind, Source: d.socketFolder(id), Target: egressFolder, ReadOnly: true}},
+		environment: []string{
+			"HTTP_PROXY=" + proxy, "HTTPS_PROXY=" + proxy, "http_proxy=" + proxy, "https_proxy=" + proxy, "NO_PROXY=localhost,127.0.0.1", "no_proxy=localhost,127.0.0.1",
+		},
+		labels: labels,
+	}, nil
+}
+
+func (d *Docker) socketFolder(id string) string { return filepath.Join(d.config.Egress.Folder, id) }
+
+// exits are the ways out that this process answers.
+type exits struct {
+	mu      sync.Mutex
+	closed  bool
+	open    map[string]net.Listener
+	serving sync.WaitGroup
+}
+
+// openExit has somebody answer for the sandbox. One that has no way out, or whose another
+// process answers, is left as it is.
+func (d *Docker) openExit(ctx context.Context, is sandbox.Instance, reach Reach) error {
+	if reach.Network == "" || reach.Network == sandbox.NetworkNone {
+		return nil
+	}
+	d.exits.mu.Lock()
+	defer d.exits.mu.Unlock()
+	if _, answered := d.exits.open[is.ID]; answered || d.exits.closed {
+		return nil
+	}
+	listener, err := d.listen(ctx, is.ID)
+	if err != nil {
+		return fmt.Errorf("open the way out of the sandbox %s: %w", is.ID, err)
+	}
+	if listener == nil {
+		return nil
+	}
+	d.exits.open[is.ID] = listener
+	d.exits.serving.Go(func() { d.config.Egress.Serve(listener, is, reach) })
+	return nil
+}
+
+// listen listens on the sandbox's socket; nil: another process does.
+func (d *Docker) listen(ctx context.Context, id string) (net.Listener, error) {
+	folder := d.socketFolder(id)
+	if err := os.MkdirAll(folder, 0o711); err != nil { //nolint:gosec // PID 1 of the sandbox goes through it
+		return nil, err
+	}
+	socket := filepath.Join(folder, socketName)
+	if there, err := new(net.Dialer).DialContext(ctx, "unix", socket); err == nil {
+		return nil, there.Close()
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever can reach the folder may connect: that is the sandbox, and root.
+	return listener, errors.Join(os.Chmod(socket, 0o666)) //nolint:gosec // see above
+}
+
+// shutExit ends the way out of a sandbox that is gone.
+func (d *Docker) shutExit(id string) error {
+	if d.config.Egress.Folder == "" {
+		return nil
+	}
+	d.exits.mu.Lock()
+	defer d.exits.mu.Unlock()
+	if listener, open := d.exits.open[id]; open {
+		_ = listener.Close() // it is gone whatever the system says
+		delete(d.exits.open, id)
+	}
+	return os.RemoveAll(d.socketFolder(id))
+}
+
+// Tend answers for sandboxes whose process is gone, and takes away what is left of those
+// that are. It is to be called now and then.
+func (d *Docker) Tend(ctx context.Context) error {
+	if d.config.Egress.Folder == "" {
+		return nil
+	}
+	found, err := d.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: d.ours()})
+	if err != nil {
+		return fmt.Errorf("list the sandboxes: %w", err)
+	}
+	there := map[string]bool{}
+	var errs []error
+	for _, item := range found.Items {
+		is := d.instance(item.Labels, item.State, "")
+		there[is.ID] = true
+		if is.Status == sandbox.StatusRunning {
+			errs = append(errs, d.openExit(ctx, is, reachOf(item.Labels)))
+		}
+	}
+	entries, err := os.ReadDir(d.config.Egress.Folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, entry := range entries {
+		if old, err := entry.Info(); err == nil && sandbox.ValidID(entry.Name()) && !there[entry.Name()] && d.config.Now().Sub(old.ModTime()) > createTime {
+			errs = append(errs, d.shutExit(entry.Name()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func reachOf(labels map[string]string) Reach {
+	reach := Reach{Network: sandbox.NetworkPolicy(labels[labelNetwork])}
+	if hosts := labels[labelEgress]; hosts != "" {
+		reach.Hosts = strings.Split(hosts, ",")
+	}
+	return reach
+}
+
+// closeExits ends every way out and waits for those who answered.
+func (d *Docker) closeExits() {
+	d.exits.mu.Lock()
+	d.exits.closed = true
+	for id, listener := range d.exits.open {
+		_ = listener.Close()
+		delete(d.exits.open, id)
+	}
+	d.exits.mu.Unlock()
+	d.exits.serving.Wait()
+}

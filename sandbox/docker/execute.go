@@ -1,0 +1,231 @@
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/client"
+
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/inside"
+)
+
+const (
+	// killTime is how long ending what a command left running may take, of which
+	// killedTime is left to the kernel before the sandbox is destroyed instead.
+	killTime   = 15 * time.Second
+	killedTime = 3 * time.Second
+	// endTime is how long the engine may take to know how a command ended whose output
+	// has ended, and endEvery how often it is asked.
+	endTime  = 5 * time.Second
+	endEvery = 5 * time.Millisecond
+	// oomTime is how long the engine may take to tell that memory was over.
+	oomTime = 300 * time.Millisecond
+
+	killedCode     = 137
+	maxStartReason = 400
+)
+
+// Execute runs a command as the workload's user. The engine cannot end one: when its time
+// is over, everything of that user's is killed, and if that fails the sandbox destroyed.
+// Commands in one sandbox run one after the other, because one's end would be the
+// other's.
+func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command) (sandbox.Result, error) {
+	if err := command.Check(); err != nil {
+		return sandbox.Result{}, err
+	}
+	if _, err := d.runs(ctx, id); err != nil {
+		return sandbox.Result{}, err
+	}
+	command = command.Bounded()
+	alone := d.lock(id)
+	alone.Lock()
+	defer alone.Unlock()
+	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
+	defer cancel()
+	begun := d.config.Now()
+	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
+	mark := rand.Text() + ": "
+	wrapped := command
+	wrapped.Argv = slices.Concat([]string{program}, inside.RunCommand, []string{mark}, command.Argv)
+	exec, err := d.attach(waiting, id, user(workloadID(id)), wrapped, stdout, stderr)
+	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
+	if waiting.Err() != nil {
+		// Nobody waits any more, and it runs on.
+		result.ExitCode, result.TimedOut = killedCode, errors.Is(context.Cause(waiting), errTimeout)
+		return result, errors.Join(ctx.Err(), d.kill(ctx, id))
+	}
+	if err != nil {
+		return sandbox.Result{}, d.explain(ctx, id, command, err)
+	}
+	ended, err := d.ended(waiting, exec)
+	if err != nil {
+		return sandbox.Result{}, d.explain(ctx, id, command, err)
+	}
+	if why, notRun := inside.Complaint(mark, result.Stderr, ended.ExitCode); notRun {
+		return sandbox.Result{}, notStarted(command, why)
+	}
+	if ended.PID == 0 {
+		// The runtime says on the command's own outputs why it was not started.
+		return sandbox.Result{}, notStarted(command, result.Stdout+result.Stderr)
+	}
+	result.ExitCode = ended.ExitCode
+	if result.ExitCode == killedCode {
+		result.OOM, err = d.outOfMemory(ctx, id, begun)
+	}
+	return result, err
+}
+
+var errTimeout = errors.New("the command's time is over")
+
+// runs returns the labels of a sandbox that takes commands, or an error.
+func (d *Docker) runs(ctx context.Context, id string) (map[string]string, error) {
+	is, labels, err := d.inspect(ctx, id)
+	if err == nil && is.Status != sandbox.StatusRunning {
+		err = fmt.Errorf("%w: it is %s", sandbox.ErrNotRunning, is.Status)
+	}
+	return labels, err
+}
+
+func (d *Docker) lock(id string) *sync.Mutex {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.running[id] == nil {
+		d.running[id] = &sync.Mutex{}
+	}
+	return d.running[id]
+}
+
+// attach starts the command and returns once its outputs have ended, or ctx.
+func (d *Docker) attach(ctx context.Context, id, as string, command sandbox.Command, stdout, stderr io.Writer) (exec string, _ error) {
+	created, err := d.engine.ExecCreate(ctx, d.name(id), client.ExecCreateOptions{
+		User: as, Cmd: command.Argv, WorkingDir: command.Folder, AttachStdin: command.Stdin != nil, AttachStdout: true, AttachStderr: true,
+	})
+	if err != nil {
+		return "", err
+	}
+	attached, err := d.engine.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
+	if err != nil {
+		return "", err
+	}
+	var input sync.WaitGroup
+	defer input.Wait()
+	defer attached.Close()
+	defer context.AfterFunc(ctx, attached.Close)()
+	if command.Stdin != nil {
+		input.Go(func() {
+			_, _ = io.Copy(attached.Conn, command.Stdin) // what it does not read is its own affair
+			_ = attached.CloseWrite()
+		})
+	}
+	if _, err := stdcopy.StdCopy(stdout, stderr, attached.Reader); err != nil && ctx.Err() == nil {
+		return "", fmt.Errorf("read what it writes: %w", err)
+	}
+	return created.ID, nil
+}
+
+// ended is how a command ended whose outputs have.
+func (d *Docker) ended(ctx context.Context, exec string) (client.ExecInspectResult, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, endTime, errors.New("the engine does not tell how the command ended"))
+	defer cancel()
+	for {
+		seen, err := d.engine.ExecInspect(ctx, exec, client.ExecInspectOptions{})
+		// While it runs it has no exit code, which reads as 0.
+		if err != nil || !seen.Running {
+			return seen, err
+		}
+		select {
+		case <-time.After(endEvery):
+		case <-ctx.Done():
+			return seen, context.Cause(ctx)
+		}
+	}
+}
+
+// explain says what an error is about: the sandbox may have ended under the command, or
+// the engine refused to start it.
+func (d *Docker) explain(ctx context.Context, id string, command sandbox.Command, err error) error {
+	there, gone := d.Status(ctx, id)
+	switch {
+	case errors.Is(gone, sandbox.ErrUnknown):
+		return sandbox.ErrUnknown
+	case gone == nil && there.Status != sandbox.StatusRunning:
+		return sandbox.ErrNotRunning
+	case cerrdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "OCI runtime"):
+		return notStarted(command, err.Error())
+	default:
+		return fmt.Errorf("run %q in the sandbox %s: %w", command.Argv[0], id, err)
+	}
+}
+
+// notStarted is what the runtime says of a command that is none.
+func notStarted(command sandbox.Command, said string) error {
+	said = strings.ToValidUTF8(strings.TrimSpace(said), "")
+	return &sandbox.StartError{Program: command.Argv[0], Why: said[:min(len(said), maxStartReason)]}
+}
+
+// kill ends everything of the workload's user, whatever ctx says.
+func (d *Docker) kill(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
+	defer cancel()
+	failed := d.killAll(ctx, id)
+	if failed == nil {
+		return nil
+	}
+	d.config.Log.Warn().Err(failed).Str("event", "sandbox.kill_failed").Str("sandbox", id).Msg("what a command left running could not be ended alone; the sandbox is destroyed")
+	if err := d.Destroy(ctx, id); err != nil {
+		return fmt.Errorf("what the command left running could not be ended: %w", err)
+	}
+	return nil
+}
+
+// killAll returns once the program that kills has ended: then the kernel has given the
+// signal to every other.
+func (d *Docker) killAll(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, killedTime)
+	defer cancel()
+	exec, err := d.attach(ctx, id, user(workloadID(id)), sandbox.Command{Argv: []string{killProgram}, Folder: "/"}, io.Discard, io.Discard)
+	if err != nil {
+		return err
+	}
+	ended, err := d.ended(ctx, exec)
+	if err == nil && (ended.ExitCode != 0 || ended.PID == 0) {
+		err = fmt.Errorf("it ended with %d", ended.ExitCode)
+	}
+	return err
+}
+
+// outOfMemory reports whether the kernel killed something in the sandbox since then
+// because its memory was over. The container's own state tells only of PID 1.
+func (d *Docker) outOfMemory(ctx context.Context, id string, since time.Time) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	told := d.engine.Events(ctx, client.EventsListOptions{
+		Since: unix(since), Until: unix(d.config.Now().Add(oomTime)),
+		Filters: make(client.Filters).Add("container", d.name(id)).Add("event", "oom"),
+	})
+	select {
+	case <-told.Messages:
+		return true, nil
+	case err := <-told.Err:
+		if errors.Is(err, io.EOF) || err == nil {
+			return false, nil
+		}
+		return false, fmt.Errorf("ask whether the memory of the sandbox %s was over: %w", id, err)
+	}
+}
+
+// unix is a time as the engine reads it.
+func unix(at time.Time) string {
+	return strconv.FormatInt(at.Unix(), 10) + "." + fmt.Sprintf("%09d", at.Nanosecond())
+}

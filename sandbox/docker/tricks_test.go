@@ -1,0 +1,184 @@
+package docker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/portcullis-app/portcullis/sandbox"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not as it was, %v; look at it, and if that is meant run the test with -update:\n%s", file, err, got)
+	}
+}
+
+// create creates one that ends with the test.
+func (w *world) create(t testing.TB, s sandbox.Spec) sandbox.Instance {
+	t.Helper()
+	created, err := w.Create(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Destroy(context.Background(), s.ID); err != nil {
+			t.Error(err)
+		}
+	})
+	return created
+}
+
+func (w *world) run(t testing.TB, id string, command sandbox.Command) sandbox.Result {
+	t.Helper()
+	result, err := w.Execute(t.Context(), id, command)
+	if err != nil {
+		t.Fatalf("%q: %v", command.Argv, err)
+	}
+	return result
+}
+
+// I6 and I7: whatever a command has left behind, nothing of it is there two seconds after
+// its time is over, and the sandbox is there still.
+func TestI6NothingIsLeftRunning(t *testing.T) {
+	w := newWorld(t)
+	for name, argv := range map[string][]string{
+		"a session of its own, no child of anybody's, deaf": {"/probe", "stay"},
+		"a fork bomb": {"/probe", "bomb"},
+	} {
+		for _, ends := range []string{"its time is over", "nobody waits"} {
+			t.Run(name+", "+ends, func(t *testing.T) {
+				s := spec()
+				s.Constraints.MemoryMB = 1024 // so that the limit of processes is reached first
+				w.create(t, s)
+				command := sandbox.Command{Argv: argv, Timeout: 2 * time.Second}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if ends == "nobody waits" {
+					command.Timeout = time.Hour
+					defer time.AfterFunc(2*time.Second, cancel).Stop()
+				}
+				begun := time.Now()
+				result, err := w.Execute(ctx, s.ID, command)
+				took := time.Since(begun)
+				if result.TimedOut != (ends == "its time is over") || (err != nil) != (ends == "nobody waits") || took > 3*time.Second+slack {
+					t.Errorf("%+v, %v after %s", result, err, took)
+				}
+				t.Logf("what was left running was ended %s after the time was over", (took - 2*time.Second).Round(time.Millisecond))
+				left, err := w.Execute(t.Context(), s.ID, sandbox.Command{Argv: []string{"/probe", "processes"}})
+				if err != nil || left.Stdout != "0\n" {
+					t.Errorf("what is left: %+v, %v", left, err)
+				}
+			})
+		}
+	}
+}
+
+// slack is what a busy machine may take longer.
+const slack = 2 * time.Second
+
+// I10: memory is a hard limit, that it was over is told, and the sandbox goes on.
+func TestI10MemoryIsOver(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	w.create(t, s)
+	if got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "hog", "500"}}); !got.OOM || got.ExitCode != 137 || got.TimedOut {
+		t.Errorf("%+v", got)
+	}
+	if got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "hog", "20"}}); got.OOM || got.ExitCode != 0 {
+		t.Errorf("afterwards: %+v", got)
+	}
+	if got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "exit", "137"}}); got.OOM {
+		t.Errorf("what only looks like it: %+v", got)
+	}
+}
+
+func TestADiskThatIsFullEndsNothingElse(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	w.create(t, s)
+	for _, folder := range []string{"/workspace", "/tmp", "/dev/shm"} {
+		got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "fill", folder}})
+		if got.ExitCode != 1 || !strings.Contains(got.Stdout, "no space left") {
+			t.Errorf("%s: %+v", folder, got)
+		}
+	}
+	if got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "say", "here"}}); got.Stdout != "here" {
+		t.Errorf("when all is full: %+v", got)
+	}
+}
+
+// I14 and what else cannot be enforced on an engine.
+func TestI14WhatAnEngineRefuses(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		field  string
+		change func(*sandbox.Spec)
+	}{
+		{"disk_mb", func(s *sandbox.Spec) { s.Constraints.DiskMB = 128 * 60 / 100 }},
+		{"disk_mb", func(s *sandbox.Spec) { s.Constraints.DiskMB = 3 }},
+		{"disk_mb", func(s *sandbox.Spec) {
+			for i := range 30 {
+				s.Constraints.AllowedPaths = append(s.Constraints.AllowedPaths, "/workspace/"+string(rune('a'+i)))
+			}
+		}},
+		{"memory_mb", func(s *sandbox.Spec) { s.Constraints.MemoryMB = 8 }},
+		{"network", func(s *sandbox.Spec) { s.Constraints.Network = sandbox.NetworkFull }},
+		{"network", func(s *sandbox.Spec) {
+			s.Constraints.Network, s.Constraints.Egress = sandbox.NetworkEgressOnly, []string{"example.com"}
+		}},
+		{"runtime", func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},
+		{"image", func(s *sandbox.Spec) { s.Image = "probe" }},
+		{"image", func(s *sandbox.Spec) { s.Image = "probe:latest" }},
+		{"image", func(s *sandbox.Spec) { s.Image = "" }},
+		{"image", func(s *sandbox.Spec) { s.Image = "sha256:" + strings.Repeat("0", 64) }},
+		{"image", func(s *sandbox.Spec) { s.Image = "example.com/none@sha256:" + strings.Repeat("0", 64) }},
+	} {
+		s := spec()
+		c.change(&s)
+		_, err := w.Create(t.Context(), s)
+		refusal, refused := errors.AsType[*sandbox.UnsupportedError](err)
+		if !refused || refusal.Field != c.field {
+			t.Errorf("%+v: %v; want a refusal of %s", s, err, c.field)
+		}
+	}
+}
+
+// I25: many at once, and nothing is left.
+func TestI25TwentyAtOnce(t *testing.T) {
+	w := newWorld(t)
+	var all sync.WaitGroup
+	begun := time.Now()
+	for range 20 {
+		all.Go(func() {
+			s := spec()
+			if _, err := w.Create(t.Context(), s); err != nil {
+				t.Error(err)
+				return
+			}
+			if got, err := w.Execute(t.Context(), s.ID, sandbox.Command{Argv: []string{"/probe", "say", "here"}}); err != nil || got.Stdout != "here" {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if err := w.Destroy(t.Context(), s.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("20 sandboxes came and went in %s", time.Since(begun).Round(time.Millisecond))
+}

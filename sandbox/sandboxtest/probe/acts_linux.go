@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// acts are what hostile and broken programs do.
+var acts = map[string]func(argv []string) int{
+	"stay": stay, "bomb": bomb, "hog": hog, "fill": fill, "processes": processes, "leave": leave,
+}
+
+// again is the probe once more, out of reach of whoever started this one.
+func again(argv ...string) *exec.Cmd {
+	c := exec.Command("/proc/self/exe", argv...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return c
+}
+
+// leave leaves a process behind that nobody waits for, and ends.
+func leave(argv []string) int {
+	if len(argv) == 0 {
+		// Twice, so that it is nobody's child.
+		return tried(again("leave", "once").Run())
+	}
+	return tried(again("stay", "alone").Start())
+}
+
+// stay hears no signal, leaves others behind that do not either, and stays.
+func stay(argv []string) int {
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	if len(argv) == 0 {
+		_ = leave(nil)
+		_ = again("stay", "alone").Start()
+		fmt.Println("staying")
+	}
+	for {
+		<-time.After(time.Hour)
+	}
+}
+
+// bomb makes as many of itself as there can be, and again when one ends. It asks the
+// kernel alone: a runtime would give up when there are no threads to be had.
+func bomb([]string) int {
+	signal.Ignore(syscall.SIGTERM)
+	nap := unix.Timespec{Nsec: int64(time.Millisecond)}
+	for {
+		if _, _, failure := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0); failure != 0 {
+			_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&nap)), 0, 0)
+		}
+	}
+}
+
+// hog takes so many MB of memory.
+func hog(argv []string) int {
+	var taken [][]byte
+	for range number(argv) {
+		block := make([]byte, 1<<20)
+		for i := 0; i < len(block); i += 4096 {
+			block[i] = 1
+		}
+		taken = append(taken, block)
+	}
+	runtime.KeepAlive(taken)
+	return 0
+}
+
+// fill writes a file until it cannot, and says how much that was.
+func fill(argv []string) int {
+	if len(argv) == 0 {
+		return 2
+	}
+	f, err := os.Create(filepath.Join(argv[0], "fill"))
+	if err != nil {
+		return tried(err)
+	}
+	block := make([]byte, 1<<20)
+	written := 0
+	for {
+		n, err := f.Write(block)
+		written += n
+		if err != nil || written > 4<<30 {
+			fmt.Println(written>>20, err)
+			return tried(err)
+		}
+	}
+}
+
+// processes counts those of this user but itself.
+func processes([]string) int {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return tried(err)
+	}
+	n := 0
+	for _, entry := range all {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if info, err := os.Stat("/proc/" + entry.Name()); err == nil && info.Sys().(*syscall.Stat_t).Uid == uint32(os.Getuid()) {
+			n++
+		}
+	}
+	fmt.Println(n)
+	return 0
+}
