@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -244,6 +245,8 @@ func TestI11WhatTheEngineSaysOfIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Each sandbox has a user of its own.
+	got = regexp.MustCompile(`(uid|gid)=[1-5][0-9]{4}\b`).ReplaceAll(got, []byte("$1=WORKLOAD"))
 	golden(t, "testdata/inspect.json", append(got, '\n'))
 }
 

@@ -7,9 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestKillerIsAProgram(t *testing.T) {
@@ -43,7 +42,7 @@ func TestKillerEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	command := exec.Command(path)
-	command.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	if out, err := command.CombinedOutput(); err != nil || len(out) != 0 {
 		t.Errorf("%q, %v", out, err)
 	}
