@@ -43,6 +43,9 @@ type Sim struct {
 	apps      map[int64]*App
 	installs  map[int64]*Installation
 	tokens    map[string]*token
+	renewals  map[string]*token // by refresh token
+	devices   map[string]*device
+	consents  map[string]*consent // by code
 	buckets   map[string]*bucket
 	secondary SecondaryLimits
 	spent     map[int64]*spending // by installation
@@ -83,7 +86,8 @@ func New(opts Options) *Sim {
 		repos: map[string]*Repository{}, moved: map[string]*Repository{}, reposByID: map[int64]*Repository{}, pullsByID: map[int64]*PullRequest{},
 		waiting: map[*Repository]bool{}, looks: map[*Repository]bool{},
 		apps: map[int64]*App{}, installs: map[int64]*Installation{},
-		tokens: map[string]*token{}, buckets: map[string]*bucket{}, spent: map[int64]*spending{},
+		tokens: map[string]*token{}, renewals: map[string]*token{}, devices: map[string]*device{}, consents: map[string]*consent{},
+		buckets: map[string]*bucket{}, spent: map[int64]*spending{},
 		ctx: ctx, stop: stop,
 		client: &http.Client{
 			Timeout:       10 * time.Second,
