@@ -179,7 +179,7 @@ func TestPKCE(t *testing.T) {
 func TestWebFlowInABrowser(t *testing.T) {
 	w := newWorld(t)
 	app := w.helper(nil)
-	visit := func(cookie *http.Cookie) (int, string) {
+	visit := func(app *githubsim.App, cookie *http.Cookie) (int, string) {
 		t.Helper()
 		req, err := http.NewRequest(http.MethodGet, w.link(app, "state", "s"), nil)
 		must(t, err)
@@ -191,22 +191,24 @@ func TestWebFlowInABrowser(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode, resp.Header.Get("Location")
 	}
-	status, to := visit(w.alice.Session())
+	status, to := visit(app, w.alice.Session())
 	if status != http.StatusFound || !strings.HasPrefix(to, callback+"?code=") || !strings.HasSuffix(to, "&state=s") {
 		t.Errorf("signed in: %d to %s", status, to)
 	}
 	stale := w.alice.Session()
 	stale.Value += "x"
-	status, to = visit(stale)
+	status, to = visit(app, stale)
 	if status != http.StatusFound || !strings.HasPrefix(to, w.sim.URL()+"/login?return_to=") {
 		t.Errorf("with a session of long ago: %d to %s", status, to)
 	}
-	status, _ = visit(nil)
+	status, _ = visit(app, nil)
 	equal(t, "without, and without pages", status, 404)
+	status, _ = visit(w.sim.CreateApp(githubsim.AppSpec{Slug: "without-callback"}), w.alice.Session())
+	equal(t, "to an App that has no callback", status, 404)
 	w.sim.ServePages(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) { rw.WriteHeader(http.StatusTeapot) }))
-	status, _ = visit(nil)
+	status, _ = visit(app, nil)
 	equal(t, "without: the pages answer", status, http.StatusTeapot)
-	status, _ = visit(w.alice.Session())
+	status, _ = visit(app, w.alice.Session())
 	equal(t, "signed in: GitHub does", status, http.StatusFound)
 	got, _ := w.exchange("client_id", app.ClientID(), "client_secret", app.ClientSecret(), "code", "x")
 	equal(t, "the App's requests: GitHub does", got, "bad_verification_code")

@@ -38,6 +38,7 @@ type Organization struct {
 	rulesets []*ruleset
 
 	properties []*PropertySpec
+	codespaces CodespacePolicy
 }
 
 // Team is a set of members of an organization.
@@ -130,6 +131,11 @@ func (u *User) Delete() {
 	for _, a := range u.sim.apps {
 		if granted := a.authorizations[u.id]; granted != nil {
 			granted.end()
+		}
+	}
+	for _, cs := range u.sim.codespacesNow() {
+		if cs.owner == u {
+			cs.become(deleted, u.sim.now().UTC())
 		}
 	}
 	u.deleted = true

@@ -122,7 +122,7 @@ func endpoint(pattern string, serve func(*call) error, options ...option) route 
 
 func allRoutes() []route {
 	var list []route
-	for _, part := range [][]route{appRoutes(), ruleRoutes(), repositoryRoutes(), pullRoutes(), issueRoutes(), checkRoutes(), organizationRoutes(), gitRoutes(), threadRoutes(), propertyRoutes(), workflowRoutes(), secretRoutes(), clientRoutes()} {
+	for _, part := range [][]route{codespaceRoutes(), appRoutes(), ruleRoutes(), repositoryRoutes(), pullRoutes(), issueRoutes(), checkRoutes(), organizationRoutes(), gitRoutes(), threadRoutes(), propertyRoutes(), workflowRoutes(), secretRoutes(), clientRoutes()} {
 		list = append(list, part...)
 	}
 	return list

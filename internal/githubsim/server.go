@@ -22,6 +22,7 @@ type call struct {
 	body   []byte
 	params map[string]string
 	actor  actor
+	route  *route
 	repo   *Repository   // of a route below repos/
 	org    *Organization // of a route below orgs/
 
@@ -157,7 +158,7 @@ func (c *call) handle() error {
 	if rt == nil {
 		return notFound()
 	}
-	c.params = params
+	c.params, c.route = params, rt
 	if !rt.free {
 		if err := c.checkLimit(); err != nil {
 			return err
