@@ -70,8 +70,8 @@ func (s *Sim) settle(c *call) {
 	if billed {
 		line.Points = c.points
 	}
-	if c.actor.app != nil {
-		line.AppID = c.actor.app.id
+	if app := c.actor.through(); app != nil {
+		line.AppID = app.id
 	}
 	if c.actor.user != nil {
 		line.Login = c.actor.user.login

@@ -18,6 +18,11 @@ type AppSpec struct {
 	Permissions               map[string]string
 	Events                    []string
 	WebhookURL, WebhookSecret string
+	// What the App's settings say of people who authorize it: where they are sent back to, whether devices may ask, and whether user
+	// access tokens live until they are revoked, which is GitHub's old way.
+	CallbackURLs  []string
+	DeviceFlow    bool
+	LastingTokens bool
 }
 
 // App is a GitHub App.
@@ -36,6 +41,12 @@ type App struct {
 	created     time.Time
 	queue       []*delivery
 	senders     int // goroutines that work on the queue
+
+	secret         string // the client's, immutable
+	callbacks      []string
+	deviceFlow     bool
+	lasting        bool                     // its user access tokens do not expire
+	authorizations map[int64]*authorization // by user
 }
 
 // Installation is an App in an organization, on all its repositories, those to come included.
@@ -48,19 +59,6 @@ type Installation struct {
 	suspendedAt time.Time
 	created     time.Time
 }
-
-// token is what an Authorization header may hold: a user's, or an installation's that expires.
-type token struct {
-	value       string
-	user        *User
-	install     *Installation
-	expires     time.Time
-	repos       []int64           // nil: all
-	permissions map[string]string // nil: all that are granted
-}
-
-// tokenLifetime is how long an installation token lives.
-const tokenLifetime = time.Hour
 
 var levels = []string{"", "read", "write", "admin"}
 
@@ -81,7 +79,9 @@ func (s *Sim) CreateApp(spec AppSpec) *App {
 	app := &App{
 		sim: s, id: s.id(), slug: spec.Slug, permissions: maps.Clone(spec.Permissions), events: slices.Clone(spec.Events),
 		hookURL: spec.WebhookURL, hookSecret: spec.WebhookSecret, hookID: s.id(), key: key, created: s.tick(),
-		bot: s.createUser(spec.Slug+"[bot]", "Bot", 0),
+		bot:    s.createUser(spec.Slug+"[bot]", "Bot", 0),
+		secret: randomHex(20), callbacks: slices.Clone(spec.CallbackURLs), deviceFlow: spec.DeviceFlow, lasting: spec.LastingTokens,
+		authorizations: map[int64]*authorization{},
 	}
 	if app.permissions == nil {
 		app.permissions = map[string]string{}
@@ -102,6 +102,12 @@ func (a *App) ID() int64 { return a.id }
 
 // Slug is the name in URLs.
 func (a *App) Slug() string { return a.slug }
+
+// ClientID names the App where people authorize it.
+func (a *App) ClientID() string { return fmt.Sprintf("Iv1.%016x", a.id) }
+
+// ClientSecret is what the App shows beside its ClientID.
+func (a *App) ClientSecret() string { return a.secret }
 
 // BotLogin is the login under which the App acts: slug[bot].
 func (a *App) BotLogin() string { return a.slug + "[bot]" }
@@ -216,29 +222,6 @@ func holds(permissions map[string]string, name, level string) bool {
 		return true
 	}
 	return slices.Index(levels, permissions[name]) >= slices.Index(levels, level)
-}
-
-// may is allows for a token, which may have been narrowed.
-func (t *token) may(name, level string) bool {
-	if !t.install.allows(name, level) {
-		return false
-	}
-	return t.permissions == nil || holds(t.permissions, name, level)
-}
-
-// covers says whether the token reaches the repository.
-func (t *token) covers(r *Repository) bool {
-	return r.org == t.install.org && (t.repos == nil || slices.Contains(t.repos, r.id))
-}
-
-// newToken makes an installation token in the format in use since 2026: with the App's id and what looks like a JWT, some 520 characters.
-func (s *Sim) newToken(i *Installation) *token {
-	t := &token{
-		value:   fmt.Sprintf("ghs_%d_%s.%s.%s", i.app.id, randomHex(18), randomHex(64), randomHex(171)),
-		install: i, expires: s.valid().Add(tokenLifetime).UTC().Truncate(time.Second),
-	}
-	s.tokens[t.value] = t
-	return t
 }
 
 // installations are those of the organization that owns the repository.

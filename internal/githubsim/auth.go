@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ func (c *call) authenticate() error {
 		return nil
 	}
 	scheme, value, _ := strings.Cut(header, " ")
+	if strings.EqualFold(scheme, "Basic") {
+		return c.authenticateClient()
+	}
 	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "token") {
 		return badCredentials()
 	}
@@ -29,17 +33,41 @@ func (c *call) authenticate() error {
 	if t == nil {
 		return badCredentials()
 	}
-	if t.install == nil {
-		c.actor = actor{user: t.user, token: t}
-		return nil
-	}
-	if !c.sim.valid().Before(t.expires) {
+	if t.expired(c.sim.valid()) {
 		delete(c.sim.tokens, value)
 		return badCredentials()
+	}
+	if t.install == nil {
+		c.actor = actor{user: t.user, token: t}
+		if t.grant != nil {
+			c.actor.via = t.grant.app
+		}
+		return nil
 	}
 	c.actor = actor{user: t.install.app.bot, app: t.install.app, token: t}
 	if t.install.suspended {
 		return refuse(http.StatusForbidden, "This installation has been suspended")
+	}
+	return nil
+}
+
+// authenticateClient takes an App's client ID and secret, which only some endpoints want.
+func (c *call) authenticateClient() error {
+	id, secret, _ := c.req.BasicAuth()
+	app := c.sim.appOfClient(id)
+	if app == nil || secret != app.secret {
+		return badCredentials()
+	}
+	c.actor = actor{app: app, client: true}
+	return nil
+}
+
+// appOfClient is the App with that client ID, or nil.
+func (s *Sim) appOfClient(id string) *App {
+	for _, app := range s.apps {
+		if app.ClientID() == id {
+			return app
+		}
 	}
 	return nil
 }
@@ -95,10 +123,12 @@ func (c *call) admit(rt *route) error {
 	if len(rt.need) > 0 {
 		c.header.Set("X-Accepted-GitHub-Permissions", rt.needText)
 	}
-	if rt.forApp != c.actor.jwt {
+	if rt.forApp != c.actor.jwt || rt.forClient != c.actor.client {
 		return c.wrongKind(rt)
 	}
 	switch {
+	case rt.peopleOnly && rt.segs[0] == "user":
+		return c.admitPerson()
 	case rt.forApp || rt.segs[0] != "repos" && rt.segs[0] != "orgs":
 		return nil
 	case rt.segs[0] == "orgs":
@@ -126,18 +156,44 @@ func (c *call) wrongKind(rt *route) error {
 		return nil
 	case rt.forApp:
 		return refuse(http.StatusUnauthorized, "A JSON web token could not be decoded")
+	case rt.forClient && c.actor.token == nil && !c.actor.jwt:
+		return refuse(http.StatusUnauthorized, "Requires authentication")
 	}
 	return badCredentials()
+}
+
+// admitPerson lets in users, also through an App; what an App may do is asked where it is known of which repository.
+func (c *call) admitPerson() error {
+	switch t := c.actor.token; {
+	case t == nil:
+		return refuse(http.StatusUnauthorized, "Requires authentication")
+	case t.install != nil:
+		return notAccessible()
+	}
+	return nil
 }
 
 func (c *call) admitRepository(rt *route) error {
 	// What is for people with more than read is for nobody outside the installation.
 	reading := c.req.Method == http.MethodGet && rt.role <= roleRead
-	switch t := c.actor.token; {
-	case t == nil && !reading:
+	t := c.actor.token
+	if t == nil && !reading {
 		return refuse(http.StatusUnauthorized, "Requires authentication")
-	case t != nil && t.install != nil:
-		return c.admitInstallation(rt, c.actor.token.covers(c.repo) || !reading)
+	}
+	if t != nil && t.limited() && (!reading || t.covers(c.repo)) {
+		if !t.covers(c.repo) {
+			return notAccessible()
+		}
+		if err := c.permitted(rt, c.repo.org); err != nil {
+			return err
+		}
+	}
+	install := t != nil && t.install != nil
+	switch {
+	case install && rt.peopleOnly:
+		return notAccessible()
+	case install:
+		return nil
 	case rt.appsOnly:
 		return refuse(http.StatusForbidden, "You must authenticate via a GitHub App.")
 	case c.repo.role(c.actor.user) < rt.role:
@@ -146,22 +202,18 @@ func (c *call) admitRepository(rt *route) error {
 	return nil
 }
 
-// admitInstallation checks the token's permissions; strict is false where everybody may read, outside the installation.
-func (c *call) admitInstallation(rt *route, strict bool) error {
-	t := c.actor.token
-	if !strict {
-		return nil
-	}
-	if c.repo != nil && !t.covers(c.repo) {
+// permitted checks what a limited token may do on what the organization owns.
+func (c *call) permitted(rt *route, o *Organization) error {
+	if c.actor.token.at(o) == nil {
 		return notAccessible()
-	}
-	for _, p := range rt.need {
-		if t.may(p.name, p.level) {
-			return nil
-		}
 	}
 	if len(rt.need) == 0 {
 		return nil
+	}
+	for _, together := range rt.need {
+		if !slices.ContainsFunc(together, func(p permission) bool { return !c.actor.token.may(o, p.name, p.level) }) {
+			return nil
+		}
 	}
 	return notAccessible()
 }
@@ -170,7 +222,7 @@ func notAccessible() error {
 	return refuse(http.StatusForbidden, "Resource not accessible by integration")
 }
 
-// admitOrganization lets in the App's installations there and, for people, its members.
+// admitOrganization lets in the App's installations there and, for people, its members; those who come through an App need both.
 func (c *call) admitOrganization(rt *route) error {
 	c.org = c.sim.orgs[strings.ToLower(c.params["org"])]
 	switch t := c.actor.token; {
@@ -181,10 +233,16 @@ func (c *call) admitOrganization(rt *route) error {
 	case t.install != nil && t.install.org != c.org:
 		return notFound()
 	case t.install != nil:
-		return c.admitInstallation(rt, true)
+		return c.permitted(rt, c.org)
 	case !c.org.isMember(c.actor.user):
 		return notFound()
-	case rt.role == roleAdmin && !c.org.owners[c.actor.user.id]:
+	}
+	if c.actor.token.limited() {
+		if err := c.permitted(rt, c.org); err != nil {
+			return err
+		}
+	}
+	if rt.role == roleAdmin && !c.org.owners[c.actor.user.id] {
 		return refuse(http.StatusForbidden, "Must be an owner of the organization.")
 	}
 	return nil

@@ -89,7 +89,7 @@ func (t *thread) comment(a actor, body string) (*comment, error) {
 		return nil, err
 	}
 	t.touch()
-	c := &comment{id: t.repo.sim.id(), thread: t, author: a.user, app: a.app, body: body, created: t.updated, updated: t.updated}
+	c := &comment{id: t.repo.sim.id(), thread: t, author: a.user, app: a.through(), body: body, created: t.updated, updated: t.updated}
 	t.comments = append(t.comments, c)
 	t.repo.comments[c.id] = c
 	t.emit(a, "issue_comment", "created", obj{"comment": c.json()})

@@ -43,7 +43,7 @@ func (q *query) autoMerge(args arguments, change func(*PullRequest, arguments) e
 		return nil, graphRefusal("NOT_FOUND", "Could not resolve to a node with the global id of '%s'", input.text("pullRequestId"))
 	}
 	t := q.actor.token
-	if t.install != nil && (!t.covers(p.repo) || !t.may("pull_requests", "write") || !t.may("contents", "write")) {
+	if t.limited() && (!t.covers(p.repo) || !t.may(p.repo.org, "pull_requests", "write") || !t.may(p.repo.org, "contents", "write")) {
 		return nil, graphForbidden()
 	}
 	if p.repo.archived {

@@ -48,10 +48,10 @@ func typeOf(thing any) string {
 	panic(fmt.Sprintf("githubsim: %T has no GraphQL type", thing))
 }
 
-// allow is REST's rule: where its token reaches, an installation needs the permission; elsewhere everybody reads what is public.
+// allow is REST's rule: where its token reaches, an App needs the permission; elsewhere everybody reads what is public.
 func (q *query) allow(r *Repository, permission string) error {
 	t := q.actor.token
-	if t.install == nil || !t.covers(r) || t.may(permission, "read") {
+	if !t.limited() || !t.covers(r) || t.may(r.org, permission, "read") {
 		return nil
 	}
 	return graphForbidden()
@@ -101,10 +101,11 @@ var queryFields = fields{
 
 // sees says whether an organization shows itself, as over REST: to its installations and its members.
 func (q *query) sees(o *Organization) bool {
-	if t := q.actor.token; t.install != nil {
-		return t.install.org == o
+	t := q.actor.token
+	if t.limited() && t.at(o) == nil {
+		return false
 	}
-	return o.isMember(q.actor.user)
+	return t.install != nil || o.isMember(q.actor.user)
 }
 
 // rateLimitFields count this query as paid for.
@@ -133,7 +134,7 @@ var organizationFields = fields{
 	"databaseId": get(func(o *Organization) any { return o.id }),
 	"login":      get(func(o *Organization) any { return o.login }),
 	"team": find(func(q *query, o *Organization, args arguments) (any, error) {
-		if t := q.actor.token; t.install != nil && !t.may("members", "read") {
+		if t := q.actor.token; t.limited() && !t.may(o, "members", "read") {
 			return nil, graphForbidden()
 		}
 		if t := o.teams[strings.ToLower(args.text("slug"))]; t != nil {

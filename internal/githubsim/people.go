@@ -23,8 +23,9 @@ type account struct {
 // User is a person or a bot.
 type User struct {
 	account
-	token  string
-	emails []string // besides those that GitHub gives
+	token   string
+	session string   // of the person's browser
+	emails  []string // besides those that GitHub gives
 }
 
 // Organization owns repositories and has members and teams.
@@ -37,6 +38,7 @@ type Organization struct {
 	rulesets []*ruleset
 
 	properties []*PropertySpec
+	codespaces CodespacePolicy
 }
 
 // Team is a set of members of an organization.
@@ -87,7 +89,7 @@ func (s *Sim) createUser(login, kind string, id int64) *User {
 	if id == 0 {
 		id = s.id()
 	}
-	u := &User{account: account{sim: s, login: login, id: id, kind: kind, created: s.today()}, token: "ghp_" + randomHex(18)}
+	u := &User{account: account{sim: s, login: login, id: id, kind: kind, created: s.today()}, token: "ghp_" + randomHex(18), session: randomHex(24)}
 	s.users[strings.ToLower(login)] = u
 	s.tokens[u.token] = &token{value: u.token, user: u}
 	return u
@@ -126,6 +128,16 @@ func (u *User) Delete() {
 	defer u.sim.mu.Unlock()
 	delete(u.sim.users, strings.ToLower(u.login))
 	delete(u.sim.tokens, u.token)
+	for _, a := range u.sim.apps {
+		if granted := a.authorizations[u.id]; granted != nil {
+			granted.end()
+		}
+	}
+	for _, cs := range u.sim.codespacesNow() {
+		if cs.owner == u {
+			cs.become(deleted, u.sim.now().UTC())
+		}
+	}
 	u.deleted = true
 }
 

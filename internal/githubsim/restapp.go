@@ -2,7 +2,6 @@ package githubsim
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,12 +11,6 @@ import (
 )
 
 func serveUser(c *call) error {
-	switch {
-	case c.actor.user == nil:
-		return refuse(http.StatusUnauthorized, "Requires authentication")
-	case c.actor.app != nil:
-		return notAccessible()
-	}
 	return c.reply(http.StatusOK, c.actor.user.profile())
 }
 
@@ -44,7 +37,7 @@ func serveAccountByID(c *call) error {
 func serveApp(c *call) error {
 	app := c.actor.app
 	out := c.sim.appJSON(app)
-	out["client_id"], out["installations_count"] = fmt.Sprintf("Iv1.%016x", app.id), len(app.installs)
+	out["client_id"], out["installations_count"] = app.ClientID(), len(app.installs)
 	return c.reply(http.StatusOK, out)
 }
 

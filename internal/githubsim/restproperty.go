@@ -66,7 +66,7 @@ func serveSetAllProperties(c *call) error {
 	var list []*Repository
 	for _, name := range body.Names {
 		r := c.sim.repos[strings.ToLower(c.org.login+"/"+name)]
-		if r == nil || c.actor.token.install != nil && !c.actor.token.covers(r) {
+		if r == nil || c.actor.token.limited() && !c.actor.token.covers(r) {
 			return notFound()
 		}
 		list = append(list, r)

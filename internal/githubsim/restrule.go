@@ -79,10 +79,12 @@ func (c *call) mayChange(rs *ruleset) bool {
 	switch {
 	case t == nil:
 		return false
-	case t.install != nil && rs.repo != nil:
-		return t.covers(rs.repo) && t.may("administration", "write")
+	case t.limited() && rs.repo != nil && (!t.covers(rs.repo) || !t.may(rs.repo.org, "administration", "write")):
+		return false
+	case t.limited() && rs.repo == nil && !t.may(rs.org, "organization_administration", "write"):
+		return false
 	case t.install != nil:
-		return t.install.org == rs.org && t.may("organization_administration", "write")
+		return true
 	case rs.repo != nil:
 		return rs.repo.role(t.user) == roleAdmin
 	}

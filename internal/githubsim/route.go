@@ -7,15 +7,17 @@ import (
 
 // route is one endpoint. In a pattern {x} is one segment and {x...} is one or more, in the middle too: branch names have slashes.
 type route struct {
-	method   string
-	segs     []string
-	serve    func(*call) error
-	need     []permission // what an installation must hold: any of them
-	needText string
-	role     role // what a person must have; finer rules are in the act itself
-	forApp   bool // takes the App's JWT and nothing else
-	appsOnly bool // an installation's token, no person's
-	free     bool // takes anything and costs nothing
+	method     string
+	segs       []string
+	serve      func(*call) error
+	need       [][]permission // what an App must hold: any of the lists, and of that all
+	needText   string
+	role       role // what a person must have; finer rules are in the act itself
+	forApp     bool // takes the App's JWT and nothing else
+	forClient  bool // takes the App's client secret and nothing else
+	appsOnly   bool // an installation's token, no person's
+	peopleOnly bool // a person's token, no installation's
+	free       bool // takes anything and costs nothing
 }
 
 type permission struct{ name, level string }
@@ -86,20 +88,26 @@ func take(params map[string]string, pattern, seg string) {
 // option qualifies a route.
 type option func(*route)
 
-// needs says which permissions an installation needs: "issues=write; pull_requests=write" means either, as in GitHub's header.
+// needs says which permissions an App needs: "issues=write; pull_requests=write" means either, and a comma both, as in GitHub's header.
 func needs(list string) option {
 	return func(rt *route) {
 		rt.needText = list
-		for one := range strings.SplitSeq(list, "; ") {
-			name, level, _ := strings.Cut(one, "=")
-			rt.need = append(rt.need, permission{name, level})
+		for either := range strings.SplitSeq(list, "; ") {
+			var together []permission
+			for one := range strings.SplitSeq(either, ",") {
+				name, level, _ := strings.Cut(one, "=")
+				together = append(together, permission{name, level})
+			}
+			rt.need = append(rt.need, together)
 		}
 	}
 }
 
 func withRole(r role) option { return func(rt *route) { rt.role = r } }
 func forApp(rt *route)       { rt.forApp = true }
+func forClient(rt *route)    { rt.forClient = true }
 func appsOnly(rt *route)     { rt.appsOnly = true }
+func peopleOnly(rt *route)   { rt.peopleOnly = true }
 func free(rt *route)         { rt.free = true }
 
 // endpoint makes a route from "GET repos/{owner}/{repo}".
@@ -114,7 +122,7 @@ func endpoint(pattern string, serve func(*call) error, options ...option) route 
 
 func allRoutes() []route {
 	var list []route
-	for _, part := range [][]route{appRoutes(), ruleRoutes(), repositoryRoutes(), pullRoutes(), issueRoutes(), checkRoutes(), organizationRoutes(), gitRoutes(), threadRoutes(), propertyRoutes(), workflowRoutes(), secretRoutes()} {
+	for _, part := range [][]route{codespaceRoutes(), appRoutes(), ruleRoutes(), repositoryRoutes(), pullRoutes(), issueRoutes(), checkRoutes(), organizationRoutes(), gitRoutes(), threadRoutes(), propertyRoutes(), workflowRoutes(), secretRoutes(), clientRoutes()} {
 		list = append(list, part...)
 	}
 	return list
@@ -124,7 +132,7 @@ func appRoutes() []route {
 	return []route{
 		endpoint("GET meta", serveMeta, free),
 		endpoint("GET rate_limit", serveRateLimit, free),
-		endpoint("GET user", serveUser),
+		endpoint("GET user", serveUser, peopleOnly),
 		endpoint("GET users/{user}", serveAccount),
 		endpoint("GET user/{id}", serveAccountByID),
 		endpoint("GET app", serveApp, forApp),

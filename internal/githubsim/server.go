@@ -22,6 +22,7 @@ type call struct {
 	body   []byte
 	params map[string]string
 	actor  actor
+	route  *route
 	repo   *Repository   // of a route below repos/
 	org    *Organization // of a route below orgs/
 
@@ -38,7 +39,7 @@ type call struct {
 }
 
 // Request is one line of the log of API requests. Path is what comes after /api/v3. Billed says whether it counted against the
-// rate limit: a 304 and an unauthenticated request do not. AppID is set for an App and its installations. GraphQL has the path
+// rate limit: a 304 and an unauthenticated request do not. AppID is set for an App, its installations and users through it. GraphQL has the path
 // /graphql, and an Operation if the query has a name; Points is what was billed: 1 over REST, what the query costs in GraphQL.
 type Request struct {
 	Method, Path, Query string
@@ -137,6 +138,9 @@ func (c *call) handle() error {
 	if asksIssuer(c.req) {
 		return serveIssuer(c)
 	}
+	if asksLogin(c.req) {
+		return serveLogin(c)
+	}
 	if err := c.checkHeaders(); err != nil {
 		return err
 	}
@@ -154,7 +158,7 @@ func (c *call) handle() error {
 	if rt == nil {
 		return notFound()
 	}
-	c.params = params
+	c.params, c.route = params, rt
 	if !rt.free {
 		if err := c.checkLimit(); err != nil {
 			return err

@@ -148,7 +148,7 @@ func (i *Installation) short() obj {
 func (s *Sim) installationJSON(i *Installation) obj {
 	out := obj{
 		"id": i.id, "account": i.org.json(), "app_id": i.app.id, "app_slug": i.app.slug,
-		"client_id": fmt.Sprintf("Iv1.%016x", i.app.id),
+		"client_id": i.app.ClientID(),
 		"target_id": i.org.id, "target_type": "Organization", "repository_selection": "all",
 		"permissions": maps.Clone(i.permissions), "events": i.app.hears(), "single_file_name": nil, "single_file_paths": []string{},
 		"has_multiple_single_files": false,

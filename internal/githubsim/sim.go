@@ -30,32 +30,37 @@ type Sim struct {
 	valid  func() time.Time // by which tokens live
 	routes []route          // immutable after New
 
-	mu        sync.Mutex // guards everything below and all state reachable from it
-	base      string
-	lastAct   time.Time
-	lastID    int64
-	users     map[string]*User         // by lower-case login
-	orgs      map[string]*Organization // by lower-case login
-	repos     map[string]*Repository   // by lower-case full name
-	moved     map[string]*Repository   // by lower-case full names that they had
-	reposByID map[int64]*Repository
-	pullsByID map[int64]*PullRequest
-	apps      map[int64]*App
-	installs  map[int64]*Installation
-	tokens    map[string]*token
-	buckets   map[string]*bucket
-	secondary SecondaryLimits
-	spent     map[int64]*spending // by installation
-	requests  []Request
-	faults    []*fault
-	befores   []*before
-	latency   time.Duration
-	web       post
-	pages     http.HandlerFunc // what people see in a browser, or nil
-	mutation  Mutation
-	formula   func(http.Header, []byte) string // of ETags; nil is GitHub's
-	impostor  *App                             // whose runs they are under WrongAppOnRun
-	issuerKey *rsa.PrivateKey                  // of id-tokens; nil until one is asked for
+	mu             sync.Mutex // guards everything below and all state reachable from it
+	base           string
+	lastAct        time.Time
+	lastID         int64
+	users          map[string]*User         // by lower-case login
+	orgs           map[string]*Organization // by lower-case login
+	repos          map[string]*Repository   // by lower-case full name
+	moved          map[string]*Repository   // by lower-case full names that they had
+	reposByID      map[int64]*Repository
+	pullsByID      map[int64]*PullRequest
+	apps           map[int64]*App
+	installs       map[int64]*Installation
+	tokens         map[string]*token
+	renewals       map[string]*token // by refresh token
+	devices        map[string]*device
+	consents       map[string]*consent // by code
+	buckets        map[string]*bucket
+	codespaces     []*Codespace // the oldest first
+	codespaceKnobs CodespaceKnobs
+	secondary      SecondaryLimits
+	spent          map[int64]*spending // by installation
+	requests       []Request
+	faults         []*fault
+	befores        []*before
+	latency        time.Duration
+	web            post
+	pages          http.HandlerFunc // what people see in a browser, or nil
+	mutation       Mutation
+	formula        func(http.Header, []byte) string // of ETags; nil is GitHub's
+	impostor       *App                             // whose runs they are under WrongAppOnRun
+	issuerKey      *rsa.PrivateKey                  // of id-tokens; nil until one is asked for
 
 	waiting map[*Repository]bool // where something waits for a change
 	looks   map[*Repository]bool // where GitHub is about to look whether it goes on
@@ -83,7 +88,8 @@ func New(opts Options) *Sim {
 		repos: map[string]*Repository{}, moved: map[string]*Repository{}, reposByID: map[int64]*Repository{}, pullsByID: map[int64]*PullRequest{},
 		waiting: map[*Repository]bool{}, looks: map[*Repository]bool{},
 		apps: map[int64]*App{}, installs: map[int64]*Installation{},
-		tokens: map[string]*token{}, buckets: map[string]*bucket{}, spent: map[int64]*spending{},
+		tokens: map[string]*token{}, renewals: map[string]*token{}, devices: map[string]*device{}, consents: map[string]*consent{},
+		buckets: map[string]*bucket{}, spent: map[int64]*spending{},
 		ctx: ctx, stop: stop,
 		client: &http.Client{
 			Timeout:       10 * time.Second,

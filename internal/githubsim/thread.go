@@ -78,7 +78,7 @@ func (r *Repository) newThread(a actor, title, body string) *thread {
 	at := r.sim.tick()
 	r.lastNum++
 	t := &thread{
-		repo: r, id: r.sim.id(), number: r.lastNum, title: title, body: body, author: a.user, app: a.app,
+		repo: r, id: r.sim.id(), number: r.lastNum, title: title, body: body, author: a.user, app: a.through(),
 		state: "open", created: at, updated: at,
 	}
 	r.threads[t.number] = t

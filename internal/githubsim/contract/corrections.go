@@ -16,6 +16,8 @@ import "slices"
 //     one as "".
 //   - Lists of events are dropped: those that are copied into webhooks lack the
 //     newer ones.
+//   - Permissions of Apps lack some on codespaces; GitHub's pages on what each
+//     permission is good for have them.
 func correct(node any) {
 	switch node := node.(type) {
 	case []any:
@@ -39,6 +41,11 @@ func correct(node any) {
 func correctSchema(schema map[string]any) {
 	for _, key := range []string{"example", "examples", "discriminator"} {
 		delete(schema, key)
+	}
+	if permissions, ok := schema["properties"].(map[string]any); ok && schema["title"] == "App Permissions" {
+		for _, name := range []string{"codespaces_lifecycle_admin", "codespaces_metadata", "organization_codespaces"} {
+			permissions[name] = map[string]any{"type": "string", "enum": []any{"read", "write"}}
+		}
 	}
 	if values := list(schema["enum"]); slices.Contains(values, any("check_run")) && slices.Contains(values, any("push")) {
 		delete(schema, "enum")

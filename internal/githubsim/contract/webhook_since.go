@@ -22,6 +22,10 @@ var since = []revision{
 		"installation/properties/permissions/properties/repository_custom_properties", `{"type": "string", "enum": ["read", "write"]}`,
 		"the newer description has it",
 	},
+	{"installation/properties/permissions/properties/codespaces", readOrWrite, "the newer description has it"},
+	{"installation/properties/permissions/properties/codespaces_lifecycle_admin", readOrWrite, codespaces},
+	{"installation/properties/permissions/properties/codespaces_metadata", readOrWrite, codespaces},
+	{"installation/properties/permissions/properties/organization_codespaces", readOrWrite, codespaces},
 	{"installation/properties/client_id", `{"type": "string"}`, "the newer description has it"},
 	{
 		"ping$event/properties/hook/required", `["id", "type", "name", "active", "events", "config", "created_at", "updated_at"]`,
@@ -79,6 +83,9 @@ var since = []revision{
 }
 
 const (
+	readOrWrite = `{"type": "string", "enum": ["read", "write"]}`
+	codespaces  = "GitHub's pages on what each permission of an App is good for have it"
+
 	suite       = "/properties/check_run/properties/check_suite/properties"
 	conclusions = `["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required", "stale", null]`
 )
