@@ -62,7 +62,7 @@ func Lend(in Input, request LoanRequest) Loan {
 		return l
 	}
 	if !request.Run {
-		if l.Why = j.mayAsk(request.By); l.Why != "" {
+		if l.Why = j.mayAsk(request.By, "a credential"); l.Why != "" {
 			return l
 		}
 	}
@@ -139,37 +139,56 @@ func (in Input) LoanQuestions(request LoanRequest) Questions {
 // most; why says why nothing may.
 func (in Input) lender(request LoanRequest) (j *judge, rule CredentialRule, why string) {
 	pr := in.Snapshot.PullRequest
-	switch {
-	case in.fault() != "":
-		return nil, rule, in.fault()
-	case in.repaired():
-		return nil, rule, "the policy is broken, and nothing is lent until it is repaired"
-	case !pr.Open:
-		return nil, rule, "the pull request is closed"
-	case pr.HeadRepositoryID != pr.Ref.Repository.ID:
+	if why := in.withheld(request.By, "nothing is lent"); why != "" {
+		return nil, rule, why
+	}
+	if pr.HeadRepositoryID != pr.Ref.Repository.ID {
 		return nil, rule, "nothing is lent to a pull request from a fork"
-	case len(in.Stops) > 0:
-		return nil, rule, in.Stops[0].String()
-	case !request.By.Known():
-		return nil, rule, "who asks is not known"
-	case in.Snapshot.Incomplete() != "":
-		return nil, rule, "the change cannot be read whole: " + in.Snapshot.Incomplete()
 	}
 	rule, tiers, why := in.joinCredential(request.Credential)
 	if why != "" {
 		return nil, rule, why
 	}
-	j, err := newJudge(in)
-	if err != nil {
-		return nil, rule, err.Error()
+	if j, why = in.electorate(tiers, rule.Tier); why != "" {
+		return nil, rule, why
 	}
-	j.assessment = Assessment{Tier: rule.Tier}
-	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, tiers, rule.Tier)
 	// Whoever asks does not approve it.
 	j.Votes = slices.DeleteFunc(slices.Clone(j.Votes), func(v Vote) bool {
 		return v.Verdict == VerdictApprove && v.By.ID == request.By.ID
 	})
 	return j, rule, ""
+}
+
+// withheld says why nothing is given on the pull request, to anybody; nothing is how that
+// is called.
+func (in Input) withheld(by Actor, nothing string) string {
+	switch {
+	case in.fault() != "":
+		return in.fault()
+	case in.repaired():
+		return "the policy is broken, and " + nothing + " until it is repaired"
+	case !in.Snapshot.PullRequest.Open:
+		return "the pull request is closed"
+	case len(in.Stops) > 0:
+		return in.Stops[0].String()
+	case !by.Known():
+		return "who asks is not known"
+	case in.Snapshot.Incomplete() != "":
+		return "the change cannot be read whole: " + in.Snapshot.Incomplete()
+	default:
+		return ""
+	}
+}
+
+// electorate is a judge of what the tier asks for, each file by its own of tiers.
+func (in Input) electorate(tiers [][]ApprovalTier, tier ApprovalTier) (*judge, string) {
+	j, err := newJudge(in)
+	if err != nil {
+		return nil, err.Error()
+	}
+	j.assessment = Assessment{Tier: tier}
+	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, tiers, tier)
+	return j, ""
 }
 
 // joinCredential is what the policies allow together, each file with its own tier. A
@@ -241,14 +260,14 @@ func (r CredentialRule) grant(request LoanRequest) (ttl time.Duration, scope []s
 	return ttl, request.Scope, ""
 }
 
-// mayAsk says why the person may not ask for a credential, or returns "".
-func (j *judge) mayAsk(by Actor) string {
+// mayAsk says why the person may not ask for something, or returns "".
+func (j *judge) mayAsk(by Actor, something string) string {
 	standing, known := j.Standings[by.ID]
 	switch {
 	case !known:
 		return "what " + by.String() + " may do here could not be read"
 	case standing.Permission < PermissionWrite:
-		return fmt.Sprintf("%s has %s here; to ask for a credential takes write", by, standing.Permission)
+		return fmt.Sprintf("%s has %s here; to ask for %s takes write", by, standing.Permission, something)
 	default:
 		return ""
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -11,13 +12,16 @@ const defaultSandboxTimeout = 30 * time.Minute
 func (r *reader) sandbox(v value) *SandboxRules {
 	to := &SandboxRules{
 		Constraints: SandboxConstraints{Network: "none", Timeout: defaultSandboxTimeout},
-		Tier:        TierPeerReview,
+		Tier:        TierPeerReview, Start: StartOnRequest,
 	}
 	given := r.mapping(v,
 		field{"provider", func(v value) { r.choice(v, &to.Provider, "docker", "codespaces", "kubernetes") }},
 		field{"image", func(v value) { r.image(v, &to.Image) }},
 		field{"constraints", func(v value) { r.constraints(v, &to.Constraints) }},
 		field{"tier", func(v value) { r.tier(v, &to.Tier) }},
+		field{"start", func(v value) {
+			r.choice(v, (*string)(&to.Start), string(StartOnRequest), string(StartForAgents))
+		}},
 	)
 	if given != nil && !given["provider"] {
 		r.lacking(v, "does not say where it runs; add `provider: docker`, codespaces or kubernetes")
@@ -28,10 +32,11 @@ func (r *reader) sandbox(v value) *SandboxRules {
 	return to
 }
 
-// image wants a digest: a tag can be moved to something nobody approved.
+// image wants a digest: a tag can be moved to something nobody approved. What an engine
+// has that came from no registry has only an id, which is one too.
 func (r *reader) image(v value, to *string) {
 	s, ok := r.text(v)
-	if ok && !strings.Contains(s, "@sha256:") {
+	if ok && !strings.Contains(s, "@sha256:") && !imageID.MatchString(s) {
 		r.wrong(v, "must be pinned by its digest, as in name@sha256:…, not %s", quote(s))
 		return
 	}
@@ -42,11 +47,39 @@ func (r *reader) constraints(v value, to *SandboxConstraints) {
 	r.mapping(v,
 		field{"memory_mb", func(v value) { r.number(v, unlimited, &to.MemoryMB) }},
 		field{"cpu_percent", func(v value) { r.number(v, unlimited, &to.CPUPercent) }},
+		field{"disk_mb", func(v value) { r.number(v, unlimited, &to.DiskMB) }},
 		field{"network", func(v value) { r.choice(v, &to.Network, "none", "egress-only", "full") }},
+		field{"egress", func(v value) { to.Egress = r.list(v, strings.ToLower, r.egressHost) }},
 		field{"timeout", func(v value) { r.duration(v, &to.Timeout) }},
 		field{"allowed_paths", func(v value) { to.AllowedPaths = r.list(v, exactly, r.absolutePath) }},
+		field{"runtime", func(v value) { to.Runtime, _ = r.text(v) }},
 	)
+	if len(to.Egress) > 0 && to.Network != "egress-only" {
+		r.lacking(v, "names hosts under egress, which only `network: egress-only` reaches; set that, or remove them")
+	}
 }
+
+// egressHost is a name, or all below one.
+func (r *reader) egressHost(v value) (string, bool) {
+	s, ok := r.text(v)
+	if ok && !IsEgressHost(s) {
+		r.wrong(v, "must be the name of a host such as api.example.com, or all below one as *.example.com, not %s", quote(s))
+		return "", false
+	}
+	return strings.ToLower(s), ok
+}
+
+// IsEgressHost reports whether the text names hosts that a sandbox may be let reach. An
+// address is none: what it is today, something else may be tomorrow.
+func IsEgressHost(text string) bool {
+	return egressHost.MatchString(text) && len(text) <= 255
+}
+
+var (
+	imageID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	// egressHost is labels of letters, digits and hyphens, the last of which is no number.
+	egressHost = regexp.MustCompile(`(?i)^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+)
 
 func (r *reader) absolutePath(v value) (string, bool) {
 	s, ok := r.text(v)

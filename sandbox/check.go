@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // idPattern is what an id may be. It goes into names and paths.
@@ -55,10 +57,13 @@ func (s Spec) Check() error {
 		return &InvalidError{"timeout", "must be between 0 and " + MaxTimeout.String()}
 	case c.Network != "" && c.Network != NetworkNone && c.Network != NetworkEgressOnly && c.Network != NetworkFull:
 		return &InvalidError{"network", "is none, egress-only or full, not " + strconv.Quote(string(c.Network))}
-	case c.Network == NetworkEgressOnly && len(c.Egress) == 0:
-		return &InvalidError{"egress", "names no host; with network egress-only it must"}
 	case c.Network != NetworkEgressOnly && len(c.Egress) > 0:
 		return &InvalidError{"egress", "names hosts, which only network egress-only reaches"}
+	}
+	for _, host := range c.Egress {
+		if !policy.IsEgressHost(host) {
+			return &InvalidError{"egress", "must be names of hosts, or all below one as *.example.com, not " + strconv.Quote(host)}
+		}
 	}
 	for _, p := range c.AllowedPaths {
 		if !inWorkspace(p) {
