@@ -18,17 +18,17 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                  {"app"},
-	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/inside", "web"},
-	"handlers":           {"credential", "gate", "killswitch", "policy"},
+	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/docker", "sandbox/egress", "sandbox/inside", "web"},
+	"handlers":           {"credential", "gate", "killswitch", "policy", "sandbox"},
 	"web":                {"audit", "credential", "gate", "killswitch", "policy"},
-	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy"},
+	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox"},
 	"internal/recovery":  {"policy"},
 	"internal/githubapi": {"policy"},
 	"gate":               {"audit", "killswitch", "policy"},
 	"killswitch":         {"audit", "policy"},
 	"credential":         {"audit", "killswitch", "policy"},
 	"credential/vault":   {"credential", "policy"},
-	"sandbox":            {"killswitch", "policy"},
+	"sandbox":            {"audit", "killswitch", "policy"},
 	"sandbox/inside":     {"sandbox"},
 	"sandbox/docker":     {"sandbox", "sandbox/inside"},
 	// For tests alone.

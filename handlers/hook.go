@@ -57,7 +57,9 @@ type Config struct {
 	// HandsOut is true if jobs are handed credentials for their id-tokens: then the end of
 	// a job counts that is of no environment.
 	HandsOut bool
-	GitHub   GitHub
+	// Sandboxes starts sandboxes; nil: there are none.
+	Sandboxes Sandboxes
+	GitHub    GitHub
 	// Resync has the open pull requests of an installation looked at.
 	Resync func(ctx context.Context, installation int64) error
 	// Reach has it looked at where the App is installed.

@@ -41,7 +41,7 @@ func LaunchSandbox(in Input, request LaunchRequest) Launch {
 	l := Launch{HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.describe()}
 	j, rule, why := in.launcher(request)
 	if l.Rule = rule; why != "" {
-		l.Why, l.Waits = why, len(in.Stops) > 0 && why == in.Stops[0].String()
+		l.Why, l.Waits = why, why == in.stopped()
 		return l
 	}
 	l.ByAgent = j.byAgent
@@ -82,6 +82,12 @@ func (in Input) LaunchQuestions(request LaunchRequest) Questions {
 		q.Asks.Permission = true
 	}
 	return q
+}
+
+// startsSandbox reports whether the policy has one started without being asked.
+func (in Input) startsSandbox() bool {
+	rule, _, why := in.joinSandbox()
+	return why == "" && rule.Start == StartForAgents && LaunchSandbox(in, LaunchRequest{}).Granted
 }
 
 // launcher is a judge of what the sandbox's tier asks for, with what may run at most; why

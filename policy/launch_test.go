@@ -33,6 +33,7 @@ func TestLaunchSandbox(t *testing.T) {
 		approvals                 []string
 		fork, closed, rejected    bool
 		stopped, reader, byAgent  bool
+		agentsStopped             bool
 		commit                    string
 	}
 	ask := LaunchRequest{By: people("ann")}
@@ -42,24 +43,26 @@ func TestLaunchSandbox(t *testing.T) {
 		waits bool
 		rule  func(*SandboxRules)
 	}{
-		"approved":                    {world: world{base: docker, asks: ask, approvals: []string{"bob"}}},
-		"without approval":            {world: world{base: docker + ", tier: auto", asks: ask}, rule: func(r *SandboxRules) { r.Tier = TierAuto }},
-		"nobody approved":             {world: world{base: docker, asks: ask}, want: "peer-review: 1 more approval", waits: true},
-		"approved by whoever asks":    {world: world{base: docker, asks: LaunchRequest{By: people("bob")}, approvals: []string{"bob"}}},
-		"approved by the author":      {world: world{base: docker, asks: ask, approvals: []string{"ann"}}, want: "1 more approval", waits: true},
-		"approved for another head":   {world: world{base: docker, asks: ask, approvals: []string{"bob"}, commit: "aaaa"}, want: "1 more approval", waits: true},
-		"rejected":                    {world: world{base: docker, asks: ask, approvals: []string{"bob"}, rejected: true}, want: "rejected by sam"},
-		"closed":                      {world: world{base: docker, asks: ask, approvals: []string{"bob"}, closed: true}, want: "closed"},
-		"stopped":                     {world: world{base: docker, asks: ask, approvals: []string{"bob"}, stopped: true}, want: "stopped", waits: true},
-		"from a fork":                 {world: world{base: docker, asks: ask, approvals: []string{"bob"}, fork: true}},
-		"by somebody who may read":    {world: world{base: docker, asks: ask, approvals: []string{"bob"}, reader: true}, want: "to ask for a sandbox takes write"},
-		"where the policy says":       {world: world{base: docker, asks: LaunchRequest{By: people("ann"), Provider: "docker"}, approvals: []string{"bob"}}},
-		"where it does not":           {world: world{base: docker, asks: LaunchRequest{By: people("ann"), Provider: "codespaces"}, approvals: []string{"bob"}}, want: `on docker, not on "codespaces"`},
-		"no sandboxes":                {world: world{asks: ask, approvals: []string{"bob"}}, want: "allows no sandboxes"},
-		"a branch that anybody makes": {world: world{other: docker, asks: ask, approvals: []string{"bob"}}, want: "on main allows no sandboxes"},
-		"a branch with another image": {world: world{base: docker, other: strings.Replace(docker, "a@", "b@", 1), asks: ask, approvals: []string{"bob"}}, want: "different things"},
-		"a branch with a lower tier":  {world: world{base: docker, other: docker + ", tier: auto", asks: ask}, want: "1 more approval", waits: true},
-		"nobody asks":                 {world: world{base: docker + ", tier: auto", byAgent: true}, want: "nobody asked for it"},
+		"approved":                          {world: world{base: docker, asks: ask, approvals: []string{"bob"}}},
+		"without approval":                  {world: world{base: docker + ", tier: auto", asks: ask}, rule: func(r *SandboxRules) { r.Tier = TierAuto }},
+		"nobody approved":                   {world: world{base: docker, asks: ask}, want: "peer-review: 1 more approval", waits: true},
+		"approved by whoever asks":          {world: world{base: docker, asks: LaunchRequest{By: people("bob")}, approvals: []string{"bob"}}},
+		"approved by the author":            {world: world{base: docker, asks: ask, approvals: []string{"ann"}}, want: "1 more approval", waits: true},
+		"approved for another head":         {world: world{base: docker, asks: ask, approvals: []string{"bob"}, commit: "aaaa"}, want: "1 more approval", waits: true},
+		"rejected":                          {world: world{base: docker, asks: ask, approvals: []string{"bob"}, rejected: true}, want: "rejected by sam"},
+		"closed":                            {world: world{base: docker, asks: ask, approvals: []string{"bob"}, closed: true}, want: "closed"},
+		"stopped":                           {world: world{base: docker, asks: ask, approvals: []string{"bob"}, stopped: true}, want: "stopped", waits: true},
+		"agents are stopped":                {world: world{base: docker + ", tier: auto", asks: ask, agentsStopped: true}, rule: func(r *SandboxRules) { r.Tier = TierAuto }},
+		"agents are stopped, and it is one": {world: world{base: docker + ", tier: auto, start: agents", byAgent: true, agentsStopped: true}, want: "stopped", waits: true},
+		"from a fork":                       {world: world{base: docker, asks: ask, approvals: []string{"bob"}, fork: true}},
+		"by somebody who may read":          {world: world{base: docker, asks: ask, approvals: []string{"bob"}, reader: true}, want: "to ask for a sandbox takes write"},
+		"where the policy says":             {world: world{base: docker, asks: LaunchRequest{By: people("ann"), Provider: "docker"}, approvals: []string{"bob"}}},
+		"where it does not":                 {world: world{base: docker, asks: LaunchRequest{By: people("ann"), Provider: "codespaces"}, approvals: []string{"bob"}}, want: `on docker, not on "codespaces"`},
+		"no sandboxes":                      {world: world{asks: ask, approvals: []string{"bob"}}, want: "allows no sandboxes"},
+		"a branch that anybody makes":       {world: world{other: docker, asks: ask, approvals: []string{"bob"}}, want: "on main allows no sandboxes"},
+		"a branch with another image":       {world: world{base: docker, other: strings.Replace(docker, "a@", "b@", 1), asks: ask, approvals: []string{"bob"}}, want: "different things"},
+		"a branch with a lower tier":        {world: world{base: docker, other: docker + ", tier: auto", asks: ask}, want: "1 more approval", waits: true},
+		"nobody asks":                       {world: world{base: docker + ", tier: auto", byAgent: true}, want: "nobody asked for it"},
 		"the policy asks, for an agent": {
 			world: world{base: docker + ", tier: auto, start: agents", byAgent: true}, rule: func(r *SandboxRules) { r.Tier, r.Start = TierAuto, StartForAgents },
 		},
@@ -128,6 +131,9 @@ func TestLaunchSandbox(t *testing.T) {
 			if c.stopped {
 				in.Stops = []Stop{{Scope: "acme/shop", Reason: "x"}}
 			}
+			if c.agentsStopped {
+				in.Stops = []Stop{{Scope: "agents in acme/shop", Agents: true, Reason: "x"}}
+			}
 			for _, login := range []string{"ann", "bob", "lee", "sam", "sue"} {
 				in.Standings[people(login).ID] = Standing{Login: login, Permission: PermissionWrite}
 			}
@@ -156,6 +162,9 @@ func TestLaunchSandbox(t *testing.T) {
 				if !reflect.DeepEqual(launch.Rule, want) || launch.HeadSHA != "bbbb" || launch.ByAgent != c.byAgent || len(launch.ApprovedBy) != len(c.approvals) {
 					t.Errorf("got  %+v\nwant %+v\nin %+v", launch.Rule, want, launch)
 				}
+			}
+			if got := in.stop(Decision{}).StartsSandbox; got != (c.want == "" && launch.Rule.Start == StartForAgents) {
+				t.Errorf("started without being asked: %t", got)
 			}
 			if launch := LaunchSandbox(Input{}, c.asks); launch.Granted {
 				t.Error("nothing known, and granted")

@@ -54,7 +54,7 @@ func Lend(in Input, request LoanRequest) Loan {
 	l := Loan{Credential: request.Credential, HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.describe()}
 	j, rule, why := in.lender(request)
 	if l.Rule = rule; why != "" {
-		l.Why, l.Waits = why, len(in.Stops) > 0 && why == in.Stops[0].String()
+		l.Why, l.Waits = why, why == in.stopped()
 		return l
 	}
 	l.ByAgent = j.byAgent
@@ -169,8 +169,8 @@ func (in Input) withheld(by Actor, nothing string) string {
 		return "the policy is broken, and " + nothing + " until it is repaired"
 	case !in.Snapshot.PullRequest.Open:
 		return "the pull request is closed"
-	case len(in.Stops) > 0:
-		return in.Stops[0].String()
+	case in.stopped() != "":
+		return in.stopped()
 	case !by.Known():
 		return "who asks is not known"
 	case in.Snapshot.Incomplete() != "":
@@ -178,6 +178,16 @@ func (in Input) withheld(by Actor, nothing string) string {
 	default:
 		return ""
 	}
+}
+
+// stopped is the kill switch that stops the pull request; empty: none does.
+func (in Input) stopped() string {
+	for _, s := range in.Stops {
+		if !s.Agents || joinAgents(in.governing()).tookPart(in.Snapshot) {
+			return s.String()
+		}
+	}
+	return ""
 }
 
 // electorate is a judge of what the tier asks for, each file by its own of tiers.

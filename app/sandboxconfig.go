@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/docker"
+)
+
+// SandboxConfig says where sandboxes run, and how many.
+type SandboxConfig struct {
+	// MaxPerRepository, MaxPerPerson and MaxTotal are how many there may be at once.
+	MaxPerRepository int `yaml:"max_per_repository" env:"MAX_PER_REPOSITORY"`
+	MaxPerPerson     int `yaml:"max_per_person"     env:"MAX_PER_PERSON"`
+	MaxTotal         int `yaml:"max_total"          env:"MAX_TOTAL"`
+
+	Docker DockerConfig `yaml:"docker" envPrefix:"DOCKER_"`
+}
+
+// DockerConfig is a Docker engine. Whoever reaches it is root on its machine: give
+// Portcullis one of its own.
+type DockerConfig struct {
+	// Host is where it is, as unix:///var/run/docker.sock; empty: there is none.
+	Host string `yaml:"host" env:"HOST"`
+	// Program is the path of a Portcullis that is linked statically, which is PID 1 in
+	// sandboxes. Empty: this one.
+	Program string `yaml:"program" env:"PROGRAM"`
+	// Runtime isolates every sandbox, as runsc; empty: the engine's default.
+	Runtime string `yaml:"runtime" env:"RUNTIME"`
+	// EgressFolder is where the sockets are through which sandboxes reach the outside,
+	// which this process and the engine must both see. Empty: they reach nothing.
+	EgressFolder string `yaml:"egress_folder" env:"EGRESS_FOLDER"`
+	// FullNetwork allows policies to let sandboxes reach any public address.
+	FullNetwork bool `yaml:"full_network" env:"FULL_NETWORK"`
+}
+
+func defaultSandboxConfig() SandboxConfig {
+	return SandboxConfig{MaxPerRepository: 5, MaxPerPerson: 3, MaxTotal: 20}
+}
+
+func (c SandboxConfig) caps() sandbox.Caps {
+	return sandbox.Caps{PerRepository: c.MaxPerRepository, PerPerson: c.MaxPerPerson, Total: c.MaxTotal}
+}
+
+// validate tells the faults of the block.
+func (c SandboxConfig) validate(fault func(field, problem string)) {
+	for _, most := range []struct {
+		field string
+		n     int
+	}{{"max_per_repository", c.MaxPerRepository}, {"max_per_person", c.MaxPerPerson}, {"max_total", c.MaxTotal}} {
+		if most.n < 1 {
+			fault("sandbox."+most.field, "is not 1 or more; to have no sandboxes, name no place where they run")
+		}
+	}
+	d := c.Docker
+	switch scheme, _, _ := strings.Cut(d.Host, "://"); scheme {
+	case "", "unix", "tcp", "http", "https":
+	default:
+		fault("sandbox.docker.host", "is no address such as unix:///var/run/docker.sock")
+	}
+	if d.Host == "" && d != (DockerConfig{}) {
+		fault("sandbox.docker.host", "is empty, and other fields of sandbox.docker are not")
+	}
+	if d.EgressFolder != "" && !filepath.IsAbs(d.EgressFolder) {
+		fault("sandbox.docker.egress_folder", "is not an absolute path; the engine and Portcullis must mean the same folder")
+	}
+}
+
+// newProvidersOfSandboxes are what sandboxes run on, by the names of the policy file, and
+// what gives them up.
+func newProvidersOfSandboxes(config Config, options Options) (map[string]sandbox.Sandbox, func() error, error) {
+	if options.sandboxes != nil {
+		return options.sandboxes, func() error { return nil }, nil
+	}
+	providers := map[string]sandbox.Sandbox{}
+	of := config.Sandbox.Docker
+	if of.Host == "" {
+		return providers, func() error { return nil }, nil
+	}
+	program := of.Program
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, nil, err
+		}
+	}
+	engine, err := docker.New(docker.Config{
+		Host: of.Host, App: config.GitHub.App.IntegrationID, Program: program, Runtime: of.Runtime, Now: options.Now, Log: options.Log,
+		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Serve: serveEgress},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	providers[docker.Provider] = engine
+	return providers, engine.Close, nil
+}
+
+func serveEgress(listener net.Listener, _ sandbox.Instance, _ docker.Reach) {
+	_ = listener.Close()
+}
+
+// places is GitHub as sandboxes need it.
+type places struct{ *githubapi.Client }
+
+var (
+	_ sandbox.GitHub = places{}
+)
+
+// Reach finds a repository by its number. One that is archived is out of reach: nothing
+// can be merged there. So is all of an installation that is suspended or gone.
+func (p places) Reach(ctx context.Context, repository policy.Repository) (policy.Repository, bool, error) {
+	now, archived, found, err := p.Locate(ctx, repository)
+	if err == nil {
+		return now, found && !archived && strings.EqualFold(now.Owner, repository.Owner), nil
+	}
+	_, suspended, asked := p.InstallationPermissions(ctx, repository.Installation)
+	failure, is := errors.AsType[*githubapi.Error](asked)
+	if suspended || is && failure.Status == http.StatusNotFound {
+		return policy.Repository{}, false, nil
+	}
+	return policy.Repository{}, false, err
+}
