@@ -18,7 +18,7 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                  {"app"},
-	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/docker", "sandbox/egress", "sandbox/inside", "web"},
+	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/docker", "sandbox/egress", "sandbox/inside", "sandbox/remote", "web"},
 	"handlers":           {"credential", "gate", "killswitch", "policy", "sandbox"},
 	"web":                {"audit", "credential", "gate", "killswitch", "policy"},
 	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox"},
@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"sandbox":            {"audit", "killswitch", "policy"},
 	"sandbox/inside":     {"sandbox"},
 	"sandbox/docker":     {"sandbox", "sandbox/inside"},
+	"sandbox/remote":     {"sandbox"},
 	// For tests alone.
 	"sandbox/sandboxtest":       {"killswitch", "policy", "sandbox"},
 	"sandbox/sandboxtest/probe": {"sandbox/sandboxtest"},
@@ -64,7 +65,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/sandboxtest/probe", "web"},
+	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/remote", "sandbox/sandboxtest/probe", "web"},
 	"github.com/coreos/go-oidc/v3/oidc":                         {"web"},
 	"github.com/yuin/goldmark":                                  {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":                    {"internal/githubsim/contract"},

@@ -9,11 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/docker"
+	"github.com/portcullis-app/portcullis/sandbox/remote"
 )
 
 // SandboxConfig says where sandboxes run, and how many.
@@ -31,6 +35,9 @@ type SandboxConfig struct {
 type DockerConfig struct {
 	// Host is where it is, as unix:///var/run/docker.sock; empty: there is none.
 	Host string `yaml:"host" env:"HOST"`
+	// Reaper is the socket of a `portcullis sandbox reaper` that holds the engine, so that
+	// this process does not; then all of the fields here but this one are its flags.
+	Reaper string `yaml:"reaper" env:"REAPER"`
 	// Program is the path of a Portcullis that is linked statically, which is PID 1 in
 	// sandboxes. Empty: this one.
 	Program string `yaml:"program" env:"PROGRAM"`
@@ -67,7 +74,10 @@ func (c SandboxConfig) validate(fault func(field, problem string)) {
 	default:
 		fault("sandbox.docker.host", "is no address such as unix:///var/run/docker.sock")
 	}
-	if d.Host == "" && d != (DockerConfig{}) {
+	switch {
+	case d.Reaper != "" && d != (DockerConfig{Reaper: d.Reaper}):
+		fault("sandbox.docker.reaper", "is set beside other fields of sandbox.docker, which are the reaper's own flags then")
+	case d.Host == "" && d != (DockerConfig{Reaper: d.Reaper}):
 		fault("sandbox.docker.host", "is empty, and other fields of sandbox.docker are not")
 	}
 	if d.EgressFolder != "" && !filepath.IsAbs(d.EgressFolder) {
@@ -83,25 +93,34 @@ func newProvidersOfSandboxes(config Config, options Options) (map[string]sandbox
 	}
 	providers := map[string]sandbox.Sandbox{}
 	of := config.Sandbox.Docker
+	if of.Reaper != "" {
+		reaper := remote.New(of.Reaper)
+		providers[docker.Provider] = reaper
+		return providers, reaper.Close, nil
+	}
 	if of.Host == "" {
 		return providers, func() error { return nil }, nil
 	}
-	program := of.Program
-	if program == "" {
-		var err error
-		if program, err = os.Executable(); err != nil {
-			return nil, nil, err
-		}
-	}
-	engine, err := docker.New(docker.Config{
-		Host: of.Host, App: config.GitHub.App.IntegrationID, Program: program, Runtime: of.Runtime, Now: options.Now, Log: options.Log,
-		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Serve: serveEgress},
-	})
+	engine, err := newDocker(of, config.GitHub.App.IntegrationID, options.Now, options.Log)
 	if err != nil {
 		return nil, nil, err
 	}
 	providers[docker.Provider] = engine
 	return providers, engine.Close, nil
+}
+
+// newDocker is the engine of the configuration.
+func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Logger) (*docker.Docker, error) {
+	if of.Program == "" {
+		var err error
+		if of.Program, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	return docker.New(docker.Config{
+		Host: of.Host, App: app, Program: of.Program, Runtime: of.Runtime, Now: now, Log: log,
+		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Serve: serveEgress},
+	})
 }
 
 func serveEgress(listener net.Listener, _ sandbox.Instance, _ docker.Reach) {

@@ -117,21 +117,37 @@ func (l *Lifecycle) Find(ctx context.Context, id string) (Instance, Sandbox, err
 	return Instance{}, nil, cmp.Or(errors.Join(errs...), ErrUnknown)
 }
 
-// List lists what the backends have in the scope, whoever started it; the zero Scope:
-// everywhere.
+// List lists what the backends have in the scope, whoever started it.
 func (l *Lifecycle) List(ctx context.Context, scope killswitch.Scope) ([]Instance, error) {
+	all, err := l.Everywhere(ctx)
+	return slices.DeleteFunc(all, func(is Instance) bool { return !scope.Covers(is.For) }), err
+}
+
+// Everywhere lists all that the backends have. What could be read is returned also with an
+// error.
+func (l *Lifecycle) Everywhere(ctx context.Context) ([]Instance, error) {
 	var all []Instance
 	var errs []error
 	for _, name := range l.providers() {
 		there, err := l.on(ctx, name)
-		errs = append(errs, err)
-		for _, is := range there {
-			if scope == (killswitch.Scope{}) || scope.Covers(is.For) {
-				all = append(all, is)
-			}
-		}
+		all, errs = append(all, there...), append(errs, err)
 	}
 	return all, errors.Join(errs...)
+}
+
+// DestroyAll destroys these, each whatever becomes of the others, puts nothing on record
+// and counts them.
+func (l *Lifecycle) DestroyAll(ctx context.Context, those []Instance) (ended int, _ error) {
+	byProvider := map[string][]string{}
+	for _, is := range those {
+		byProvider[is.Provider] = append(byProvider[is.Provider], is.ID)
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(byProvider)) {
+		n, err := destroy(ctx, l.boxes[name].Sandbox, byProvider[name])
+		ended, errs = ended+n, append(errs, err)
+	}
+	return ended, errors.Join(errs...)
 }
 
 // on lists what the provider has.

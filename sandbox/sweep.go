@@ -71,7 +71,7 @@ func (l *Lifecycle) sweep(ctx context.Context, provider string, known map[string
 // look sees to one sandbox; record is the zero Record if there is none.
 func (l *Lifecycle) look(ctx context.Context, is Instance, record Record) error {
 	now := l.config.Now()
-	if why := l.overdue(is, now); why != "" {
+	if why := Overdue(is, now); why != "" {
 		return l.End(ctx, is, Ending{Reason: why})
 	}
 	if err := l.boxes[is.Provider].allowed(ctx, is.For); errors.Is(err, ErrStopped) {
@@ -90,8 +90,8 @@ func (l *Lifecycle) look(ctx context.Context, is Instance, record Record) error 
 	return l.review(ctx, record)
 }
 
-// overdue says why a sandbox is ended without asking anybody, or returns "".
-func (l *Lifecycle) overdue(is Instance, now time.Time) string {
+// Overdue says why a sandbox is ended without asking anybody, or returns "".
+func Overdue(is Instance, now time.Time) string {
 	switch {
 	case is.For.Repository.ID == 0 || is.Deadline.IsZero():
 		return "it does not tell whose it is, or until when it may run"
@@ -102,4 +102,27 @@ func (l *Lifecycle) overdue(is Instance, now time.Time) string {
 	default:
 		return ""
 	}
+}
+
+// Reap destroys what is overdue, and asks nobody: it is for a process that has nothing
+// but the provider. ended are those that it has destroyed, with why.
+func Reap(ctx context.Context, boxes Sandbox, now time.Time) (ended map[string]string, _ error) {
+	there, err := boxes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ended = map[string]string{}
+	var overdue []string
+	for _, is := range there {
+		if why := Overdue(is, now); why != "" {
+			overdue = append(overdue, is.ID)
+			ended[is.ID] = why
+		}
+	}
+	_, err = destroy(ctx, boxes, overdue)
+	var errs []error
+	if tender, tends := boxes.(Tender); tends {
+		errs = append(errs, tender.Tend(ctx))
+	}
+	return ended, errors.Join(append(errs, err)...)
 }
