@@ -9,6 +9,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -78,6 +79,20 @@ func (d *Docker) Close() error {
 	return d.engine.Close()
 }
 
+// Ready is an error if no sandbox could be started: the engine does not answer or cannot
+// enforce what it must, or the program that is to be PID 1 is not linked statically.
+func (d *Docker) Ready(ctx context.Context) error {
+	engine, err := d.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := engine.refuses(); err != nil {
+		return err
+	}
+	_, err = static(d.config.Program, engine.architecture)
+	return err
+}
+
 // facts is what an engine can enforce.
 type facts struct {
 	architecture string
@@ -86,6 +101,14 @@ type facts struct {
 	lacks map[string]string
 	// tools is the volume with the programs that run in sandboxes.
 	tools string
+}
+
+// refuses is a refusal if there is something that every sandbox needs.
+func (f facts) refuses() error {
+	for _, field := range slices.Sorted(maps.Keys(f.lacks)) {
+		return refused(field, "%s", f.lacks[field])
+	}
+	return nil
 }
 
 // factsFor is how long an engine's facts are taken for granted.
