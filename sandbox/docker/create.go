@@ -35,6 +35,9 @@ func (d *Docker) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instanc
 	if _, err := d.plan(spec, is, engine); err != nil {
 		return sandbox.Instance{}, err
 	}
+	if err := d.checkImage(ctx, spec.Image); err != nil {
+		return sandbox.Instance{}, err
+	}
 	if engine.tools, err = d.tooled(ctx, spec.Image, engine.architecture); err != nil {
 		return sandbox.Instance{}, err
 	}

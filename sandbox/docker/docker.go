@@ -55,6 +55,8 @@ type Docker struct {
 	// tools is the volume with the programs that run in sandboxes; empty: it was not seen
 	// to be complete yet.
 	tools string
+	// images are those that were looked at.
+	images map[string]bool
 	// running is held, for each sandbox, while a command runs in it.
 	running map[string]*sync.Mutex
 
@@ -70,7 +72,7 @@ func New(config Config) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address %q: %w", config.Host, err)
 	}
-	return &Docker{config: config, engine: engine, running: map[string]*sync.Mutex{}, exits: exits{open: map[string]net.Listener{}}}, nil
+	return &Docker{config: config, engine: engine, images: map[string]bool{}, running: map[string]*sync.Mutex{}, exits: exits{open: map[string]net.Listener{}}}, nil
 }
 
 // Close gives up the connections to the engine, and the sandboxes' ways out.

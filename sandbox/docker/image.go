@@ -56,6 +56,28 @@ func (d *Docker) Import(ctx context.Context, programs map[string][]byte) (image 
 	}
 }
 
+// checkImage refuses an image that the engine does not have, and one with volumes of its
+// own: the engine makes each a folder that can be written, on a disk that nobody limits.
+func (d *Docker) checkImage(ctx context.Context, image string) error {
+	d.mu.Lock()
+	checked := d.images[image]
+	d.mu.Unlock()
+	if checked {
+		return nil // its content cannot change
+	}
+	found, err := d.engine.ImageInspect(ctx, image)
+	if err != nil {
+		return missing(image, err)
+	}
+	if config := found.Config; config != nil && len(config.Volumes) > 0 {
+		return refused("image", "it has volumes (%s), which can be written without a limit; build one without VOLUME", strings.Join(slices.Sorted(maps.Keys(config.Volumes)), ", "))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.images[image] = true
+	return nil
+}
+
 // Forget removes an image that was imported.
 func (d *Docker) Forget(ctx context.Context, image string) error {
 	_, err := d.engine.ImageRemove(ctx, image, client.ImageRemoveOptions{Force: true})
