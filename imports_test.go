@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 	"credential":              {"audit", "killswitch", "policy"},
 	"credential/vault":        {"credential", "policy"},
 	"sandbox":                 {"killswitch", "policy"},
+	"sandbox/kubernetes":      {"sandbox", "sandbox/kubernetes/shim"},
+	"sandbox/kubernetes/shim": {},
 	"sandbox/sandboxtest":     {"killswitch", "policy", "sandbox"},
 	"policy":                  {},
 	"audit":                   {},
@@ -59,7 +61,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "web"},
+	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/kubernetes", "web"},
 	"github.com/coreos/go-oidc/v3/oidc":                         {"web"},
 	"github.com/yuin/goldmark":                                  {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":                    {"internal/githubsim/contract"},
@@ -68,7 +70,13 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus":            {"web"},
 	"github.com/prometheus/client_golang/prometheus/collectors": {"web"},
 	"github.com/prometheus/client_golang/prometheus/promhttp":   {"web"},
-	"os/exec": {"internal/postgrestest"},
+	"os/exec": {"internal/postgrestest", "sandbox/kubernetes/shim"},
+	// Kubernetes' clientset is not to be linked at all: docs/dependencies.md says why.
+	"k8s.io/client-go/kubernetes":          {},
+	"k8s.io/client-go/kubernetes/scheme":   {},
+	"k8s.io/client-go/rest":                {"sandbox/kubernetes"},
+	"k8s.io/client-go/tools/clientcmd":     {"sandbox/kubernetes"},
+	"k8s.io/client-go/tools/remotecommand": {"sandbox/kubernetes"},
 }
 
 // denied lists what a package may not import, because it promises to be pure.
