@@ -21,7 +21,7 @@ const (
 	// createTime is how long a cluster may take until a sandbox takes commands, and
 	// lookEvery how often it is asked.
 	createTime = 5 * time.Minute
-	lookEvery  = 200 * time.Millisecond
+	lookEvery  = 100 * time.Millisecond
 )
 
 // Create creates a Job and waits for its Pod. It has its id for a name, so that there is
