@@ -45,6 +45,8 @@ type api struct {
 	refuse, lose func(call) *metav1.Status
 	// onlySPDY is an old one, and deaf one that makes no Pods.
 	onlySPDY, deaf bool
+	// cut has the connection of each command break under it.
+	cut bool
 }
 
 // kinds are what the API server knows.
@@ -236,7 +238,19 @@ func (a *api) exec(w http.ResponseWriter, r *http.Request, pod string) {
 		return
 	}
 	query := r.URL.Query()
-	serveExec(w, r, command{pod: pod, container: query.Get("container"), argv: query["command"]}, a.node.exec)
+	serveExec(w, r, command{pod: pod, container: query.Get("container"), argv: query["command"]}, func(c command) (int, error) {
+		if !a.cut || c.argv[2] == "kill" {
+			return a.node.exec(c)
+		}
+		broken := make(chan struct{})
+		a.t.Cleanup(func() { <-broken })
+		go func() {
+			defer close(broken)
+			_, _ = a.node.exec(c)
+		}()
+		<-time.After(100 * time.Millisecond)
+		return 0, errCut
+	})
 }
 
 func failure(code int32, reason metav1.StatusReason, message string) *metav1.Status {

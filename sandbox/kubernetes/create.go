@@ -64,7 +64,7 @@ func (k *Kubernetes) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 func (k *Kubernetes) enforceable(ctx context.Context, spec sandbox.Spec, planned plan) error {
 	if class := k.runtimeClass(spec); class != "" {
 		err := k.cluster.get(ctx, runtimeClasses, class, &nodev1.RuntimeClass{})
-		if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
+		if apierrors.IsNotFound(err) {
 			return refused("runtime", "the cluster has no RuntimeClass %s", strconv.Quote(class))
 		}
 		if err != nil {

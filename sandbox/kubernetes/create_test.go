@@ -66,6 +66,7 @@ func TestI3RefusedBeforeAnythingIsWritten(t *testing.T) {
 	}{
 		"the operator's runtime class is missing":   {func(c *Config) { c.RuntimeClass = "gvisor" }, nil, nil, "runtime"},
 		"the one that is asked for is missing":      {nil, func(s *sandbox.Spec) { s.Constraints.Runtime = "gvisor" }, nil, "runtime"},
+		"one that is no name":                       {nil, func(s *sandbox.Spec) { s.Constraints.Runtime = "../../../api/v1/nodes/a" }, nil, "runtime"},
 		"nobody declared: none":                     {undeclared, nil, nil, "network"},
 		"nobody declared: egress-only":              {undeclared, egress, nil, "network"},
 		"nobody declared: full":                     {undeclared, full, nil, "network"},

@@ -26,6 +26,9 @@ func serveExec(w http.ResponseWriter, r *http.Request, c command, run func(comma
 	serveSPDY(w, r, c, run)
 }
 
+// errCut is of a command that runs on, and whose connection is to break.
+var errCut = errors.New("cut")
+
 // outcome is what is said at the end on the stream for errors.
 func outcome(code int, err error) []byte {
 	status := metav1.Status{Status: metav1.StatusSuccess}
@@ -93,6 +96,11 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request, c command, run func(
 		}
 	})
 	code, err := run(c)
+	if errors.Is(err, errCut) {
+		_ = conn.Close()
+		reading.Wait()
+		return
+	}
 	_ = stdin.Close()
 	_, _ = channel{protocol.StreamErr, conn, &mu}.Write(outcome(code, err))
 	mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/exec"
 
 	"github.com/portcullis-app/portcullis/sandbox"
@@ -61,7 +62,7 @@ func (k *Kubernetes) Execute(ctx context.Context, id string, command sandbox.Com
 	}
 	code, is := errors.AsType[exec.CodeExitError](err)
 	if err != nil && !is {
-		return sandbox.Result{}, k.explain(ctx, id, command, err)
+		return sandbox.Result{}, k.explain(ctx, at, fmt.Errorf("run %q in the sandbox %s: %w", command.Argv[0], id, err))
 	}
 	result.ExitCode = code.Code
 	if result.ExitCode == shim.NotRunCode || result.ExitCode == shim.NotThereCode {
@@ -76,12 +77,24 @@ func (k *Kubernetes) Execute(ctx context.Context, id string, command sandbox.Com
 	return result, nil
 }
 
-// explain says what an error is about: the sandbox may have ended under the command.
-func (k *Kubernetes) explain(ctx context.Context, id string, command sandbox.Command, err error) error {
-	if _, gone := k.runs(ctx, id); errors.Is(gone, sandbox.ErrUnknown) || errors.Is(gone, sandbox.ErrNotRunning) {
+// explain says what an error of a stream is about: the sandbox may have ended under it.
+// If not, and if it was not refused, what ran there may run on, and is ended.
+func (k *Kubernetes) explain(ctx context.Context, at there, err error) error {
+	_, gone := k.runs(ctx, at.is.ID)
+	if errors.Is(gone, sandbox.ErrUnknown) || errors.Is(gone, sandbox.ErrNotRunning) {
 		return gone
 	}
-	return fmt.Errorf("run %q in the sandbox %s: %w", command.Argv[0], id, err)
+	if declined(err) {
+		return err
+	}
+	return errors.Join(err, k.kill(ctx, at))
+}
+
+// declined reports whether the API server would not have what was asked for.
+func declined(err error) bool {
+	_, forbidden := errors.AsType[*ForbiddenError](err)
+	_, status := errors.AsType[*apierrors.StatusError](err)
+	return forbidden || status
 }
 
 // kill ends everything that commands left, whatever ctx says.

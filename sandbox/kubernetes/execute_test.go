@@ -68,6 +68,19 @@ func TestI6NothingIsLeftOfACommand(t *testing.T) {
 	}
 }
 
+// The connection breaks, and the command, which nobody sees the end of any more, is ended.
+func TestI6NothingIsLeftOfACommandThatNobodyHears(t *testing.T) {
+	a, k := created(t)
+	a.cut = true
+	if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "wait", "1h"}}); err == nil || a.node.commands() != 0 {
+		t.Errorf("%+v, %v, and %d commands run", got, err, a.node.commands())
+	}
+	a.cut = false
+	if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "say", "here"}}); err != nil || got.Stdout != "here" {
+		t.Errorf("after that: %+v, %v", got, err)
+	}
+}
+
 func TestOneCommandAtATime(t *testing.T) {
 	a, k := created(t)
 	var all sync.WaitGroup

@@ -91,7 +91,7 @@ func (k *Kubernetes) tool(ctx context.Context, id, path string, argv []string, s
 		return &sandbox.ArchiveError{Name: path, Why: "was not copied: " + strconv.Quote(complaint.String())}
 	}
 	if err != nil {
-		return fmt.Errorf("copy files of the sandbox %s: %w", id, err)
+		return k.explain(ctx, at, fmt.Errorf("copy files of the sandbox %s: %w", id, err))
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ const (
 // pinned is what an image is called whose content cannot change.
 var pinned = regexp.MustCompile(`^[a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
 
+// classPattern is what a RuntimeClass may be called. The name is part of a path.
+var classPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
+
 // plan is what a sandbox is in the cluster.
 type plan struct {
 	job *batchv1.Job
@@ -66,6 +69,9 @@ func (k *Kubernetes) plan(spec sandbox.Spec, is sandbox.Instance) (plan, error) 
 	c := spec.Constraints
 	if !pinned.MatchString(spec.Image) {
 		return plan{}, refused("image", "%q is not pinned: name it by its digest, as name@sha256:…", spec.Image)
+	}
+	if class := k.runtimeClass(spec); class != "" && !classPattern.MatchString(class) {
+		return plan{}, refused("runtime", "%q is not the name of a RuntimeClass", class)
 	}
 	limits, err := limit(c)
 	if err != nil {
