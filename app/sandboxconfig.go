@@ -17,6 +17,7 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/docker"
+	"github.com/portcullis-app/portcullis/sandbox/kubernetes"
 	"github.com/portcullis-app/portcullis/sandbox/remote"
 )
 
@@ -27,7 +28,8 @@ type SandboxConfig struct {
 	MaxPerPerson     int `yaml:"max_per_person"     env:"MAX_PER_PERSON"`
 	MaxTotal         int `yaml:"max_total"          env:"MAX_TOTAL"`
 
-	Docker DockerConfig `yaml:"docker" envPrefix:"DOCKER_"`
+	Docker     DockerConfig     `yaml:"docker"     envPrefix:"DOCKER_"`
+	Kubernetes KubernetesConfig `yaml:"kubernetes" envPrefix:"KUBERNETES_"`
 }
 
 // DockerConfig is a Docker engine. Whoever reaches it is root on its machine: give
@@ -48,6 +50,22 @@ type DockerConfig struct {
 	EgressFolder string `yaml:"egress_folder" env:"EGRESS_FOLDER"`
 	// FullNetwork allows policies to let sandboxes reach any public address.
 	FullNetwork bool `yaml:"full_network" env:"FULL_NETWORK"`
+}
+
+// KubernetesConfig is a namespace of a cluster, in which nothing else is.
+type KubernetesConfig struct {
+	// Namespace is its name; empty: there is none.
+	Namespace string `yaml:"namespace" env:"NAMESPACE"`
+	// Kubeconfig is the path of the file that says how to reach the cluster; empty: as
+	// from within a Pod of it.
+	Kubeconfig string `yaml:"kubeconfig" env:"KUBECONFIG"`
+	// InitImage is Portcullis' own image by its digest, whose program is PID 1.
+	InitImage string `yaml:"init_image" env:"INIT_IMAGE"`
+	// RuntimeClass isolates every sandbox, as gvisor; empty: the cluster's default.
+	RuntimeClass string `yaml:"runtime_class" env:"RUNTIME_CLASS"`
+	// NetworkPolicyEnforced declares that the cluster's network plugin enforces
+	// NetworkPolicy; nobody can see that from the API, and without it nothing is started.
+	NetworkPolicyEnforced bool `yaml:"network_policy_enforced" env:"NETWORK_POLICY_ENFORCED"`
 }
 
 func defaultSandboxConfig() SandboxConfig {
@@ -80,6 +98,9 @@ func (c SandboxConfig) validate(fault func(field, problem string)) {
 	case d.Host == "" && d != (DockerConfig{Reaper: d.Reaper}):
 		fault("sandbox.docker.host", "is empty, and other fields of sandbox.docker are not")
 	}
+	if k := c.Kubernetes; k.Namespace == "" && k != (KubernetesConfig{}) {
+		fault("sandbox.kubernetes.namespace", "is empty, and other fields of sandbox.kubernetes are not")
+	}
 	if d.EgressFolder != "" && !filepath.IsAbs(d.EgressFolder) {
 		fault("sandbox.docker.egress_folder", "is not an absolute path; the engine and Portcullis must mean the same folder")
 	}
@@ -92,21 +113,37 @@ func newProvidersOfSandboxes(config Config, options Options) (map[string]sandbox
 		return options.sandboxes, func() error { return nil }, nil
 	}
 	providers := map[string]sandbox.Sandbox{}
-	of := config.Sandbox.Docker
-	if of.Reaper != "" {
+	closing := func() error { return nil }
+	switch of := config.Sandbox.Docker; {
+	case of.Reaper != "":
 		reaper := remote.New(of.Reaper)
-		providers[docker.Provider] = reaper
-		return providers, reaper.Close, nil
+		providers[docker.Provider], closing = reaper, reaper.Close
+	case of.Host != "":
+		engine, err := newDocker(of, config.GitHub.App.IntegrationID, options.Now, options.Log)
+		if err != nil {
+			return nil, nil, err
+		}
+		providers[docker.Provider], closing = engine, engine.Close
 	}
-	if of.Host == "" {
-		return providers, func() error { return nil }, nil
+	if of := config.Sandbox.Kubernetes; of.Namespace != "" {
+		cluster, err := newKubernetes(of, config.GitHub.App.IntegrationID, options.Now)
+		if err != nil {
+			return nil, nil, errors.Join(err, closing())
+		}
+		providers[kubernetes.Provider] = cluster
 	}
-	engine, err := newDocker(of, config.GitHub.App.IntegrationID, options.Now, options.Log)
+	return providers, closing, nil
+}
+
+// newKubernetes is the cluster of the configuration.
+func newKubernetes(of KubernetesConfig, app int64, now func() time.Time) (*kubernetes.Kubernetes, error) {
+	cluster, err := kubernetes.Connect(of.Kubeconfig)
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("sandbox.kubernetes: find the cluster: %w", err)
 	}
-	providers[docker.Provider] = engine
-	return providers, engine.Close, nil
+	return kubernetes.New(kubernetes.Config{
+		Cluster: cluster, Namespace: of.Namespace, App: app, InitImage: of.InitImage, RuntimeClass: of.RuntimeClass, NetworkPolicyEnforced: of.NetworkPolicyEnforced, Now: now,
+	})
 }
 
 // newDocker is the engine of the configuration.
