@@ -26,7 +26,7 @@ type afterAll struct{ *testing.M }
 
 func (a afterAll) Run() int {
 	defer func() { _ = os.RemoveAll(built.folder) }()
-	return dockertest.Main(withPostgres{a.M})
+	return dockertest.Main(withPostgres(a))
 }
 
 type withPostgres struct{ *testing.M }

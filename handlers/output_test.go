@@ -37,8 +37,8 @@ func TestNothingThatAProgramWritesLeavesItsBlock(t *testing.T) {
 		if commands := policy.ParseCommands(text); len(commands) != 0 {
 			t.Errorf("%q commands %v", wrote, commands)
 		}
-		fence := text[strings.Index(text, "\n\n`")+2:]
-		fence = fence[:strings.Index(fence, "text\n")]
+		_, fence, _ := strings.Cut(text, "</summary>\n\n")
+		fence, _, _ = strings.Cut(fence, "text\n")
 		if n := strings.Count(text, fence); n != 2 {
 			t.Errorf("%q: the fence stands %d times", wrote, n)
 		}

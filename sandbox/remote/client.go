@@ -141,7 +141,7 @@ func (r *Remote) send(ctx context.Context, method, path string, body io.Reader) 
 	if err != nil {
 		return nil, err
 	}
-	answer, err := r.client.Do(request)
+	answer, err := r.client.Do(request) //nolint:gosec // as above
 	if err != nil {
 		if failed, is := errors.AsType[*url.Error](err); is {
 			err = failed.Err
