@@ -20,22 +20,24 @@ type EgressHost struct {
 // *.example.com, which example.com itself is not. A port, 80 or 443, narrows it. Its error
 // is what is wrong, as the rest of a sentence.
 func ParseEgressHost(text string) (EgressHost, error) {
+	if strings.Contains(text, "/") {
+		return EgressHost{}, fmt.Errorf("must be the name of a host alone, without https:// or a path, not %s", quote(text))
+	}
 	pattern, port, narrowed := strings.Cut(text, ":")
 	name, below := strings.CutPrefix(pattern, "*.")
 	host := EgressHost{below: below}
-	if narrowed {
-		switch port {
-		case "80", "443":
-			host.port, _ = strconv.Atoi(port)
-		default:
-			return EgressHost{}, fmt.Errorf("has a port other than 80 and 443, which are all that egress-only leaves open; write %s", quote(pattern))
-		}
-	}
 	var err error
 	if host.name, err = ParseHostname(name); err != nil {
 		return EgressHost{}, fmt.Errorf("must be a name such as api.example.com or *.example.com: %w", err)
 	}
-	return host, nil
+	if !narrowed {
+		return host, nil
+	}
+	if port != "80" && port != "443" {
+		return EgressHost{}, fmt.Errorf("has a port other than 80 and 443, which are all that egress-only leaves open; write %s", quote(pattern))
+	}
+	host.port, err = strconv.Atoi(port)
+	return host, err
 }
 
 // Matches reports whether the host may be reached at the port. The name is as
@@ -80,7 +82,7 @@ func ParseHostname(text string) (string, error) {
 	labels := strings.Split(name, ".")
 	for _, label := range labels {
 		if !isLabel(label) {
-			return "", fmt.Errorf("%s is no name of letters, digits, hyphens and dots; what has others is written in its ASCII form, xn--…", quote(text))
+			return "", fmt.Errorf("%s is not made of letters, digits and hyphens between dots; a name of other letters is written as xn--…", quote(text))
 		}
 	}
 	last := labels[len(labels)-1]

@@ -67,7 +67,7 @@ func TestPlainInvariant13(t *testing.T) {
 		status int
 		told   string
 	}{
-		"api.example.com": {200, "api.example.com"}, "API.example.com.": {200, "api.example.com"}, "evil.example.org": {403, "sandbox.egress"},
+		"api.example.com": {200, "api.example.com"}, "API.example.com.": {200, "api.example.com"}, "evil.example.org": {403, "sandbox.constraints.egress"},
 		"private.files.example.com": {403, "not all of its addresses are public"}, "tls.example.com": {403, "tls.example.com:80"}, "unknown.files.example.com": {502, "could not be looked up"},
 	} {
 		if status, told := w.say("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n"); status != want.status || !strings.Contains(told, want.told) {

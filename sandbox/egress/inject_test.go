@@ -225,7 +225,7 @@ func TestInjectionsThatCannotBe(t *testing.T) {
 		"api.example.org:443":      func(i *egress.Injection) { i.Host = "api.example.org" },
 		"write the host as":        func(i *egress.Injection) { i.Host = "API.example.com" },
 		"is an address":            func(i *egress.Injection) { i.Host = publicAddress },
-		"no name":                  func(i *egress.Injection) { i.Host = "*.files.example.com" },
+		"not made of":              func(i *egress.Injection) { i.Host = "*.files.example.com" },
 		`the header ""`:            func(i *egress.Injection) { i.Header = "" },
 		`the header "X: y"`:        func(i *egress.Injection) { i.Header = "X: y" },
 		`the header "host"`:        func(i *egress.Injection) { i.Header = "host" },

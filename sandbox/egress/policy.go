@@ -26,7 +26,7 @@ type Policy struct {
 const mailPort = 25
 
 // remedy ends a sentence on what is not listed.
-const remedy = "to let it, add the host to sandbox.egress in the policy file"
+const remedy = "to let it, add the host to sandbox.constraints.egress in the policy file"
 
 // target is what a request is for.
 type target struct {

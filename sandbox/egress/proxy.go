@@ -121,9 +121,9 @@ func New(config Config) (*Proxy, error) {
 	}, nil
 }
 
-// Serve answers on the listener until ctx ends, and closes it. It returns once every
-// connection is closed and everything that it started has ended: nil after ctx, or why
-// nobody could be listened to any more. It serves once.
+// Serve answers on the listener until ctx ends or the listener is closed, and closes it. It
+// returns once every connection is closed and everything that it started has ended: nil, or
+// why nobody could be listened to any more. It serves once.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	if p.served.Swap(true) {
 		return errors.Join(errors.New("a sandbox's egress serves once"), l.Close())
@@ -157,7 +157,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	<-closed
 	p.running.Wait()
 	p.journal.end(p.Stats())
-	if ended {
+	if ended || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return fmt.Errorf("listen for sandbox %s: %w", p.config.Sandbox, err)

@@ -107,6 +107,32 @@ type nobody struct{ net.Listener }
 func (nobody) Accept() (net.Conn, error) { return nil, fmt.Errorf("the socket is gone") }
 func (nobody) Close() error              { return nil }
 
+// TestAListenerThatIsClosed is an end like another.
+func TestAListenerThatIsClosed(t *testing.T) {
+	proxy, err := egress.New(egress.Config{Sandbox: "box", Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- proxy.Serve(context.Background(), l) }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "CONNECT")
+	eventually(t, "it is heard", func() bool { return proxy.Stats().Sent > 0 })
+	_ = l.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	ends(t, c, patience)
+}
+
 // TestABrokenListener is told.
 func TestABrokenListener(t *testing.T) {
 	proxy, err := egress.New(egress.Config{Sandbox: "box", Now: time.Now})
