@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"sandbox/docker":     {"sandbox", "sandbox/inside"},
 	"sandbox/remote":     {"sandbox"},
 	"sandbox/kubernetes": {"sandbox", "sandbox/inside"},
+	"sandbox/egress":     {"policy"},
 	// For tests alone.
 	"sandbox/sandboxtest":       {"killswitch", "policy", "sandbox"},
 	"sandbox/sandboxtest/probe": {"sandbox/sandboxtest"},
@@ -66,7 +67,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/kubernetes", "sandbox/remote", "sandbox/sandboxtest/probe", "web"},
+	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/egress", "sandbox/kubernetes", "sandbox/remote", "sandbox/sandboxtest/probe", "web"},
 	"github.com/coreos/go-oidc/v3/oidc":                         {"web"},
 	"github.com/yuin/goldmark":                                  {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":                    {"internal/githubsim/contract"},

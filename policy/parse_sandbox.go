@@ -62,24 +62,18 @@ func (r *reader) constraints(v value, to *SandboxConstraints) {
 // egressHost is a name, or all below one.
 func (r *reader) egressHost(v value) (string, bool) {
 	s, ok := r.text(v)
-	if ok && !IsEgressHost(s) {
-		r.wrong(v, "must be the name of a host such as api.example.com, or all below one as *.example.com, not %s", quote(s))
+	if !ok {
 		return "", false
 	}
-	return strings.ToLower(s), ok
+	host, err := ParseEgressHost(s)
+	if err != nil {
+		r.wrong(v, "%s", err)
+		return "", false
+	}
+	return host.String(), true
 }
 
-// IsEgressHost reports whether the text names hosts that a sandbox may be let reach. An
-// address is none: what it is today, something else may be tomorrow.
-func IsEgressHost(text string) bool {
-	return egressHost.MatchString(text) && len(text) <= 255
-}
-
-var (
-	imageID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	// egressHost is labels of letters, digits and hyphens, the last of which is no number.
-	egressHost = regexp.MustCompile(`(?i)^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-)
+var imageID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 func (r *reader) absolutePath(v value) (string, bool) {
 	s, ok := r.text(v)

@@ -61,8 +61,8 @@ func (s Spec) Check() error {
 		return &InvalidError{"egress", "names hosts, which only network egress-only reaches"}
 	}
 	for _, host := range c.Egress {
-		if !policy.IsEgressHost(host) {
-			return &InvalidError{"egress", "must be names of hosts, or all below one as *.example.com, not " + strconv.Quote(host)}
+		if _, err := policy.ParseEgressHost(host); err != nil {
+			return &InvalidError{"egress", err.Error()}
 		}
 	}
 	for _, p := range c.AllowedPaths {
