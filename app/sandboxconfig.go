@@ -18,6 +18,7 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/docker"
+	"github.com/portcullis-app/portcullis/sandbox/egress"
 	"github.com/portcullis-app/portcullis/sandbox/kubernetes"
 	"github.com/portcullis-app/portcullis/sandbox/remote"
 )
@@ -157,12 +158,36 @@ func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Log
 	}
 	return docker.New(docker.Config{
 		Host: of.Host, App: app, Program: of.Program, Runtime: of.Runtime, Now: now, Log: log,
-		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Serve: serveEgress},
+		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Serve: serveEgress(now, log)},
 	})
 }
 
-func serveEgress(listener net.Listener, _ sandbox.Instance, _ docker.Reach) {
-	_ = listener.Close()
+// serveEgress answers for the outside what one sandbox says. Where that cannot be, it
+// reaches nothing.
+func serveEgress(now func() time.Time, log zerolog.Logger) func(net.Listener, sandbox.Instance, docker.Reach) {
+	return func(listener net.Listener, is sandbox.Instance, reach docker.Reach) {
+		proxy, err := newEgress(is, reach, now, log)
+		if err != nil {
+			err = errors.Join(err, listener.Close())
+		} else {
+			err = proxy.Serve(context.Background(), listener)
+		}
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			log.Error().Err(err).Str("event", "egress.ended").Str("sandbox", is.ID).Msg("nobody answers for the outside of a sandbox: it reaches nothing")
+		}
+	}
+}
+
+func newEgress(is sandbox.Instance, reach docker.Reach, now func() time.Time, log zerolog.Logger) (*egress.Proxy, error) {
+	out := egress.Policy{Any: reach.Network == sandbox.NetworkFull}
+	for _, text := range reach.Hosts {
+		host, err := policy.ParseEgressHost(text)
+		if err != nil {
+			return nil, err
+		}
+		out.Hosts = append(out.Hosts, host)
+	}
+	return egress.New(egress.Config{Sandbox: is.ID, Policy: out, Now: now, Log: log})
 }
 
 // places is GitHub as sandboxes need it.
