@@ -91,6 +91,7 @@ type App struct {
 	// sandboxes are those on this server, and closing gives up their providers.
 	sandboxes *sandbox.Lifecycle
 	closing   func() error
+	gives     *giver
 	// exchange lends to jobs that show an id-token.
 	exchange exchange
 	now      func() time.Time
@@ -161,12 +162,13 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		Handles: sealed, Now: options.Now, Wait: options.wait, Log: options.Log,
 	}, keeper, facts, secrets{client})
 	stoppers[credential.Part] = lending
-	boxes, closing, err := newProvidersOfSandboxes(config, options)
+	gives := newGiver(lending, options.Now, options.Log)
+	boxes, closing, err := newProvidersOfSandboxes(config, options, gives.secret)
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())
 	}
 	sandboxes := sandbox.NewLifecycle(sandbox.Config{
-		Providers: boxes, Switch: stop, Judge: keeper, GitHub: places{client}, Records: facts, Caps: config.Sandbox.caps(), Now: options.Now, Log: options.Log,
+		Providers: boxes, Switch: stop, Judge: keeper, GitHub: places{client}, Records: facts, Caps: config.Sandbox.caps(), Ended: gives.ended, Now: options.Now, Log: options.Log,
 	})
 	var onRequest handlers.Sandboxes // nobody can ask where there are none
 	if len(boxes) > 0 {
@@ -186,7 +188,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: closing,
+		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: closing, gives: gives,
 		exchange: exchange{credential.NewExchange(lending, secrets{client})}, now: options.Now,
 	}
 	a.server = &http.Server{

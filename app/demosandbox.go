@@ -61,7 +61,7 @@ func demoOnDocker(ctx context.Context, app int64) (demoEngine, error) {
 			return demoEngine{}, errors.New("there is no Docker engine here")
 		}
 	}
-	engine, err := newDocker(DockerConfig{Host: host}, app, time.Now, zerolog.Nop())
+	engine, err := newDocker(DockerConfig{Host: host}, app, time.Now, zerolog.Nop(), nil)
 	if err != nil {
 		return demoEngine{}, err
 	}

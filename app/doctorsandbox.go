@@ -21,7 +21,7 @@ const sandboxTime = 20 * time.Second
 func (d *doctor) sandboxes(ctx context.Context, config Config) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxTime)
 	defer cancel()
-	providers, closing, err := newProvidersOfSandboxes(config, Options{Now: time.Now, Log: zerolog.Nop()})
+	providers, closing, err := newProvidersOfSandboxes(config, Options{Now: time.Now, Log: zerolog.Nop()}, nil)
 	if err != nil {
 		d.finding(err.Error(), "mend `sandbox` in the configuration; the server does not start with it")
 		return

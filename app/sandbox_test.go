@@ -13,6 +13,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/internal/recovery"
 	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
@@ -334,5 +335,33 @@ func TestACommandWhoseServerStops(t *testing.T) {
 	wantText(t, answered(pr), "@bob The server is stopping; ask again in a while.")
 	if n := strings.Count(tw.entries("sandbox.exec"), ": wait"); n != 1 {
 		t.Errorf("it was run %d times", n)
+	}
+}
+
+// A command whose server died is not run by the next: nobody knows what it did.
+func TestACommandWhoseServerDies(t *testing.T) {
+	t.Parallel()
+	var c clock
+	options := atOnce
+	options.Now, options.tokenNow = c.now, time.Now
+	tw, _ := boxed(t, options)
+	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	tw.comment(pr, "bob", "/approve")
+	id := tw.started(pr)
+	bob := policy.Actor{ID: tw.github.User("bob").ID(), Login: "bob", Kind: policy.KindUser}
+	task := sandbox.Task{ID: "comment:9:0", Kind: sandbox.TaskExecute, On: tw.refOf(pr), By: bob, At: c.now(), Sandbox: id, Argv: []string{"say", "x"}, State: sandbox.TaskBegun, HeldUntil: c.now().Add(30 * time.Second)}
+	tw.must(tw.server.store.PutTask(t.Context(), task))
+	tw.settled()
+	before := len(pr.Comments())
+	c.pass(29 * time.Second)
+	tw.settled()
+	if n := len(pr.Comments()); n != before {
+		t.Errorf("told before its time: %s", answered(pr))
+	}
+	c.pass(2 * time.Second)
+	eventually(t, "it is told", func() bool { return len(pr.Comments()) > before })
+	wantText(t, answered(pr), "@bob The server ended while it did this, and what came of it is not known; ask again.")
+	if acts := tw.entries("sandbox.exec"); acts != "" {
+		t.Errorf("it was run: %s", acts)
 	}
 }

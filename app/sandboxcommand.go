@@ -41,7 +41,7 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			providers, closing, err := newProvidersOfSandboxes(settings, Options{Now: time.Now, Log: zerolog.Nop()})
+			providers, closing, err := newProvidersOfSandboxes(settings, Options{Now: time.Now, Log: zerolog.Nop()}, nil)
 			if err != nil {
 				return err
 			}

@@ -108,9 +108,13 @@ func (c SandboxConfig) validate(fault func(field, problem string)) {
 	}
 }
 
+// gives is the credential of that name for a sandbox, when there is a request that needs
+// it; nil: none is given.
+type gives func(is sandbox.Instance, credential string) func(context.Context) (string, error)
+
 // newProvidersOfSandboxes are what sandboxes run on, by the names of the policy file, and
 // what gives them up.
-func newProvidersOfSandboxes(config Config, options Options) (map[string]sandbox.Sandbox, func() error, error) {
+func newProvidersOfSandboxes(config Config, options Options, give gives) (map[string]sandbox.Sandbox, func() error, error) {
 	if options.sandboxes != nil {
 		return options.sandboxes, func() error { return nil }, nil
 	}
@@ -121,7 +125,7 @@ func newProvidersOfSandboxes(config Config, options Options) (map[string]sandbox
 		reaper := remote.New(of.Reaper)
 		providers[docker.Provider], closing = reaper, reaper.Close
 	case of.Host != "":
-		engine, err := newDocker(of, config.GitHub.App.IntegrationID, options.Now, options.Log)
+		engine, err := newDocker(of, config.GitHub.App.IntegrationID, options.Now, options.Log, give)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -149,7 +153,7 @@ func newKubernetes(of KubernetesConfig, app int64, now func() time.Time) (*kuber
 }
 
 // newDocker is the engine of the configuration.
-func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Logger) (*docker.Docker, error) {
+func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Logger, give gives) (*docker.Docker, error) {
 	if of.Program == "" {
 		var err error
 		if of.Program, err = os.Executable(); err != nil {
@@ -158,15 +162,15 @@ func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Log
 	}
 	return docker.New(docker.Config{
 		Host: of.Host, App: app, Program: of.Program, Runtime: of.Runtime, Now: now, Log: log,
-		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Serve: serveEgress(now, log)},
+		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Lends: give != nil, Serve: serveEgress(now, log, give)},
 	})
 }
 
 // serveEgress answers for the outside what one sandbox says. Where that cannot be, it
 // reaches nothing.
-func serveEgress(now func() time.Time, log zerolog.Logger) func(net.Listener, sandbox.Instance, docker.Reach) {
+func serveEgress(now func() time.Time, log zerolog.Logger, give gives) func(net.Listener, sandbox.Instance, docker.Reach) {
 	return func(listener net.Listener, is sandbox.Instance, reach docker.Reach) {
-		proxy, err := newEgress(is, reach, now, log)
+		proxy, err := newEgress(is, reach, now, log, give)
 		if err != nil {
 			err = errors.Join(err, listener.Close())
 		} else {
@@ -178,7 +182,7 @@ func serveEgress(now func() time.Time, log zerolog.Logger) func(net.Listener, sa
 	}
 }
 
-func newEgress(is sandbox.Instance, reach docker.Reach, now func() time.Time, log zerolog.Logger) (*egress.Proxy, error) {
+func newEgress(is sandbox.Instance, reach docker.Reach, now func() time.Time, log zerolog.Logger, give gives) (*egress.Proxy, error) {
 	out := egress.Policy{Any: reach.Network == sandbox.NetworkFull}
 	for _, text := range reach.Hosts {
 		host, err := policy.ParseEgressHost(text)
@@ -186,6 +190,12 @@ func newEgress(is sandbox.Instance, reach docker.Reach, now func() time.Time, lo
 			return nil, err
 		}
 		out.Hosts = append(out.Hosts, host)
+	}
+	for host, name := range reach.Credentials {
+		if give == nil {
+			return nil, fmt.Errorf("%s is to be given %s, and this process gives nothing", host, name)
+		}
+		out.Injections = append(out.Injections, egress.Injection{Host: host, Header: "Authorization", Prefix: "Bearer ", Secret: give(is, name)})
 	}
 	return egress.New(egress.Config{Sandbox: is.ID, Policy: out, Now: now, Log: log})
 }

@@ -66,7 +66,7 @@ func reaperCommand(stdio Stdio) *cobra.Command {
 }
 
 func (r *reaper) run(ctx context.Context, settings DockerConfig) (err error) {
-	engine, err := newDocker(settings, r.config.App, time.Now, r.log)
+	engine, err := newDocker(settings, r.config.App, time.Now, r.log, nil)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -118,6 +119,7 @@ func (in Input) joinSandbox() (joined SandboxRules, tiers [][]ApprovalTier, why 
 	listed := slices.ContainsFunc(in.Policies, func(s PolicySource) bool { return !s.Organization && s.File.Sandbox != nil })
 	var joining *SandboxRules
 	image := "" // the repository's own
+	var own *SandboxRules
 	for _, source := range in.Policies {
 		if source.Present {
 			tiers = append(tiers, []ApprovalTier{TierAuto})
@@ -131,11 +133,13 @@ func (in Input) joinSandbox() (joined SandboxRules, tiers [][]ApprovalTier, why 
 		case joining == nil:
 			first := *rule
 			joining = &first
+		case !source.Organization && own != nil && !maps.Equal(own.Credentials, rule.Credentials):
+			return joined, nil, "the policies that hold here give different credentials to a sandbox"
 		case joining.Provider != rule.Provider, !source.Organization && image != "" && image != rule.Image:
 			return joined, nil, "the policies that hold here say different things of what runs in a sandbox, and where"
 		}
 		if !source.Organization {
-			image, joining.Image = rule.Image, rule.Image
+			image, joining.Image, joining.Credentials, own = rule.Image, rule.Image, rule.Credentials, rule
 		}
 		tiers[len(tiers)-1] = []ApprovalTier{rule.Tier}
 		if why := joining.tighten(*rule); why != "" {

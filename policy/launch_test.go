@@ -95,6 +95,16 @@ func TestLaunchSandbox(t *testing.T) {
 			world: world{organization: docker + ", constraints: {allowed_paths: [/workspace/a]}", base: docker + ", constraints: {allowed_paths: [/workspace/b]}", asks: ask, approvals: []string{"bob"}},
 			want:  "no path in common",
 		},
+		"the repository's credentials": {
+			world: world{organization: docker + ", constraints: {network: full}", base: docker + ", constraints: {network: full}, credentials: {api.example.com: model}", asks: ask, approvals: []string{"bob"}},
+			rule: func(r *SandboxRules) {
+				r.Constraints.Network, r.Credentials = "full", map[string]string{"api.example.com": "model"}
+			},
+		},
+		"a branch with another credential": {
+			world: world{base: docker + ", constraints: {network: full}", other: docker + ", constraints: {network: full}, credentials: {api.example.com: model}", asks: ask, approvals: []string{"bob"}},
+			want:  "different credentials",
+		},
 		"two runtimes": {
 			world: world{organization: docker + ", constraints: {runtime: runsc}", base: docker + ", constraints: {runtime: kata}", asks: ask, approvals: []string{"bob"}},
 			want:  "isolated by runsc and by kata",

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ func (r *reader) sandbox(v value) *SandboxRules {
 		field{"image", func(v value) { r.image(v, &to.Image) }},
 		field{"constraints", func(v value) { r.constraints(v, &to.Constraints) }},
 		field{"tier", func(v value) { r.tier(v, &to.Tier) }},
+		field{"credentials", func(v value) { to.Credentials = r.sandboxCredentials(v) }},
 		field{"start", func(v value) {
 			r.choice(v, (*string)(&to.Start), string(StartOnRequest), string(StartForAgents))
 		}},
@@ -29,8 +31,43 @@ func (r *reader) sandbox(v value) *SandboxRules {
 	if given != nil && !given["image"] && (to.Provider == "docker" || to.Provider == "kubernetes") {
 		r.lacking(v, "does not say what it runs; add `image` with the digest that pins it")
 	}
+	for _, host := range slices.Sorted(maps.Keys(to.Credentials)) {
+		if to.Constraints.Network == "none" || !to.Constraints.reaches(host) {
+			r.lacking(v, "gives a credential to "+quote(host)+", which a sandbox does not reach; add it to `egress`, with `network: egress-only`")
+		}
+	}
 	return to
 }
+
+// sandboxCredentials are names of credentials by the names of hosts.
+func (r *reader) sandboxCredentials(v value) map[string]string {
+	entries, _ := r.entries(v)
+	given := make(map[string]string, len(entries))
+	for _, e := range entries {
+		host, err := ParseHostname(e.name)
+		if err != nil {
+			r.lacking(e.value, "is not the name of a host, as api.example.com: "+err.Error())
+			continue
+		}
+		name, ok := r.text(e.value)
+		if ok && !IsCredentialName(name) {
+			r.wrong(e.value, "must be the name of a credential, not %s", quote(name))
+			continue
+		}
+		given[host] = name
+	}
+	return given
+}
+
+// reaches reports whether the host can be reached by TLS.
+func (c SandboxConstraints) reaches(name string) bool {
+	return c.Network == "full" || slices.ContainsFunc(c.Egress, func(text string) bool {
+		host, err := ParseEgressHost(text)
+		return err == nil && host.Matches(name, tlsPort)
+	})
+}
+
+const tlsPort = 443
 
 // image wants a digest: a tag can be moved to something nobody approved. What an engine
 // has that came from no registry has only an id, which is one too.

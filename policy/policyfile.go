@@ -226,6 +226,9 @@ type SandboxRules struct {
 	Tier ApprovalTier
 	// Start says when one is started without being asked for.
 	Start SandboxStart
+	// Credentials are given on the way to a host, by its name: those of the file's names of
+	// credentials. The sandbox does not have them.
+	Credentials map[string]string
 }
 
 // SandboxStart is when a sandbox is started.

@@ -65,12 +65,26 @@ func (s Spec) Check() error {
 			return &InvalidError{"egress", err.Error()}
 		}
 	}
+	for host, name := range c.Credentials {
+		if !c.reaches(host) || !policy.IsCredentialName(name) {
+			return &InvalidError{"credentials", "gives " + strconv.Quote(name) + " to " + strconv.Quote(host) + ", which is no host that the sandbox reaches"}
+		}
+	}
 	for _, p := range c.AllowedPaths {
 		if !inWorkspace(p) {
 			return &InvalidError{"allowed_paths", "must be " + Workspace + " or below it, without . and .., not " + strconv.Quote(p)}
 		}
 	}
 	return nil
+}
+
+// reaches reports whether the host can be reached by TLS.
+func (c SandboxConstraints) reaches(name string) bool {
+	const tlsPort = 443
+	return c.Network == NetworkFull || slices.ContainsFunc(c.Egress, func(text string) bool {
+		host, err := policy.ParseEgressHost(text)
+		return err == nil && host.Matches(name, tlsPort)
+	})
 }
 
 // inWorkspace reports whether the path is clean, and the workspace or below it.

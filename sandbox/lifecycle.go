@@ -49,8 +49,10 @@ type Config struct {
 	GitHub    GitHub
 	Records   Records
 	Caps      Caps
-	Now       func() time.Time
-	Log       zerolog.Logger
+	// Ended hears of each that has ended; nil: nobody does.
+	Ended func(ctx context.Context, is Instance, reason string) error
+	Now   func() time.Time
+	Log   zerolog.Logger
 }
 
 // Lifecycle starts sandboxes for who may have them, and ends them when that is not so any
@@ -217,10 +219,16 @@ func (l *Lifecycle) End(ctx context.Context, is Instance, end Ending) error {
 
 // gone keeps that a sandbox has ended.
 func (l *Lifecycle) gone(ctx context.Context, id string, end Ending) error {
-	return l.config.Records.ChangeSandbox(ctx, id, func(r *Record) []audit.Entry {
+	var ended Instance
+	err := l.config.Records.ChangeSandbox(ctx, id, func(r *Record) []audit.Entry {
 		r.Status, r.Reason, r.EndedAt = StatusTerminated, end.Reason, l.config.Now()
+		ended = r.Instance
 		return []audit.Entry{l.entry("sandbox.ended", r.Instance, end.By, end.Reason)}
 	})
+	if err != nil || ended.ID == "" || l.config.Ended == nil {
+		return err
+	}
+	return l.config.Ended(ctx, ended, end.Reason)
 }
 
 // entry is an audit entry about a sandbox.

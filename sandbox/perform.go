@@ -47,7 +47,7 @@ func (l *Lifecycle) start(ctx context.Context, task Task) (Outcome, error) {
 	place.Agents = launch.ByAgent
 	spec := Spec{
 		ID: IDFor(task.ID), For: place, HeadSHA: launch.HeadSHA, Policy: launch.Policy, RequestedBy: task.By,
-		Image: launch.Rule.Image, Constraints: constraints(launch.Rule.Constraints),
+		Image: launch.Rule.Image, Constraints: constraints(launch.Rule),
 	}
 	if err := spec.Check(); err != nil {
 		return Outcome{}, err
@@ -65,10 +65,11 @@ func (l *Lifecycle) start(ctx context.Context, task Task) (Outcome, error) {
 }
 
 // constraints are the policy's.
-func constraints(c policy.SandboxConstraints) SandboxConstraints {
+func constraints(rule policy.SandboxRules) SandboxConstraints {
+	c := rule.Constraints
 	return SandboxConstraints{
 		MemoryMB: c.MemoryMB, CPUPercent: c.CPUPercent, DiskMB: c.DiskMB, Network: NetworkPolicy(c.Network), Egress: c.Egress,
-		Timeout: c.Timeout, AllowedPaths: c.AllowedPaths, Runtime: c.Runtime,
+		Timeout: c.Timeout, AllowedPaths: c.AllowedPaths, Runtime: c.Runtime, Credentials: rule.Credentials,
 	}
 }
 

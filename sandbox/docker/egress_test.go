@@ -162,3 +162,40 @@ func TestAWayOutIsTakenOver(t *testing.T) {
 		t.Errorf("%v is left, %v", left, err)
 	}
 }
+
+// Which credentials are given on the way is known to whoever takes over too.
+func TestCredentialsAreNamedToWhoeverAnswers(t *testing.T) {
+	told := make(chan docker.Reach, 2)
+	w := newWorld(t, func(c *docker.Config) {
+		c.Egress = docker.Egress{Folder: t.TempDir(), Lends: true, Serve: func(listener net.Listener, _ sandbox.Instance, reach docker.Reach) {
+			told <- reach
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_ = connection.Close()
+			}
+		}}
+	})
+	first, err := docker.New(w.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := spec()
+	s.Constraints.Network, s.Constraints.Egress = sandbox.NetworkEgressOnly, []string{"a.example.com", "*.example.org"}
+	s.Constraints.Credentials = map[string]string{"a.example.com": "model", "b.example.org": "deploy"}
+	t.Cleanup(func() { _ = w.Destroy(context.Background(), s.ID) })
+	if _, err := first.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		reach := <-told
+		if fmt.Sprint(reach) != "{egress-only [a.example.com *.example.org] map[a.example.com:model b.example.org:deploy]}" {
+			t.Errorf("%+v", reach)
+		}
+		if err := errors.Join(first.Close(), w.Tend(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -145,6 +145,9 @@ func TestI14WhatAnEngineRefuses(t *testing.T) {
 		{"network", func(s *sandbox.Spec) {
 			s.Constraints.Network, s.Constraints.Egress = sandbox.NetworkEgressOnly, []string{"example.com"}
 		}},
+		{"credentials", func(s *sandbox.Spec) {
+			s.Constraints.Network, s.Constraints.Egress, s.Constraints.Credentials = sandbox.NetworkEgressOnly, []string{"example.com"}, map[string]string{"example.com": "model"}
+		}},
 		{"runtime", func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},
 		{"image", func(s *sandbox.Spec) { s.Image = "probe" }},
 		{"image", func(s *sandbox.Spec) { s.Image = "probe:latest" }},

@@ -33,6 +33,9 @@ func (k *Kubernetes) network(id string, c sandbox.SandboxConstraints) (network, 
 	if !k.config.NetworkPolicyEnforced {
 		return network{}, refused("network", "nobody has declared that the cluster enforces NetworkPolicy (network_policy_enforced), and one that does not has every sandbox reach everything")
 	}
+	if len(c.Credentials) > 0 {
+		return network{}, refused("credentials", "the proxy is the operator's own, and is given none")
+	}
 	switch c.Network {
 	case "", sandbox.NetworkNone:
 		return network{name: string(sandbox.NetworkNone), resolvers: []string{noResolver}}, nil
