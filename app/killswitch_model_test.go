@@ -125,8 +125,9 @@ func (p inProcess) unhear() (hear func()) {
 
 func (p inProcess) rest(is func() []string) (lines []string) {
 	p.settled()
-	// What GitHub allows in a minute may be spent, and one release follows the other.
-	for range 18 {
+	// What GitHub allows in a minute may be spent, and one release follows the other, each of
+	// which may wait five minutes for gates that are closed.
+	for range 36 {
 		// A reading is not taken for newer than what replicas with other clocks did.
 		p.clock.pass(10 * time.Second)
 		for _, key := range []string{recovery.KeyDeliveries, recovery.KeySwitches(p.installation.ID())} {
