@@ -138,6 +138,28 @@ func (c *Client) DeleteCodespace(ctx context.Context, by Person, name string) er
 	return unlessGone(err)
 }
 
+// CodespaceOrganizations lists where the App may end codespaces without their owners, as
+// places without a name.
+func (c *Client) CodespaceOrganizations(ctx context.Context) ([]policy.Repository, error) {
+	app, err := c.creator.NewAppClient()
+	if err != nil {
+		return nil, fmt.Errorf("create the App's client: %w", err)
+	}
+	// go-github has no field for the permission.
+	all, err := list[installation](ctx, app, "app/installations", nil)
+	if err != nil {
+		return nil, failed(err, "list the App's installations")
+	}
+	var places []policy.Repository
+	for _, one := range all {
+		may := one.Permissions
+		if one.SuspendedAt == nil && one.TargetType == "Organization" && may["organization_codespaces"] == "write" && may["codespaces"] == "write" && may["codespaces_lifecycle_admin"] == "write" {
+			places = append(places, policy.Repository{Installation: one.ID, Owner: one.Account.Login})
+		}
+	}
+	return places, nil
+}
+
 // OrganizationCodespaces lists those that the organization pays for, whoever made them.
 func (c *Client) OrganizationCodespaces(ctx context.Context, place policy.Repository) ([]Codespace, error) {
 	client, err := c.rest(place)
