@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/codespaces", "sandbox/inside", "sandbox/usertoken", "web"},
 	"handlers":           {"credential", "gate", "killswitch", "policy"},
 	"web":                {"audit", "credential", "gate", "killswitch", "policy"},
-	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy"},
+	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox/usertoken"},
 	"internal/recovery":  {"policy"},
 	"internal/githubapi": {"policy"},
 	"gate":               {"audit", "killswitch", "policy"},

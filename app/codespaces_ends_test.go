@@ -367,17 +367,19 @@ func TestI6NothingOfACommandIsLeft(t *testing.T) {
 	for name, s := range map[string]struct {
 		script   string
 		survives bool
+		paid     bool // by ann
 	}{
-		"a child":                       {forever + " & " + forever, true},
-		"a session of its own":          {"setsid " + forever + " & " + forever, true},
-		"a child of nobody":             {"(setsid sh -c '" + forever + " & " + forever + "' &) ; " + forever, true},
-		"who takes no signals":          {"trap '' TERM INT HUP; " + forever + "; " + forever, true},
-		"who makes new ones":            {"while :; do setsid sh -c 'while :; do sleep 0.01; done' & sleep 0.05; done", true},
-		"without an environment":        {"env -i setsid " + forever + " & " + forever, true},
-		"a child of nobody without one": {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false},
+		"a child":                       {forever + " & " + forever, true, false},
+		"a session of its own":          {"setsid " + forever + " & " + forever, true, false},
+		"a child of nobody":             {"(setsid sh -c '" + forever + " & " + forever + "' &) ; " + forever, true, false},
+		"who takes no signals":          {"trap '' TERM INT HUP; " + forever + "; " + forever, true, false},
+		"who makes new ones":            {"while :; do setsid sh -c 'while :; do sleep 0.01; done' & sleep 0.05; done", true, false},
+		"without an environment":        {"env -i setsid " + forever + " & " + forever, true, false},
+		"a child of nobody without one": {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false},
+		"in what ann pays for":          {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCloud(t)
+			c := newCloud(t, func(c *cloud) { c.acme.SetCodespacePolicy(githubsim.CodespacePolicy{PaidByUsers: s.paid}) })
 			is := c.created()
 			at := c.sim.Codespaces()[0].Name()
 			result, err := c.Execute(t.Context(), is.ID, sandbox.Command{Argv: []string{"sh", "-c", s.script}, Timeout: 400 * time.Millisecond})
