@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	".":                  {"app"},
 	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/codespaces", "sandbox/inside", "sandbox/usertoken", "web"},
 	"handlers":           {"credential", "gate", "killswitch", "policy"},
-	"web":                {"audit", "credential", "gate", "killswitch", "policy"},
+	"web":                {"audit", "credential", "gate", "killswitch", "policy", "sandbox/usertoken"},
 	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox/usertoken"},
 	"internal/recovery":  {"policy"},
 	"internal/githubapi": {"policy"},

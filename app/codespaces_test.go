@@ -19,6 +19,7 @@ import (
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
 	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
+	"github.com/portcullis-app/portcullis/web"
 )
 
 // tokens are people's, in memory.
@@ -76,6 +77,11 @@ type cloud struct {
 var fast = githubsim.CodespaceKnobs{Create: 50 * time.Millisecond, Start: 20 * time.Millisecond, Stop: 20 * time.Millisecond, Delete: 30 * time.Millisecond}
 
 func newCloud(t *testing.T, change ...func(*cloud)) *cloud {
+	return newCloudAt(t, "https://portcullis.example"+web.AuthorizedPath, change...)
+}
+
+// newCloudAt is one whose App sends people back to an address.
+func newCloudAt(t *testing.T, callback string, change ...func(*cloud)) *cloud {
 	t.Helper()
 	witness := newWitness(t)
 	sim, err := githubsim.Start(githubsim.Options{Wrap: witness.around})
@@ -91,7 +97,7 @@ func newCloud(t *testing.T, change ...func(*cloud)) *cloud {
 	c.acme.AddMember(c.ann)
 	c.shop = c.acme.CreateRepository("shop", map[string]string{"README.md": "x\n"})
 	c.shop.SetRole(c.ann, "write")
-	c.hook = sim.CreateApp(githubsim.AppSpec{Slug: "portcullis", DeviceFlow: true, CallbackURLs: []string{"https://portcullis.example/sandbox/authorized"}, Permissions: map[string]string{
+	c.hook = sim.CreateApp(githubsim.AppSpec{Slug: "portcullis", DeviceFlow: true, CallbackURLs: []string{callback}, Permissions: map[string]string{
 		"contents": "read", "pull_requests": "read", "codespaces": "write", "codespaces_lifecycle_admin": "write", "codespaces_metadata": "read", "organization_codespaces": "write",
 	}})
 	c.install = c.hook.Install(c.acme)
@@ -127,12 +133,18 @@ func (c *cloud) token(u *githubsim.User) usertoken.Token {
 	return usertoken.New(policy.Actor{ID: u.ID(), Login: u.Login()}, c.hook.CreateUserToken(u).AccessToken)
 }
 
-func (c *cloud) client() *githubapi.Client {
-	c.t.Helper()
+// settings are those of a server on this GitHub.
+func (c *cloud) settings() Config {
 	config := defaultConfig()
 	config.GitHub.WebURL, config.GitHub.V3APIURL, config.GitHub.V4APIURL = c.sim.URL(), c.sim.APIURL(), c.sim.GraphQLURL()
 	config.GitHub.App.IntegrationID, config.GitHub.App.PrivateKey = c.hook.ID(), c.hook.PrivateKeyPEM()
 	config.GitHub.OAuth.ClientID, config.GitHub.OAuth.ClientSecret = c.hook.ClientID(), c.hook.ClientSecret()
+	return config
+}
+
+func (c *cloud) client() *githubapi.Client {
+	c.t.Helper()
+	config := c.settings()
 	client, err := githubapi.New(config.GitHub, clientOptions(config, time.Now))
 	if err != nil {
 		c.t.Fatal(err)
