@@ -437,3 +437,54 @@ func TestConnectionsToCodespaces(t *testing.T) {
 	}
 	c.destroyed(is.ID)
 }
+
+// A command ends with its sandbox, by whomever that is ended, and one that could not begin
+// costs nobody a codespace.
+func TestACommandEndsWithItsCodespace(t *testing.T) {
+	c := newCloud(t)
+	is := c.created()
+	told := make(chan error, 1)
+	go func() {
+		result, err := c.Execute(t.Context(), is.ID, sandbox.Command{Argv: []string{"sleep", "1000"}})
+		if err == nil && result.ExitCode == 128+9 {
+			err = sandbox.ErrNotRunning // it was killed before the connection was gone
+		}
+		told <- err
+	}()
+	name := c.sim.Codespaces()[0].Name()
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(c.shells.processes(name), "sleep 1000") && time.Now().Before(end); {
+		<-time.After(5 * time.Millisecond)
+	}
+	if err := c.another().Destroy(t.Context(), is.ID); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-told:
+		if !errors.Is(err, sandbox.ErrUnknown) && !errors.Is(err, sandbox.ErrNotRunning) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the command runs on")
+	}
+	if ended, err := c.Sweep(t.Context()); ended != 0 || err != nil {
+		t.Errorf("%d ended, %v", ended, err)
+	}
+
+	is = c.created()
+	c.Close()
+	c.shells.hangs = true
+	result, err := c.Execute(t.Context(), is.ID, sandbox.Command{Argv: []string{"true"}, Timeout: 100 * time.Millisecond})
+	if err == nil || result.TimedOut {
+		t.Errorf("what never began: %+v, %v", result, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := c.Execute(ctx, is.ID, sandbox.Command{Argv: []string{"true"}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("what nobody waited for: %v", err)
+	}
+	c.shells.hangs = false
+	if result, err := c.Execute(t.Context(), is.ID, sandbox.Command{Argv: []string{"echo", "on"}}); err != nil || result.Stdout != "on\n" {
+		t.Errorf("afterwards: %+v, %v", result, err)
+	}
+	c.destroyed(is.ID)
+}

@@ -54,6 +54,7 @@ type shells struct {
 	heads  map[string]string // by names: what is checked out, if it is another commit
 	dials  int
 	refuse int               // how many connections fail yet
+	hangs  bool              // whether nobody answers
 	users  map[string]string // whose tokens were shown, by names
 }
 
@@ -128,11 +129,15 @@ func (s *shells) Dial(ctx context.Context, name string, by usertoken.Token) (cod
 	s.mu.Lock()
 	s.dials++
 	s.users[name] = by.Owner.Login
-	refused := s.refuse > 0
+	refused, hangs := s.refuse > 0, s.hangs
 	s.refuse--
 	s.mu.Unlock()
 	if refused {
 		return codespaces.Line{}, errors.New("its SSH server is not installed yet")
+	}
+	if hangs {
+		<-ctx.Done()
+		return codespaces.Line{}, ctx.Err()
 	}
 	if by.IsZero() || cs.Owner().ID() != by.Owner.ID {
 		return codespaces.Line{}, fmt.Errorf("the token of %s does not open what is %s's", by.Owner.Login, cs.Owner().Login())

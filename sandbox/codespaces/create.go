@@ -39,7 +39,7 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 	alone := c.lock(spec.ID)
 	alone.Lock()
 	defer alone.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, startTime, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(startTime, wanted.Lifetime), errSlow)
 	defer cancel()
 	by, err := c.creator(ctx, spec)
 	if err != nil {

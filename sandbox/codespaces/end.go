@@ -79,11 +79,15 @@ func (c *Codespaces) stop(ctx context.Context, at sight) error {
 // counts them.
 func (c *Codespaces) Sweep(ctx context.Context) (ended int, _ error) {
 	found, err := c.look(ctx)
-	over := map[string]bool{}
+	over, there := map[string]bool{}, map[string]bool{}
 	for _, at := range found {
+		there[at.ID] = true
 		if !c.config.Now().Before(at.is.Deadline) || at.is.Status == sandbox.StatusTerminated {
 			over[at.ID] = true
 		}
+	}
+	if err == nil {
+		c.lines.keep(there) // the others were ended by somebody else
 	}
 	faults := make(chan error, len(over))
 	var ending errgroup.Group

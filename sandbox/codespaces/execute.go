@@ -52,7 +52,10 @@ func (c *Codespaces) Execute(ctx context.Context, id string, command sandbox.Com
 		stdin: command.Stdin, stdout: stdout, stderr: stderr,
 	})
 	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: e.code, Truncated: stdout.Truncated() || stderr.Truncated()}
-	if waiting.Err() != nil {
+	if waiting.Err() != nil && (e.started || ctx.Err() != nil) {
+		if !e.started {
+			return sandbox.Result{}, ctx.Err()
+		}
 		// Nobody waits any more, and it may run on.
 		result.ExitCode, result.TimedOut = killedCode, errors.Is(context.Cause(waiting), errTimeout)
 		return result, errors.Join(ctx.Err(), c.kill(ctx, at, mark, e))

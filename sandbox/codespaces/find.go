@@ -40,6 +40,7 @@ func (c *Codespaces) look(ctx context.Context) ([]sight, error) {
 	expected, err := c.config.Tokens.Expected(ctx)
 	faults = append(faults, wrap(err, "list who may have codespaces"))
 	if m := c.config.Machine; !m.IsZero() {
+		expected = slices.DeleteFunc(expected, func(e usertoken.Expectation) bool { return e.Person.ID == m.Owner.ID })
 		expected = append(expected, usertoken.Expectation{Person: m.Owner})
 	}
 	var mu sync.Mutex

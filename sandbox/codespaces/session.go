@@ -55,6 +55,21 @@ func (l *lines) close(id string) {
 	}
 }
 
+// keep gives up the connections of all others.
+func (l *lines) keep(ids map[string]bool) {
+	l.mu.Lock()
+	var gone []string
+	for id := range l.open {
+		if !ids[id] {
+			gone = append(gone, id)
+		}
+	}
+	l.mu.Unlock()
+	for _, id := range gone {
+		l.close(id)
+	}
+}
+
 func (l *lines) closeAll() {
 	l.mu.Lock()
 	all := l.open
@@ -127,7 +142,9 @@ type ended struct {
 	// 0: it did not.
 	secret         string
 	process, began int64
-	code           int
+	// started is true if it may have begun, though it did not say so.
+	started bool
+	code    int
 }
 
 // run runs a job and returns once its outputs have ended, or ctx: then what it started may
@@ -149,6 +166,7 @@ func (c *Codespaces) run(ctx context.Context, at sight, j job) (ended, error) {
 		_ = session.Signal(ssh.SIGKILL) // whoever does not know signals is ended otherwise
 		_ = session.Close()
 	})()
+	e.started = true
 	if err := session.Start(line(e.secret, j.script, j.arguments...)); err != nil {
 		return e, err
 	}
