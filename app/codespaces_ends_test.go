@@ -346,6 +346,28 @@ func TestWhatAPersonPaysForAndNobodyCanSee(t *testing.T) {
 	c.destroyed(is.ID)
 }
 
+// Somebody has taken it back, and the webhook was lost: that hides nothing of what the
+// organization pays for, and what they pay for themselves is told of.
+func TestWhoHasTakenItBackUnheard(t *testing.T) {
+	c := newCloud(t)
+	is := c.created()
+	c.ann.RevokeApp(c.hook)
+	if all, err := c.another().List(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("what acme pays for: %+v, %v", all, err)
+	}
+	spec := c.spec()
+	_, err := c.Create(t.Context(), spec)
+	if needed, is := errors.AsType[*codespaces.NeedsUserTokenError](err); !is || needed.Person.Login != "ann" {
+		t.Errorf("another: %v", err)
+	}
+	c.tokens.expected[c.ann.ID()] = usertoken.Expectation{Person: is.RequestedBy, Pays: true}
+	if all, err := c.another().List(t.Context()); err == nil || !strings.Contains(err.Error(), "list the codespaces of ann") || len(all) != 1 {
+		t.Errorf("what ann pays for: %+v, %v", all, err)
+	}
+	c.tokens.expected = map[int64]usertoken.Expectation{}
+	c.destroyed(is.ID)
+}
+
 // I16: a kill switch ends what any replica created, though not every organization answers.
 func TestI16AKillSwitchEndsCodespaces(t *testing.T) {
 	c := newCloud(t)

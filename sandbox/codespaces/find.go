@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -32,58 +33,87 @@ type sight struct {
 // listedTogether is how many lists are read side by side.
 const listedTogether = 8
 
-// look lists the App's codespaces, the oldest first: those of the organizations, and of
-// people who may have one that they pay for. With an error, it is what could be seen.
+// view is what is seen of the App's codespaces. With faults, it is not everything.
+type view struct {
+	places []policy.Repository
+
+	mu     sync.Mutex
+	seen   map[string]sight // by GitHub's names
+	faults []error
+}
+
+// look looks at everything.
 func (c *Codespaces) look(ctx context.Context) ([]sight, error) {
-	places, err := c.config.Platform.Organizations(ctx)
-	faults := []error{wrap(err, "list the organizations that codespaces may be in")}
-	expected, err := c.config.Tokens.Expected(ctx)
-	faults = append(faults, wrap(err, "list who may have codespaces"))
-	if m := c.config.Machine; !m.IsZero() {
-		expected = slices.DeleteFunc(expected, func(e usertoken.Expectation) bool { return e.Person.ID == m.Owner.ID })
-		expected = append(expected, usertoken.Expectation{Person: m.Owner})
-	}
-	var mu sync.Mutex
-	seen := map[string]sight{}
-	add := func(all []Codespace, place policy.Repository, by usertoken.Token, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		faults = append(faults, err)
-		for _, one := range all {
-			m, ours := readName(one.DisplayName, c.config.App)
-			if _, known := seen[one.Name]; !ours || known && place.Owner == "" {
-				continue
-			}
-			at := sight{Codespace: one, marks: m, place: place, by: by}
-			at.is = c.instance(at, places)
-			seen[one.Name] = at
-		}
+	v := &view{seen: map[string]sight{}}
+	c.ofOrganizations(ctx, v)
+	c.ofPeople(ctx, v)
+	return v.all()
+}
+
+// ofOrganizations lists those that organizations pay for.
+func (c *Codespaces) ofOrganizations(ctx context.Context, v *view) {
+	var err error
+	if v.places, err = c.config.Platform.Organizations(ctx); err != nil {
+		v.faults = append(v.faults, fmt.Errorf("list the organizations that codespaces may be in: %w", err))
 	}
 	var reading errgroup.Group
 	reading.SetLimit(listedTogether)
-	for _, place := range places {
+	for _, place := range v.places {
 		reading.Go(func() error {
 			all, err := c.config.Platform.Codespaces(ctx, place)
-			add(all, place, usertoken.Token{}, wrap(err, "list the codespaces of %s", place.Owner))
-			return nil
-		})
-	}
-	for _, one := range expected {
-		reading.Go(func() error {
-			by, all, err := c.own(ctx, one)
-			add(all, policy.Repository{}, by, err)
+			c.see(v, all, place, usertoken.Token{}, wrap(err, "list the codespaces of %s", place.Owner))
 			return nil
 		})
 	}
 	_ = reading.Wait() // each adds its own error
-	found := make([]sight, 0, len(seen))
-	for _, at := range seen {
-		found = append(found, at)
+}
+
+// ofPeople lists those of people who may have one that they pay for.
+func (c *Codespaces) ofPeople(ctx context.Context, v *view) {
+	expected, err := c.config.Tokens.Expected(ctx)
+	if err != nil {
+		v.faults = append(v.faults, fmt.Errorf("list who may have codespaces: %w", err))
 	}
-	slices.SortFunc(found, func(a, b sight) int {
+	if m := c.config.Machine; !m.IsZero() {
+		expected = slices.DeleteFunc(expected, func(e usertoken.Expectation) bool { return e.Person.ID == m.Owner.ID })
+		expected = append(expected, usertoken.Expectation{Person: m.Owner})
+	}
+	var reading errgroup.Group
+	reading.SetLimit(listedTogether)
+	for _, one := range expected {
+		reading.Go(func() error {
+			by, all, err := c.own(ctx, one)
+			c.see(v, all, policy.Repository{}, by, err)
+			return nil
+		})
+	}
+	_ = reading.Wait() // each adds its own error
+}
+
+// see adds a list. What an organization sees is the organization's.
+func (c *Codespaces) see(v *view, all []Codespace, place policy.Repository, by usertoken.Token, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil {
+		v.faults = append(v.faults, err)
+	}
+	for _, one := range all {
+		m, ours := readName(one.DisplayName, c.config.App)
+		if _, known := v.seen[one.Name]; !ours || known {
+			continue
+		}
+		at := sight{Codespace: one, marks: m, place: place, by: by}
+		at.is = c.instance(at, v.places)
+		v.seen[one.Name] = at
+	}
+}
+
+// all are those that were seen, the oldest first.
+func (v *view) all() ([]sight, error) {
+	found := slices.SortedFunc(maps.Values(v.seen), func(a, b sight) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.Name, b.Name))
 	})
-	return found, errors.Join(faults...)
+	return found, errors.Join(v.faults...)
 }
 
 // own lists a person's. Somebody who does not let the App act for them any more hides
@@ -97,6 +127,9 @@ func (c *Codespaces) own(ctx context.Context, one usertoken.Expectation) (userto
 		return usertoken.Token{}, nil, fmt.Errorf("a codespace that %s pays for may run, and cannot be seen: %w", one.Person.Login, err)
 	}
 	all, err := c.config.People.Codespaces(ctx, by)
+	if answer, is := errors.AsType[*AnswerError](err); is && answer.Status == unauthorized && !one.Pays {
+		return usertoken.Token{}, nil, nil // taken back, and nobody has told yet
+	}
 	return by, all, wrap(err, "list the codespaces of %s", one.Person.Login)
 }
 
@@ -110,21 +143,26 @@ func wrap(err error, doing string, args ...any) error {
 
 // find finds those with the id, the oldest first: there may be more than one if several
 // created it at the same time. That there is none is an error of its own, and only known
-// if everything could be looked through.
+// if everything could be looked through. People are asked for what no organization has.
 func (c *Codespaces) find(ctx context.Context, id string) ([]sight, error) {
 	if !ownID.MatchString(id) {
 		return nil, sandbox.ErrUnknown
 	}
-	all, err := c.look(ctx)
-	found := slices.DeleteFunc(all, func(at sight) bool { return at.ID != id })
-	switch {
-	case len(found) > 0:
-		return found, nil
-	case err != nil:
-		return nil, fmt.Errorf("look for the sandbox %s: %w", id, err)
-	default:
-		return nil, sandbox.ErrUnknown
+	v := &view{seen: map[string]sight{}}
+	for _, look := range []func(context.Context, *view){c.ofOrganizations, c.ofPeople} {
+		look(ctx, v)
+		all, err := v.all()
+		switch found := slices.DeleteFunc(all, func(at sight) bool { return at.ID != id }); {
+		case len(found) > 0:
+			return found, nil
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("look for the sandbox %s: %w", id, err)
+		}
 	}
+	if _, err := v.all(); err != nil {
+		return nil, fmt.Errorf("look for the sandbox %s: %w", id, err)
+	}
+	return nil, sandbox.ErrUnknown
 }
 
 // instance is what a codespace tells of the sandbox that it is.
