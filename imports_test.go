@@ -18,21 +18,24 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                  {"app"},
-	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/codespaces", "sandbox/inside", "sandbox/usertoken", "web"},
-	"handlers":           {"credential", "gate", "killswitch", "policy"},
+	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/codespaces", "sandbox/docker", "sandbox/egress", "sandbox/inside", "sandbox/kubernetes", "sandbox/remote", "sandbox/usertoken", "web"},
+	"handlers":           {"credential", "gate", "killswitch", "policy", "sandbox"},
 	"web":                {"audit", "credential", "gate", "killswitch", "policy", "sandbox/usertoken"},
-	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox/usertoken"},
+	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox", "sandbox/usertoken"},
 	"internal/recovery":  {"policy"},
 	"internal/githubapi": {"policy"},
 	"gate":               {"audit", "killswitch", "policy"},
 	"killswitch":         {"audit", "policy"},
 	"credential":         {"audit", "killswitch", "policy"},
 	"credential/vault":   {"credential", "policy"},
-	"sandbox":            {"killswitch", "policy"},
+	"sandbox":            {"audit", "killswitch", "policy"},
 	"sandbox/inside":     {"sandbox"},
 	"sandbox/docker":     {"sandbox", "sandbox/inside"},
 	"sandbox/codespaces": {"killswitch", "policy", "sandbox", "sandbox/usertoken"},
 	"sandbox/usertoken":  {"audit", "policy"},
+	"sandbox/remote":     {"sandbox"},
+	"sandbox/kubernetes": {"sandbox", "sandbox/inside"},
+	"sandbox/egress":     {"policy"},
 	// For tests alone.
 	"sandbox/sandboxtest":       {"killswitch", "policy", "sandbox"},
 	"sandbox/sandboxtest/probe": {"sandbox/sandboxtest"},
@@ -66,7 +69,7 @@ var onlyIn = map[string][]string{
 	"github.com/vektah/gqlparser/v2/gqlerror":    {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/parser":      {"internal/githubsim"},
 	"github.com/vektah/gqlparser/v2/validator":   {"internal/githubsim"},
-	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/sandboxtest/probe", "web"},
+	"net/http":                                                  {"app", "credential/vault", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/contract", "internal/githubsim/site", "sandbox/egress", "sandbox/kubernetes", "sandbox/remote", "sandbox/sandboxtest/probe", "web"},
 	"github.com/coreos/go-oidc/v3/oidc":                         {"web"},
 	"github.com/yuin/goldmark":                                  {"internal/githubsim/site", "policy"},
 	"github.com/getkin/kin-openapi/openapi3":                    {"internal/githubsim/contract"},
@@ -84,6 +87,12 @@ var onlyIn = map[string][]string{
 	// PID 1 of a sandbox only looks for the program that it becomes; of codespaces the way
 	// in is GitHub's own program.
 	"os/exec": {"internal/dockertest", "internal/postgrestest", "sandbox/codespaces", "sandbox/inside", "sandbox/sandboxtest/probe"},
+	// Kubernetes' clientset is not to be linked at all: docs/dependencies.md says why.
+	"k8s.io/client-go/kubernetes":          {},
+	"k8s.io/client-go/kubernetes/scheme":   {},
+	"k8s.io/client-go/rest":                {"sandbox/kubernetes"},
+	"k8s.io/client-go/tools/clientcmd":     {"sandbox/kubernetes"},
+	"k8s.io/client-go/tools/remotecommand": {"sandbox/kubernetes"},
 }
 
 // denied lists what a package may not import, because it promises to be pure.

@@ -26,6 +26,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/web"
 )
 
@@ -72,6 +73,8 @@ type Options struct {
 	environ func() []string
 	// stoppers are stopped by a kill switch beside the gates.
 	stoppers func(killswitch.KillSwitch) map[string]killswitch.Stopper
+	// sandboxes are providers of sandboxes instead of those of the configuration.
+	sandboxes map[string]sandbox.Sandbox
 	// tokenNow is the clock by which a world's tokens live, if not by Now.
 	tokenNow func() time.Time
 	// around goes around a world's simulated GitHub: tests judge what it is asked.
@@ -85,6 +88,10 @@ type App struct {
 	store   *store.Store
 	workers *workers
 	lending *credential.Lending
+	// sandboxes are those on this server, and closing gives up their providers.
+	sandboxes *sandbox.Lifecycle
+	closing   func() error
+	gives     *giver
 	// exchange lends to jobs that show an id-token.
 	exchange exchange
 	now      func() time.Time
@@ -155,9 +162,21 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 		Handles: sealed, Now: options.Now, Wait: options.wait, Log: options.Log,
 	}, keeper, facts, secrets{client})
 	stoppers[credential.Part] = lending
-	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Secrets: lending, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
+	gives := newGiver(lending, options.Now, options.Log)
+	boxes, closing, err := newProvidersOfSandboxes(config, options, gives.secret)
+	if err != nil {
+		return nil, errors.Join(err, facts.Close())
+	}
+	sandboxes := sandbox.NewLifecycle(sandbox.Config{
+		Providers: boxes, Switch: stop, Judge: keeper, GitHub: places{client}, Records: facts, Caps: config.Sandbox.caps(), Ended: gives.ended, Now: options.Now, Log: options.Log,
+	})
+	var onRequest handlers.Sandboxes // nobody can ask where there are none
+	if len(boxes) > 0 {
+		stoppers[sandbox.Part], onRequest = sandboxes, sandboxes
+	}
+	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Secrets: lending, Sandboxes: sandboxes, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
-		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, HandsOut: config.Credentials.Exchange.Audience != "", GitHub: client, Log: options.Log,
+		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, HandsOut: config.Credentials.Exchange.Audience != "", Sandboxes: onRequest, GitHub: client, Log: options.Log,
 		Resync: func(ctx context.Context, installation int64) error {
 			return facts.Want(ctx, recovery.KeyResync(installation))
 		},
@@ -169,7 +188,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, options), lending: lending,
+		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: closing, gives: gives,
 		exchange: exchange{credential.NewExchange(lending, secrets{client})}, now: options.Now,
 	}
 	a.server = &http.Server{
@@ -259,7 +278,15 @@ func (a *App) webhookURL() string {
 
 // Settle waits until no work is due: everything that was accepted is done, or
 // has failed and waits for its next attempt.
-func (a *App) Settle(ctx context.Context) error { return a.workers.settle(ctx) }
+func (a *App) Settle(ctx context.Context) error {
+	if err := a.workers.settle(ctx); err != nil {
+		return err
+	}
+	if err := a.sandboxes.Wait(ctx); err != nil {
+		return err
+	}
+	return a.workers.settle(ctx) // what came of it is told
+}
 
 // Stop lets /readyz fail, takes up no more work and lets what is running finish
 // until ctx ends; what did not is given back. Webhooks are kept meanwhile, and
@@ -282,7 +309,8 @@ func (a *App) Stop(ctx context.Context) error {
 			errs = append(errs, a.server.Shutdown(closing))
 			a.serving.Wait()
 		}
-		a.stopErr = errors.Join(append(errs, a.store.Close())...)
+		a.sandboxes.Close(ctx)
+		a.stopErr = errors.Join(append(errs, a.closing(), a.store.Close())...)
 	})
 	return a.stopErr
 }

@@ -227,6 +227,7 @@ func TestCodespacesConform(t *testing.T) {
 					"disk_mb":       func(s *sandbox.Spec) { s.Constraints.DiskMB = 64 },
 					"network":       func(s *sandbox.Spec) { s.Constraints.Network = "" },
 					"allowed_paths": func(s *sandbox.Spec) { s.Constraints.AllowedPaths = []string{"/workspace/out"} },
+					"credentials":   func(s *sandbox.Spec) { s.Constraints.Credentials = map[string]string{"api.example.com": "deploy"} },
 					"runtime":       func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" },
 					"image":         func(s *sandbox.Spec) { s.Image = "debian:12" },
 					"timeout":       func(s *sandbox.Spec) { s.Constraints.Timeout = 700 * time.Millisecond },

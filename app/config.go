@@ -42,6 +42,7 @@ type Config struct {
 
 	KillSwitch  KillSwitchConfig  `yaml:"kill_switch" envPrefix:"KILL_SWITCH_"`
 	Credentials CredentialsConfig `yaml:"credentials" envPrefix:"CREDENTIALS_"`
+	Sandbox     SandboxConfig     `yaml:"sandbox"     envPrefix:"SANDBOX_"`
 }
 
 // ServerConfig says where the server listens.
@@ -168,6 +169,7 @@ func defaultConfig() Config {
 		Policy:   PolicyConfig{Path: policy.DefaultPath, OrganizationRepository: ".github"},
 		Check:    CheckConfig{Name: "portcullis"},
 	}
+	c.Sandbox = defaultSandboxConfig()
 	c.Credentials.Introspection.Clients = []IntrospectionClient{}
 	c.Credentials.Exchange.Issuer = "https://token.actions.githubusercontent.com"
 	c.GitHub.WebURL = "https://github.com"
@@ -270,6 +272,7 @@ func (c Config) validate() error {
 	}
 	c.KillSwitch.validate(fault)
 	c.Credentials.validate(fault)
+	c.Sandbox.validate(fault)
 	return errors.Join(faults...)
 }
 

@@ -187,7 +187,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"policy", "check", "no-such-file.yml"}, exitError, "", "portcullis: read the policy: open no-such-file.yml"},
 		{[]string{"policy", "check"}, exitError, "", "portcullis: accepts 1 arg"},
 		{[]string{"no-such-command"}, exitError, "", "unknown command"},
-		{[]string{"demo", "--script"}, exitOK, "All 31 steps ended as told.", ""},
+		{[]string{"demo", "--script"}, exitOK, "All 35 steps ended as told.", ""},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			var out, errs bytes.Buffer

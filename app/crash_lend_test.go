@@ -44,7 +44,7 @@ func (c *cluster) lendingStory(policy string, accepts func(token string) bool, v
 	c.variables = append(c.variables,
 		"PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_ID="+demoClient, "PORTCULLIS_CREDENTIALS_INTROSPECTION_CLIENTS_0_SECRET="+demoClientSecret)
 	died := c.startToDie(variables...)
-	n := newNarrator(c.world, io.Discard)
+	n := newNarrator(c.world, io.Discard, demoImage)
 	tw.must(n.open("ann", "typo", "Fix a typo", map[string]string{"README.md": "# Shop\n"})(t.Context()))
 	_, err := n.pr.Review(c.github.User("lee"), "APPROVE", "")
 	tw.must(err)

@@ -32,7 +32,7 @@ func (c *cluster) stopStory(variables ...string) {
 	tw := &testWorld{world: c.world, t: t, report: t}
 	tw.set(switchPolicy)
 	died := c.startToDie(variables...)
-	n := newNarrator(c.world, io.Discard)
+	n := newNarrator(c.world, io.Discard, demoImage)
 	tw.must(n.open("ann", "typo", "Fix a typo", map[string]string{"README.md": "# Shop\n"})(t.Context()))
 	pr := n.pr
 	shows := func(what string, is func() bool) {

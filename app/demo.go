@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/docker"
 )
 
 func demoCommand(stdio Stdio) *cobra.Command {
@@ -30,16 +34,18 @@ func demoCommand(stdio Stdio) *cobra.Command {
 }
 
 func demo(ctx context.Context, out io.Writer, log zerolog.Logger, script bool) error {
-	w, err := newWorld(ctx, "sqlite::memory:", Options{Log: log})
+	engine := newDemoEngine(ctx, demoAppID())
+	w, err := newWorld(ctx, "sqlite::memory:", Options{Log: log, sandboxes: map[string]sandbox.Sandbox{docker.Provider: engine.boxes}})
 	if err != nil {
-		return err
+		return errors.Join(err, engine.close(context.WithoutCancel(ctx)))
 	}
 	if script {
-		err = newNarrator(w, out).tell(ctx)
+		_, _ = fmt.Fprintln(out, engine.says)
+		err = newNarrator(w, out, engine.image).tell(ctx)
 	} else {
-		err = w.invite(ctx, out)
+		err = w.invite(ctx, out, engine)
 	}
-	return errors.Join(err, w.stop(ctx))
+	return errors.Join(err, engine.end(context.WithoutCancel(ctx)), w.stop(ctx), engine.close(context.WithoutCancel(ctx)))
 }
 
 // invitingScene is the policy of a demo in which people act themselves.
@@ -48,9 +54,9 @@ const invitingScene = demoPolicy + `credentials:
 `
 
 // invite opens a pull request, says what to try, and waits for a signal.
-func (w *world) invite(ctx context.Context, out io.Writer) error {
-	w.set(invitingScene)
-	n := newNarrator(w, io.Discard)
+func (w *world) invite(ctx context.Context, out io.Writer, engine demoEngine) error {
+	n := newNarrator(w, io.Discard, engine.image)
+	w.set(invitingScene + strings.TrimPrefix(n.sandboxScene(), demoPolicy))
 	if err := n.open("ann", "search", "Add search to the catalogue", searchFiles())(ctx); err != nil {
 		return fmt.Errorf("open the first pull request: %w", err)
 	}
@@ -84,7 +90,11 @@ func (w *world) invite(ctx context.Context, out io.Writer) error {
 		says("ann", "/credential issue deploy"),
 		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/actions/secrets",
 		says("ann", "/credential revoke deploy"),
+		"  # bob starts a sandbox with what is on the branch; its answer says how to run something in it, and how to end it",
+		says("bob", "/sandbox start"),
+		"  curl -s -H 'Authorization: Bearer " + token("ann") + "' " + api + "/issues/1/comments | grep '\"body\":'",
 		"",
+		engine.says,
 		"Ctrl-C ends it. `demo --script` tells the whole story.",
 	}
 	for _, line := range lines {

@@ -26,7 +26,8 @@ func doctorCommand(stdio Stdio) *cobra.Command {
 	var path string
 	command := &cobra.Command{
 		Use: "doctor", Short: "Tell what keeps a server from its work, and what to do about it", Args: cobra.NoArgs,
-		Long: "Looks at the configured database, beside a server that runs, and asks GitHub as the App.\n" +
+		Long: "Looks at the configured database, beside a server that runs, and asks GitHub as the App,\n" +
+			"and what sandboxes run on.\n" +
 			"It writes nothing. The exit code is 0 only if nothing was found.",
 		RunE: func(command *cobra.Command, _ []string) error {
 			config, err := LoadConfig(path)
@@ -66,6 +67,7 @@ func examine(ctx context.Context, config Config, out io.Writer) error {
 	}
 	d.installations(ctx, config, client)
 	d.webhooks(ctx, client)
+	d.sandboxes(ctx, config)
 	if d.found > 0 {
 		return errReported
 	}

@@ -7,16 +7,24 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
+	"github.com/portcullis-app/portcullis/sandbox"
 )
 
 const waitingForPeer = "in_progress: peer-review: 1 more approval from anyone with write"
 
+// storyOptions has sandboxes as a demo has them where there is no Docker engine.
+func storyOptions(options Options) Options {
+	options.sandboxes = map[string]sandbox.Sandbox{"docker": sandbox.NewMemorySandbox(time.Now, demoAnswers)}
+	return options
+}
+
 func TestTheStoryGoesAsTold(t *testing.T) {
-	tw := newTestWorld(t)
+	tw := newTestWorldWith(t, storyOptions(atOnce))
 	var out strings.Builder
-	if err := newNarrator(tw.world, &out).tell(t.Context()); err != nil {
+	if err := newNarrator(tw.world, &out, demoImage).tell(t.Context()); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
@@ -24,10 +32,10 @@ func TestTheStoryGoesAsTold(t *testing.T) {
 // TestTheStoryNoticesAWrongEnd makes sure that the story's exit code means
 // something.
 func TestTheStoryNoticesAWrongEnd(t *testing.T) {
-	tw := newTestWorldWith(t, Options{})
+	tw := newTestWorldWith(t, storyOptions(Options{}))
 	tw.github.Inject(githubsim.Fault{Method: http.MethodPost, Path: regexp.MustCompile(`/check-runs$`), Status: http.StatusForbidden})
 	var out strings.Builder
-	if err := newNarrator(tw.world, &out).tell(t.Context()); !errors.Is(err, errStory) {
+	if err := newNarrator(tw.world, &out, demoImage).tell(t.Context()); !errors.Is(err, errStory) {
 		t.Errorf("without any check the story ends with %v\n%s", err, out.String())
 	}
 }

@@ -20,6 +20,8 @@ type narrator struct {
 	pr *githubsim.PullRequest
 	// issue carries the kill switch; nil: replies are looked for on the pull request.
 	issue *githubsim.Issue
+	// image is what runs in sandboxes.
+	image string
 	// deploy is the job that the story is about at the moment; nil: there is none.
 	deploy *deploy
 	failed int
@@ -37,6 +39,8 @@ type step struct {
 	reply string
 	// job begins what is seen of the job of the chapter, if there is one.
 	job string
+	// box begins what is seen of the pull request's sandbox, if it is not empty.
+	box string
 	// merge is what the person who presses Merge gets.
 	merge merge
 }
@@ -54,7 +58,9 @@ const storyTimeout = 30 * time.Second
 // errStory is returned when a step did not end as told.
 var errStory = errors.New("the story did not go as told")
 
-func newNarrator(w *world, out io.Writer) *narrator { return &narrator{world: w, out: out} }
+func newNarrator(w *world, out io.Writer, image string) *narrator {
+	return &narrator{world: w, out: out, image: image}
+}
 
 // tell plays the story. The error is nil only if every step ended as told.
 func (n *narrator) tell(ctx context.Context) error {
@@ -90,12 +96,12 @@ func (n *narrator) play(ctx context.Context, s step) error {
 	if err := n.world.settle(ctx); err != nil {
 		return fmt.Errorf("step %d, %s: %w", n.told, s.says, err)
 	}
-	n.observe(s)
+	n.observe(ctx, s)
 	return nil
 }
 
 // observe tells what GitHub shows and holds it against what was expected.
-func (n *narrator) observe(s step) {
+func (n *narrator) observe(ctx context.Context, s step) {
 	check := n.check()
 	shown := check.Conclusion
 	if shown == "" {
@@ -109,6 +115,10 @@ func (n *narrator) observe(s step) {
 	if s.job != "" {
 		shown := n.deploy.seen()
 		n.expect("job", shown, strings.HasPrefix(shown, s.job), s.job)
+	}
+	if s.box != "" {
+		shown := n.boxes(ctx)
+		n.expect("box", shown, strings.HasPrefix(shown, s.box), s.box)
 	}
 	box := n.pr.Mergeability(n.world.github.User("ann"))
 	n.expect("merge", mergeBox(box), box.Allowed == s.merge.allowed, fmt.Sprintf("allowed: %t", s.merge.allowed))

@@ -13,9 +13,9 @@ func TestReadmeShowsWhatTheDemoSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tw := newTestWorld(t)
+	tw := newTestWorldWith(t, storyOptions(atOnce))
 	var out strings.Builder
-	if err := newNarrator(tw.world, &out).tell(t.Context()); err != nil {
+	if err := newNarrator(tw.world, &out, demoImage).tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, excerpt, found := strings.Cut(string(readme), "```\nA change of some size")

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portcullis-app/portcullis/internal/dockertest"
 	"github.com/portcullis-app/portcullis/internal/postgrestest"
 )
 
@@ -25,8 +26,12 @@ type afterAll struct{ *testing.M }
 
 func (a afterAll) Run() int {
 	defer func() { _ = os.RemoveAll(built.folder) }()
-	return postgrestest.Main(a.M)
+	return dockertest.Main(withPostgres(a))
 }
+
+type withPostgres struct{ *testing.M }
+
+func (w withPostgres) Run() int { return postgrestest.Main(w.M) }
 
 // built are the binaries that the crash tests start, each built once.
 var built struct {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,11 +31,22 @@ func insideCommands(stdin io.Reader, stdio Stdio) []*cobra.Command {
 	return []*cobra.Command{
 		start,
 		{
-			Use: inside.RunCommand[1] + " MARK PROGRAM…", Hidden: true, Short: "Become a program", DisableFlagParsing: true, Args: cobra.MinimumNArgs(2),
+			Use: inside.RunCommand[1] + " TOKEN FOLDER PROCESSES ARGUMENT…", Hidden: true, Short: "Become a program", DisableFlagParsing: true, Args: cobra.MinimumNArgs(4),
 			RunE: func(_ *cobra.Command, args []string) error {
-				_, _ = io.WriteString(stdio.Err, inside.Run(args[0], args[1:]))
-				return exitCodeError(inside.NotRun)
+				processes, err := strconv.ParseUint(args[2], 10, 16)
+				if err != nil {
+					return err
+				}
+				return exitCodeError(inside.Run(args[0], args[1], processes, args[3:], stdio.Err))
 			},
+		},
+		{
+			Use: inside.KillCommand[1], Hidden: true, Short: "End everything in the sandbox but PID 1", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return inside.Kill() },
+		},
+		{
+			Use: inside.InstallCommand[1] + " FILE", Hidden: true, Short: "Copy this program", Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error { return inside.Install(args[0]) },
 		},
 		{
 			Use: inside.UnpackCommand[1] + " FOLDER", Hidden: true, Short: "Unpack a tar archive", Args: cobra.ExactArgs(1),

@@ -38,7 +38,7 @@ func searchFiles() map[string]string {
 
 // story is what `demo --script` tells.
 func (n *narrator) story() []chapter {
-	return []chapter{n.typo(), n.peerReview(), n.security(), n.agent(), n.veto(), n.brokenPolicy(), n.repair(), n.credential(), n.killSwitch()}
+	return []chapter{n.typo(), n.peerReview(), n.security(), n.agent(), n.veto(), n.brokenPolicy(), n.repair(), n.credential(), n.sandbox(), n.killSwitch()}
 }
 
 func (n *narrator) typo() chapter {

@@ -17,13 +17,13 @@ var _ usertoken.GitHub = userTokens{}
 // Redeem trades the code that a person came back with.
 func (u userTokens) Redeem(ctx context.Context, code, verifier, redirect string) (usertoken.Grant, error) {
 	token, err := u.client.RedeemCode(ctx, code, verifier, redirect)
-	return usertoken.Grant(token), given(err)
+	return usertoken.Grant(token), loginAnswer(err)
 }
 
 // Renew renews a token.
 func (u userTokens) Renew(ctx context.Context, refresh string) (usertoken.Grant, error) {
 	token, err := u.client.RenewUserToken(ctx, refresh)
-	return usertoken.Grant(token), given(err)
+	return usertoken.Grant(token), loginAnswer(err)
 }
 
 // Owner is whose a token is.
@@ -39,17 +39,17 @@ func (u userTokens) Revoke(ctx context.Context, access string) error {
 // BeginDevice begins a round of the device flow.
 func (u userTokens) BeginDevice(ctx context.Context) (usertoken.Device, error) {
 	code, err := u.client.BeginDevice(ctx)
-	return usertoken.Device{Code: code.Code, UserCode: code.UserCode, Address: code.VerificationURI, ExpiresAt: code.ExpiresAt, Interval: code.Interval}, given(err)
+	return usertoken.Device{Code: code.Code, UserCode: code.UserCode, Address: code.VerificationURI, ExpiresAt: code.ExpiresAt, Interval: code.Interval}, loginAnswer(err)
 }
 
 // PollDevice asks whether the person has decided.
 func (u userTokens) PollDevice(ctx context.Context, code string) (usertoken.Grant, error) {
 	token, err := u.client.PollDevice(ctx, code)
-	return usertoken.Grant(token), given(err)
+	return usertoken.Grant(token), loginAnswer(err)
 }
 
-// given makes of GitHub's refusals what a keeper of tokens knows.
-func given(err error) error {
+// loginAnswer makes of GitHub's refusals what a keeper of tokens knows.
+func loginAnswer(err error) error {
 	refusal, is := errors.AsType[*githubapi.LoginError](err)
 	switch {
 	case is && refusal.Pending():

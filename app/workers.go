@@ -18,6 +18,7 @@ import (
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
 )
 
 // workTimeout bounds one round of work on one pull request: a worker has given up
@@ -39,10 +40,12 @@ type workers struct {
 	halt    *killswitch.GitHubKillSwitch
 	pacer   *gate.Pacer
 	lending *credential.Lending
-	quiet   bool
-	log     zerolog.Logger
-	now     func() time.Time
-	backoff func(attempts int) time.Duration
+	// sandboxes does the tasks that people ask for.
+	sandboxes *sandbox.Lifecycle
+	quiet     bool
+	log       zerolog.Logger
+	now       func() time.Time
+	backoff   func(attempts int) time.Duration
 
 	queue *store.Queue
 	// sharing tells other replicas of GitHub's limits, until stopSharing is called.
@@ -54,10 +57,10 @@ type workers struct {
 	settled chan struct{}
 }
 
-func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, stop *killswitch.GitHubKillSwitch, lending *credential.Lending, options Options) *workers {
+func newWorkers(facts *store.Store, door *handlers.Door, keeper *gate.Gate, client *githubapi.Client, sweeper *recovery.Sweeper, stop *killswitch.GitHubKillSwitch, lending *credential.Lending, sandboxes *sandbox.Lifecycle, options Options) *workers {
 	return &workers{
-		lending: lending,
-		halt:    stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now},
+		lending: lending, sandboxes: sandboxes,
+		halt: stop, pacer: &gate.Pacer{Marks: facts, Spent: client.Spent, Now: options.Now},
 		store: facts, door: door, gate: keeper, github: client, sweeper: sweeper, quiet: options.quiet, log: options.Log, now: options.Now, backoff: options.Backoff,
 		settled: make(chan struct{}),
 	}
@@ -162,6 +165,10 @@ func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, 
 		again, err := w.lending.Clear(ctx, work.Ref.Repository.Installation)
 		return nil, again, err
 	}
+	if task, is := sandbox.TaskOf(work.Key); is {
+		again, err := w.sandboxes.Step(ctx, task, w.door.TellSandbox)
+		return nil, again, err
+	}
 	if gate.IsPace(work.Key) {
 		again, err := w.pacer.Step(ctx, work.Ref.Repository.Installation)
 		return nil, again, err
@@ -246,7 +253,10 @@ func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _
 			evaluate = w.gate.Recheck
 		}
 		decision, undecided = evaluate(ctx, work.Ref)
-		failed = append(failed, undecided, w.lending.Review(ctx, work.Ref), w.lending.Deploy(ctx, work.Ref))
+		failed = append(failed, undecided, w.lending.Review(ctx, work.Ref), w.lending.Deploy(ctx, work.Ref), w.sandboxes.Review(ctx, work.Ref))
+		if decision.StartsSandbox {
+			failed = append(failed, w.sandboxes.StartFor(ctx, work.Ref, decision.HeadSHA))
+		}
 	}
 	for _, u := range waiting {
 		failed = append(failed, w.answer(ctx, u, decision, undecided))

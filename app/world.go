@@ -26,6 +26,8 @@ type world struct {
 	killSwitch KillSwitchConfig
 	// vault is the Vault that the server reads at.
 	vault VaultConfig
+	// sandbox is where the server has its sandboxes, where options do not say.
+	sandbox SandboxConfig
 }
 
 // demoSecret signs webhooks that never leave the machine.
@@ -135,6 +137,9 @@ func (w *world) config() Config {
 	config.Database.URL = w.database
 	config.KillSwitch = w.killSwitch
 	config.Credentials.Vault = w.vault
+	if w.sandbox != (SandboxConfig{}) {
+		config.Sandbox = w.sandbox
+	}
 	config.Credentials.Introspection.Clients = []IntrospectionClient{{ID: demoClient, Secret: demoClientSecret}}
 	config.Credentials.Exchange = ExchangeConfig{Audience: demoAudience, Issuer: w.github.Issuer()}
 	return config

@@ -102,7 +102,7 @@ func (tw *testWorld) must(err error) {
 // opened opens a pull request and waits until it is decided.
 func (tw *testWorld) opened(login, branch string, files map[string]string) *githubsim.PullRequest {
 	tw.report.Helper()
-	n := newNarrator(tw.world, io.Discard)
+	n := newNarrator(tw.world, io.Discard, demoImage)
 	tw.must(n.open(login, branch, "Change "+branch, files)(tw.t.Context()))
 	tw.settled()
 	return n.pr

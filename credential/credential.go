@@ -53,10 +53,12 @@ type Request struct {
 	Slot Slot
 	// HeadSHA is the commit that was approved, by ApprovedBy, under Policy, and Run the
 	// workflow run that it is for; with Job it is handed to that job of it.
-	HeadSHA     string
-	Run         int64
-	Attempt     int
-	Job         int64
+	HeadSHA string
+	Run     int64
+	Attempt int
+	Job     int64
+	// Sandbox is the id of the one that it is for; empty: it is for none.
+	Sandbox     string
 	RequestedBy policy.Actor
 	ApprovedBy  []policy.Actor
 	Policy      string

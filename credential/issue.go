@@ -105,7 +105,7 @@ func (g *GitHubJITCredentialIssuer) intend(request Request) (Lease, Provider, er
 	now := g.config.Now()
 	lease := Lease{
 		ID: id.String(), Key: request.Key, Credential: request.Credential, Provider: request.Provider, Slot: request.Slot,
-		Number: request.For.Number, HeadSHA: request.HeadSHA, ByAgent: request.For.Agents, Run: request.Run, Attempt: request.Attempt, Job: request.Job, Scope: slices.Clone(request.Scope),
+		Number: request.For.Number, HeadSHA: request.HeadSHA, ByAgent: request.For.Agents, Run: request.Run, Attempt: request.Attempt, Job: request.Job, Sandbox: request.Sandbox, Scope: slices.Clone(request.Scope),
 		RequestedBy: request.RequestedBy, ApprovedBy: request.ApprovedBy, Policy: request.Policy,
 		State: StateIntent, CreatedAt: now, ExpiresAt: now.Add(request.TTL), NextAt: now.Add(minAge),
 	}

@@ -61,6 +61,9 @@ type Lease struct {
 	Run     int64
 	Attempt int
 	Job     int64
+	// Sandbox is the id of the sandbox on whose way to a host it is given; empty: it is for
+	// none.
+	Sandbox string
 	// Scope is what it is for.
 	Scope       []string
 	RequestedBy policy.Actor

@@ -71,6 +71,8 @@ type Ask struct {
 	Key string
 	// Run is the workflow run it is for; 0: any.
 	Run int64
+	// Sandbox is the id of the one that it is given to hosts for; empty: for none.
+	Sandbox string
 	// Job is the job that asks, and is handed the credential; nil: it is delivered as a
 	// secret at GitHub.
 	Job *Job
@@ -89,6 +91,12 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 		}
 		slot.Name, attempt, job = "", ask.Job.Attempt, ask.Job.ID
 	}
+	if ask.Sandbox != "" {
+		slot.Name = ""
+		if slot.Environment != "" {
+			return JITCredential{}, loan, &RefusedError{Why: "it is lent to jobs of the environment " + slot.Environment + ", and a sandbox is of none"}
+		}
+	}
 	if !loan.Granted {
 		return JITCredential{}, loan, &RefusedError{Why: loan.Why, Waits: loan.Waits}
 	}
@@ -97,7 +105,7 @@ func (l *Lending) Lend(ctx context.Context, ask Ask) (JITCredential, policy.Loan
 	lent, err := l.issuer.Issue(ctx, Request{
 		For: place, Scope: loan.Rule.Scope, TTL: loan.TTL, Key: ask.Key, Credential: loan.Credential, Provider: loan.Rule.Provider, Source: loan.Rule.Source,
 		Slot:    slot,
-		HeadSHA: loan.HeadSHA, Run: ask.Run, Attempt: attempt, Job: job, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
+		HeadSHA: loan.HeadSHA, Run: ask.Run, Attempt: attempt, Job: job, Sandbox: ask.Sandbox, RequestedBy: ask.Loan.By, ApprovedBy: loan.ApprovedBy, Policy: loan.Policy,
 	})
 	return lent, loan, err
 }
@@ -118,7 +126,7 @@ func (l *Lending) permit(ctx context.Context, lease Lease) error {
 // allowed is a [*RefusedError] for a lease that the policy does not allow any more.
 func (l *Lending) allowed(ctx context.Context, lease Lease) error {
 	on := policy.PullRequestRef{Repository: lease.Slot.Repository, Number: lease.Number}
-	loan, err := l.judge.Lend(ctx, on, policy.LoanRequest{Credential: lease.Credential, By: lease.RequestedBy, Scope: lease.Scope, Run: lease.Run != 0})
+	loan, err := l.judge.Lend(ctx, on, policy.LoanRequest{Credential: lease.Credential, By: lease.RequestedBy, Scope: lease.Scope, Run: lease.Run != 0, Sandbox: lease.Sandbox != ""})
 	switch {
 	case err != nil:
 		return err
@@ -220,6 +228,26 @@ func (l *Lending) Revoke(ctx context.Context, on policy.PullRequestRef, what str
 		errs = append(errs, l.issuer.End(ctx, lease.ID, Ending{Reason: by.String() + " revoked it", By: by, At: l.now()}))
 	}
 	return len(leases), errors.Join(errs...)
+}
+
+// SandboxEnded ends what was lent for a sandbox in the repository.
+func (l *Lending) SandboxEnded(ctx context.Context, repository policy.Repository, id, reason string) error {
+	leases, err := l.store.Leases(ctx, Selection{RepositoryID: repository.ID, Live: true})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, lease := range leases {
+		if lease.Sandbox == id {
+			errs = append(errs, l.issuer.End(ctx, lease.ID, Ending{Reason: "its sandbox has ended: " + reason, At: l.now()}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// IsLent reports whether a credential is accepted still.
+func (l *Lending) IsLent(ctx context.Context, id string) (bool, error) {
+	return l.issuer.IsValid(ctx, id)
 }
 
 // EndIn ends all that is lent in a repository.

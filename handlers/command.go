@@ -32,6 +32,8 @@ type answer struct {
 	refused string
 	// reply is a comment to post; empty: the reaction says it all.
 	reply string
+	// later is true if what comes of it is told later.
+	later bool
 }
 
 // holdsCommands reports whether the text has a command about the pull request;
@@ -78,10 +80,14 @@ func (d *Door) obey(ctx context.Context, s speech) (Answer, error) {
 	}, nil
 }
 
-// reply says what came of a command, and carries out one that is about credentials.
+// reply says what came of a command, and carries out one that is about credentials
+// or sandboxes.
 func (d *Door) reply(ctx context.Context, s speech, index int, command policy.Command, refused error, decision policy.Decision) (answer, error) {
 	if command.Verb == policy.VerbCredential && command.Fault == "" && refused == nil {
 		return d.credential(ctx, s, index, command)
+	}
+	if command.Verb == policy.VerbSandbox && command.Fault == "" && refused == nil {
+		return d.sandbox(ctx, s, index, command)
 	}
 	return reply(s.Text.Source(index), command, refused, decision), nil
 }
@@ -121,10 +127,18 @@ func discounted(verb policy.Verb, why string, decision policy.Decision) string {
 }
 
 func (d *Door) give(ctx context.Context, s speech, index int, command policy.Command, a answer) error {
+	return d.say(ctx, s, s.Text.Source(index), command.Verb, a)
+}
+
+// say answers, once under each key.
+func (d *Door) say(ctx context.Context, s speech, key string, verb policy.Verb, a answer) error {
+	if a.later {
+		return nil
+	}
 	reaction, reply := reactionDone, a.reply
 	if a.refused != "" {
 		reaction, reply = reactionRefused, "@"+s.By.Login+" "+a.refused
-		if err := d.config.Gate.Refuse(ctx, s.about, s.By, string(command.Verb), a.refused); err != nil {
+		if err := d.config.Gate.Refuse(ctx, s.about, s.By, string(verb), a.refused); err != nil {
 			return err
 		}
 	}
@@ -134,7 +148,7 @@ func (d *Door) give(ctx context.Context, s speech, index int, command policy.Com
 	if reply == "" {
 		return nil
 	}
-	return d.config.GitHub.Reply(ctx, s.about, s.Text.Source(index), s.At, reply)
+	return d.config.GitHub.Reply(ctx, s.about, key, s.At, reply)
 }
 
 func (d *Door) react(ctx context.Context, s speech, reaction string) error {

@@ -57,6 +57,8 @@ type Config struct {
 	// HandsOut is true if jobs are handed credentials for their id-tokens: then the end of
 	// a job counts that is of no environment.
 	HandsOut bool
+	// Sandboxes starts sandboxes; nil: there are none.
+	Sandboxes Sandboxes
 	// UserTokens are people's; nil: none are kept.
 	UserTokens UserTokens
 	GitHub     GitHub

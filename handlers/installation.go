@@ -10,6 +10,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/gate"
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
 )
 
 // installationEvent is a change of what the App may reach: there may be open pull
@@ -37,17 +38,29 @@ func (installationEvent) concerns(payload []byte) (policy.PullRequestRef, gate.U
 	return policy.PullRequestRef{}, onlyIf(slices.Contains(reachActions, e.GetAction()) || slices.Contains(lossActions, e.GetAction()) || e.GetAction() == "removed"), nil
 }
 
-// endRemoved ends what is lent in repositories that were taken from the App. One that
-// was transferred is told of in no other way.
+// endRemoved ends what is lent and what runs in repositories that were taken from the
+// App. One that was transferred is told of in no other way.
 func (d installationEvent) endRemoved(ctx context.Context, payload []byte) error {
 	e, err := parse[github.InstallationRepositoriesEvent](payload)
-	if err != nil || d.config.Lending == nil {
+	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, gone := range e.RepositoriesRemoved {
 		repo := policy.Repository{Installation: e.GetInstallation().GetID(), ID: gone.GetID(), Owner: e.GetInstallation().GetAccount().GetLogin(), Name: gone.GetName()}
-		errs = append(errs, d.config.Lending.EndIn(ctx, repo, fmt.Sprintf("%s was taken from the App", repo), actor(e.GetSender())))
+		errs = append(errs, d.endIn(ctx, repo, fmt.Sprintf("%s was taken from the App", repo), actor(e.GetSender())))
+	}
+	return errors.Join(errs...)
+}
+
+// endIn ends all that is lent and all that runs in a repository.
+func (d *Door) endIn(ctx context.Context, repo policy.Repository, reason string, by policy.Actor) error {
+	var errs []error
+	if d.config.Lending != nil {
+		errs = append(errs, d.config.Lending.EndIn(ctx, repo, reason, by))
+	}
+	if d.config.Sandboxes != nil {
+		errs = append(errs, d.config.Sandboxes.EndIn(ctx, repo, sandbox.Ending{Reason: reason, By: by}))
 	}
 	return errors.Join(errs...)
 }
@@ -66,6 +79,12 @@ func (d installationEvent) take(ctx context.Context, payload []byte) (Answer, er
 		return nil, d.endRemoved(ctx, payload)
 	}
 	if slices.Contains(lossActions, e.GetAction()) {
+		owner := policy.Repository{Installation: e.GetInstallation().GetID(), Owner: e.GetInstallation().GetAccount().GetLogin()}
+		if d.config.Sandboxes != nil {
+			if err := d.config.Sandboxes.EndIn(ctx, owner, sandbox.Ending{Reason: fmt.Sprintf("the App's installation in %s was ended or suspended", owner.Owner), By: actor(e.GetSender())}); err != nil {
+				return nil, err
+			}
+		}
 		return nil, d.config.Switch.Lost(ctx, e.GetInstallation().GetID(), e.GetInstallation().GetAccount().GetLogin(), actor(e.GetSender()), e.GetAction())
 	}
 	return nil, d.config.Resync(ctx, e.GetInstallation().GetID())

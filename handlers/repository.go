@@ -51,12 +51,12 @@ func (d repositoryEvent) take(ctx context.Context, payload []byte) (Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(endings, e.GetAction()) && d.config.Lending != nil {
+	if slices.Contains(endings, e.GetAction()) {
 		repo, err := repository(e.Repo, e.Installation)
 		if err != nil {
 			return nil, err
 		}
-		if err := d.config.Lending.EndIn(ctx, repo, fmt.Sprintf("%s was %s", repo, e.GetAction()), actor(e.GetSender())); err != nil {
+		if err := d.endIn(ctx, repo, fmt.Sprintf("%s was %s", repo, e.GetAction()), actor(e.GetSender())); err != nil {
 			return nil, err
 		}
 	}

@@ -90,7 +90,7 @@ func parseCommand(line string) (Command, bool) {
 	case "/credential":
 		return subcommand(VerbCredential, args, "issue", "revoke", "list"), true
 	case "/sandbox":
-		return subcommand(VerbSandbox, args, "start", "exec", "stop", "list"), true
+		return sandboxCommand(rest, args), true
 	case "/portcullis":
 		return helpCommand(args), true
 	default:

@@ -80,6 +80,8 @@ type Decision struct {
 	Policy string
 	// ByAgent is true if there is evidence that an agent took part in the change.
 	ByAgent bool
+	// StartsSandbox is true if the policy has a sandbox started on it without being asked.
+	StartsSandbox bool
 	// Stops are the kill switches that hold the gate closed, whatever else it is.
 	Stops []Stop
 	// Underneath is the outcome if there were no kill switch, and QueueGoesOn true if

@@ -14,6 +14,9 @@ type LoanRequest struct {
 	Credential string
 	// By is who asks, or with Run whoever started the workflow run that does.
 	By Actor
+	// Sandbox is true if one on the head asks, that By started, or the policy if nobody did:
+	// that it was let run is enough.
+	Sandbox bool
 	// Run is true if a run on the head asks: that it was let run is enough, whatever
 	// its starter may do.
 	Run bool
@@ -54,15 +57,15 @@ func Lend(in Input, request LoanRequest) Loan {
 	l := Loan{Credential: request.Credential, HeadSHA: in.Snapshot.PullRequest.HeadSHA, Policy: in.describe()}
 	j, rule, why := in.lender(request)
 	if l.Rule = rule; why != "" {
-		l.Why, l.Waits = why, len(in.Stops) > 0 && why == in.Stops[0].String()
+		l.Why, l.Waits = why, why == in.stopped()
 		return l
 	}
 	l.ByAgent = j.byAgent
 	if l.TTL, l.Rule.Scope, l.Why = rule.grant(request); l.Why != "" {
 		return l
 	}
-	if !request.Run {
-		if l.Why = j.mayAsk(request.By); l.Why != "" {
+	if !request.Run && !request.Sandbox {
+		if l.Why = j.mayAsk(request.By, "a credential"); l.Why != "" {
 			return l
 		}
 	}
@@ -128,7 +131,7 @@ func (in Input) LoanQuestions(request LoanRequest) Questions {
 		return Questions{}
 	}
 	q := j.questions()
-	if !request.Run {
+	if !request.Run && !request.Sandbox {
 		q.People = append(q.People, in.Snapshot.Current(request.By))
 		q.Asks.Permission = true
 	}
@@ -139,37 +142,70 @@ func (in Input) LoanQuestions(request LoanRequest) Questions {
 // most; why says why nothing may.
 func (in Input) lender(request LoanRequest) (j *judge, rule CredentialRule, why string) {
 	pr := in.Snapshot.PullRequest
-	switch {
-	case in.fault() != "":
-		return nil, rule, in.fault()
-	case in.repaired():
-		return nil, rule, "the policy is broken, and nothing is lent until it is repaired"
-	case !pr.Open:
-		return nil, rule, "the pull request is closed"
-	case pr.HeadRepositoryID != pr.Ref.Repository.ID:
+	by := request.By
+	if request.Sandbox && !by.Known() {
+		by = pr.Author // nobody asks, and nobody's rights are needed
+	}
+	if why := in.withheld(by, "nothing is lent"); why != "" {
+		return nil, rule, why
+	}
+	if pr.HeadRepositoryID != pr.Ref.Repository.ID {
 		return nil, rule, "nothing is lent to a pull request from a fork"
-	case len(in.Stops) > 0:
-		return nil, rule, in.Stops[0].String()
-	case !request.By.Known():
-		return nil, rule, "who asks is not known"
-	case in.Snapshot.Incomplete() != "":
-		return nil, rule, "the change cannot be read whole: " + in.Snapshot.Incomplete()
 	}
 	rule, tiers, why := in.joinCredential(request.Credential)
 	if why != "" {
 		return nil, rule, why
 	}
-	j, err := newJudge(in)
-	if err != nil {
-		return nil, rule, err.Error()
+	if j, why = in.electorate(tiers, rule.Tier); why != "" {
+		return nil, rule, why
 	}
-	j.assessment = Assessment{Tier: rule.Tier}
-	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, tiers, rule.Tier)
 	// Whoever asks does not approve it.
 	j.Votes = slices.DeleteFunc(slices.Clone(j.Votes), func(v Vote) bool {
 		return v.Verdict == VerdictApprove && v.By.ID == request.By.ID
 	})
 	return j, rule, ""
+}
+
+// withheld says why nothing is given on the pull request, to anybody; nothing is how that
+// is called.
+func (in Input) withheld(by Actor, nothing string) string {
+	switch {
+	case in.fault() != "":
+		return in.fault()
+	case in.repaired():
+		return "the policy is broken, and " + nothing + " until it is repaired"
+	case !in.Snapshot.PullRequest.Open:
+		return "the pull request is closed"
+	case in.stopped() != "":
+		return in.stopped()
+	case !by.Known():
+		return "who asks is not known"
+	case in.Snapshot.Incomplete() != "":
+		return "the change cannot be read whole: " + in.Snapshot.Incomplete()
+	default:
+		return ""
+	}
+}
+
+// stopped is the kill switch that stops the pull request; empty: none does.
+func (in Input) stopped() string {
+	for _, s := range in.Stops {
+		if !s.Agents || joinAgents(in.governing()).tookPart(in.Snapshot) {
+			return s.String()
+		}
+	}
+	return ""
+}
+
+// electorate is a judge of what the tier asks for, each file by its own of tiers.
+func (in Input) electorate(tiers [][]ApprovalTier, tier ApprovalTier) (*judge, string) {
+	j, err := newJudge(in)
+	if err != nil {
+		return nil, err.Error()
+	}
+	j.assessment = Assessment{Tier: tier}
+	j.assessment.Requirements, j.assessment.electors = joinRequirements(j.files, tiers, tier)
+	return j, ""
 }
 
 // joinCredential is what the policies allow together, each file with its own tier. A
@@ -241,14 +277,14 @@ func (r CredentialRule) grant(request LoanRequest) (ttl time.Duration, scope []s
 	return ttl, request.Scope, ""
 }
 
-// mayAsk says why the person may not ask for a credential, or returns "".
-func (j *judge) mayAsk(by Actor) string {
+// mayAsk says why the person may not ask for something, or returns "".
+func (j *judge) mayAsk(by Actor, something string) string {
 	standing, known := j.Standings[by.ID]
 	switch {
 	case !known:
 		return "what " + by.String() + " may do here could not be read"
 	case standing.Permission < PermissionWrite:
-		return fmt.Sprintf("%s has %s here; to ask for a credential takes write", by, standing.Permission)
+		return fmt.Sprintf("%s has %s here; to ask for %s takes write", by, standing.Permission, something)
 	default:
 		return ""
 	}

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -56,6 +57,7 @@ func parsePolicy(name string, content []byte, file PolicyFile) (PolicyFile, erro
 
 // policy reads the whole file: the table of its sections.
 func (r *reader) policy(v value, file *PolicyFile) {
+	var sandbox value
 	given := r.mapping(v,
 		field{"version", r.version},
 		field{"classify", func(v value) { r.classify(v, &file.Classify) }},
@@ -63,8 +65,15 @@ func (r *reader) policy(v value, file *PolicyFile) {
 		field{"approval", func(v value) { r.approval(v, &file.Approval) }},
 		field{"kill_switch", func(v value) { r.killSwitch(v, &file.KillSwitch) }},
 		field{"credentials", func(v value) { file.Credentials = r.credentials(v) }},
-		field{"sandbox", func(v value) { file.Sandbox = r.sandbox(v) }},
+		field{"sandbox", func(v value) { sandbox = v; file.Sandbox = r.sandbox(v) }},
 	)
+	if file.Sandbox != nil && len(file.Credentials) > 0 {
+		for _, name := range slices.Sorted(maps.Values(file.Sandbox.Credentials)) {
+			if _, named := file.Credentials[name]; !named {
+				r.lacking(sandbox, fmt.Sprintf("gives a credential %s, which the file does not name under `credentials:`", quote(name)))
+			}
+		}
+	}
 	if given != nil && !given["version"] {
 		r.fault(1, 1, "version is missing; begin the file with `version: 1`")
 	}

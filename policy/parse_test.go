@@ -115,7 +115,7 @@ func TestParseDesignExample(t *testing.T) {
 				MemoryMB: 512, CPUPercent: 50, Network: "egress-only",
 				Timeout: 30 * time.Minute, AllowedPaths: []string{"/workspace"},
 			},
-			Tier: TierPeerReview,
+			Tier: TierPeerReview, Start: StartOnRequest,
 		},
 	}
 	if got := mustParse(t, string(content)); !reflect.DeepEqual(got, want) {
@@ -229,7 +229,7 @@ sandbox: {provider: codespaces}
 	if got := file.Credentials["ci"]; !reflect.DeepEqual(got, CredentialRule{Secret: "JIT_30M_CI", Provider: ProviderOpaque, Scope: []string{"ci"}, TTL: 30 * time.Minute, Tier: TierTeamLead}) {
 		t.Errorf("credential: %+v", got)
 	}
-	want := SandboxRules{Provider: "codespaces", Tier: TierPeerReview, Constraints: SandboxConstraints{Network: "none", Timeout: 30 * time.Minute}}
+	want := SandboxRules{Provider: "codespaces", Tier: TierPeerReview, Start: StartOnRequest, Constraints: SandboxConstraints{Network: "none", Timeout: 30 * time.Minute}}
 	if file.Sandbox == nil || !reflect.DeepEqual(*file.Sandbox, want) {
 		t.Errorf("sandbox: %+v", file.Sandbox)
 	}

@@ -224,13 +224,34 @@ type SandboxRules struct {
 	Constraints SandboxConstraints
 	// Tier is the approval that starting one needs.
 	Tier ApprovalTier
+	// Start says when one is started without being asked for.
+	Start SandboxStart
+	// Credentials are given on the way to a host, by its name: those of the file's names of
+	// credentials. The sandbox does not have them.
+	Credentials map[string]string
 }
+
+// SandboxStart is when a sandbox is started.
+type SandboxStart string
+
+// When a sandbox is started: when somebody asks for it, the default, or also on each head
+// of a pull request in which an agent takes part.
+const (
+	StartOnRequest SandboxStart = "on-request"
+	StartForAgents SandboxStart = "agents"
+)
 
 // SandboxConstraints bound a sandbox; zero means the provider's default.
 type SandboxConstraints struct {
-	MemoryMB     int
-	CPUPercent   int
-	Network      string
+	MemoryMB   int
+	CPUPercent int
+	DiskMB     int
+	// Network is none, egress-only or full.
+	Network string
+	// Egress are the hosts that egress-only reaches.
+	Egress       []string
 	Timeout      time.Duration
 	AllowedPaths []string
+	// Runtime is what must isolate it; empty: what the operator has chosen.
+	Runtime string
 }

@@ -39,7 +39,11 @@ func (in Input) Questions() (Questions, error) {
 	if err != nil {
 		return Questions{}, err
 	}
-	return j.questions(), nil
+	q := j.questions()
+	if rule, _, why := in.joinSandbox(); why == "" && rule.Start == StartForAgents && j.byAgent {
+		q = q.Join(in.LaunchQuestions(LaunchRequest{}))
+	}
+	return q, nil
 }
 
 // questions are those of what the assessment asks for.

@@ -47,6 +47,7 @@ func (s Stop) reason() string {
 func (in Input) stop(d Decision) Decision {
 	files := in.governing()
 	d.ByAgent = joinAgents(files).tookPart(in.Snapshot)
+	d.StartsSandbox = in.startsSandbox()
 	d.Underneath = d.Outcome
 	releasing := false
 	for _, s := range in.Stops {

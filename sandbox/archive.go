@@ -23,6 +23,20 @@ type ArchiveLimits struct {
 // DefaultLimits are those of archives that go into a sandbox and come out of it.
 var DefaultLimits = ArchiveLimits{Entries: 100_000, Bytes: 1 << 30}
 
+// take is what is left of the limits after one more entry.
+func (l ArchiveLimits) take(entry Entry) (ArchiveLimits, error) {
+	l.Entries--
+	l.Bytes -= entry.Size
+	switch {
+	case l.Entries < 0:
+		return l, &ArchiveError{entry.Name, "is one entry too many"}
+	case l.Bytes < 0:
+		return l, &ArchiveError{entry.Name, "is too large, with all before it"}
+	default:
+		return l, nil
+	}
+}
+
 // maxPath is how long a name in an archive may be, in bytes.
 const maxPath = 1024
 
@@ -60,14 +74,10 @@ func ReadArchive(archive io.Reader, limits ArchiveLimits, each func(Entry) error
 		if err != nil {
 			return err
 		}
-		left.Entries--
-		left.Bytes -= entry.Size
-		switch {
-		case left.Entries < 0:
-			return &ArchiveError{header.Name, fmt.Sprintf("is one too many: %d are allowed", limits.Entries)}
-		case left.Bytes < 0:
-			return &ArchiveError{header.Name, fmt.Sprintf("is too large: all files together may have %d bytes", limits.Bytes)}
-		case entry.Name == ".":
+		if left, err = left.take(entry); err != nil {
+			return err
+		}
+		if entry.Name == "." {
 			continue
 		}
 		entry.Content = r
@@ -152,24 +162,25 @@ func Pack(root *os.Root, name string, archive io.Writer, limits ArchiveLimits) e
 		if err != nil {
 			return err
 		}
-		if left.Entries--; left.Entries < 0 {
-			return &ArchiveError{relative, fmt.Sprintf("is one too many: %d are allowed", limits.Entries)}
-		}
-		if info.IsDir() {
-			return w.Add(Entry{Name: relative, Folder: true})
-		}
-		if !info.Mode().IsRegular() {
+		if !info.IsDir() && !info.Mode().IsRegular() {
 			return nil
 		}
-		if left.Bytes -= info.Size(); left.Bytes < 0 {
-			return &ArchiveError{relative, fmt.Sprintf("is too large: all files together may have %d bytes", limits.Bytes)}
+		entry := Entry{Name: relative, Folder: info.IsDir()}
+		if !entry.Folder {
+			entry.Size, entry.Executable = info.Size(), info.Mode()&0o111 != 0
+		}
+		if left, err = left.take(entry); err != nil {
+			return err
+		}
+		if entry.Folder {
+			return w.Add(entry)
 		}
 		file, err := root.Open(at)
 		if err != nil {
 			return err
 		}
-		err = w.Add(Entry{Name: relative, Size: info.Size(), Executable: info.Mode()&0o111 != 0, Content: file})
-		return errors.Join(err, file.Close())
+		entry.Content = file
+		return errors.Join(w.Add(entry), file.Close())
 	})
 	return errors.Join(err, w.Close())
 }

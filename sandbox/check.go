@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // idPattern is what an id may be. It goes into names and paths.
@@ -55,10 +57,18 @@ func (s Spec) Check() error {
 		return &InvalidError{"timeout", "must be between 0 and " + MaxTimeout.String()}
 	case c.Network != "" && c.Network != NetworkNone && c.Network != NetworkEgressOnly && c.Network != NetworkFull:
 		return &InvalidError{"network", "is none, egress-only or full, not " + strconv.Quote(string(c.Network))}
-	case c.Network == NetworkEgressOnly && len(c.Egress) == 0:
-		return &InvalidError{"egress", "names no host; with network egress-only it must"}
 	case c.Network != NetworkEgressOnly && len(c.Egress) > 0:
 		return &InvalidError{"egress", "names hosts, which only network egress-only reaches"}
+	}
+	for _, host := range c.Egress {
+		if _, err := policy.ParseEgressHost(host); err != nil {
+			return &InvalidError{"egress", err.Error()}
+		}
+	}
+	for host, name := range c.Credentials {
+		if !c.reaches(host) || !policy.IsCredentialName(name) {
+			return &InvalidError{"credentials", "gives " + strconv.Quote(name) + " to " + strconv.Quote(host) + ", which is no host that the sandbox reaches"}
+		}
 	}
 	for _, p := range c.AllowedPaths {
 		if !inWorkspace(p) {
@@ -66,6 +76,15 @@ func (s Spec) Check() error {
 		}
 	}
 	return nil
+}
+
+// reaches reports whether the host can be reached by TLS.
+func (c SandboxConstraints) reaches(name string) bool {
+	const tlsPort = 443
+	return c.Network == NetworkFull || slices.ContainsFunc(c.Egress, func(text string) bool {
+		host, err := policy.ParseEgressHost(text)
+		return err == nil && host.Matches(name, tlsPort)
+	})
 }
 
 // inWorkspace reports whether the path is clean, and the workspace or below it.

@@ -13,9 +13,13 @@ import (
 	"time"
 )
 
-// Program is what a command in a [MemorySandbox] does: it returns the exit code, and
-// must return when ctx ends.
-type Program func(ctx context.Context, command Command, stdout, stderr io.Writer) int
+// Program is what a command in a [MemorySandbox] does: it returns the exit code, or
+// [NoProgram], and must return when ctx ends. files are those that were put there, by
+// their paths.
+type Program func(ctx context.Context, files map[string][]byte, command Command, stdout, stderr io.Writer) int
+
+// NoProgram is what a [Program] returns for a command that it does not know.
+const NoProgram = -1
 
 // MemorySandbox is a [Sandbox] that runs nothing: a [Program] answers commands, and files
 // are kept in memory.
@@ -132,10 +136,10 @@ func (m *MemorySandbox) Execute(ctx context.Context, id string, command Command)
 	defer context.AfterFunc(box.alive, cancel)()
 	flood := func() { cancel() }
 	stdout, stderr := NewOutput(command.MaxOutput, flood), NewOutput(command.MaxOutput, flood)
-	code := m.run(ctx, command, stdout, stderr)
+	code := m.run(ctx, m.contents(box), command, stdout, stderr)
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: code, Truncated: stdout.Truncated() || stderr.Truncated()}
 	switch {
-	case code == noProgram:
+	case code == NoProgram:
 		return Result{}, &StartError{command.Argv[0], "there is no such program"}
 	case errors.Is(context.Cause(ctx), errTimeout):
 		result.TimedOut, result.ExitCode = true, killedCode
@@ -147,14 +151,21 @@ func (m *MemorySandbox) Execute(ctx context.Context, id string, command Command)
 	return result, nil
 }
 
+// contents are the files as they are now.
+func (m *MemorySandbox) contents(box *memorySandbox) map[string][]byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	files := map[string][]byte{}
+	for name, file := range box.files {
+		files[name] = file.content
+	}
+	return files
+}
+
 var errTimeout = errors.New("the command's time is over")
 
-// killedCode is the exit code of what SIGKILL ended, and noProgram what a [Program]
-// returns for a command that it does not know.
-const (
-	killedCode = 137
-	noProgram  = -1
-)
+// killedCode is the exit code of what SIGKILL ended.
+const killedCode = 137
 
 // Put keeps the archive's files.
 func (m *MemorySandbox) Put(_ context.Context, id, folder string, archive io.Reader) error {

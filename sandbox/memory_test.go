@@ -30,7 +30,7 @@ func anybody(context.Context, policy.Actor) (policy.Standing, error) {
 }
 
 // echo says what it is told.
-func echo(_ context.Context, command sandbox.Command, stdout, _ io.Writer) int {
+func echo(_ context.Context, _ map[string][]byte, command sandbox.Command, stdout, _ io.Writer) int {
 	_, _ = io.WriteString(stdout, strings.Join(command.Argv, " "))
 	return 0
 }
@@ -50,9 +50,9 @@ func Example() {
 }
 
 func TestMemorySandbox(t *testing.T) {
-	boxes := sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, command sandbox.Command, stdout, stderr io.Writer) int {
+	boxes := sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
 		if command.Argv[0] != "probe" {
-			return sandboxtest.NoProgram
+			return sandbox.NoProgram
 		}
 		return sandboxtest.Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
 	})

@@ -64,6 +64,9 @@ type SandboxConstraints struct {
 	// Egress are the hosts that may be reached with [NetworkEgressOnly], as
 	// "api.example.com" or "*.example.com".
 	Egress []string
+	// Credentials are given on the way to a host, by its name: their names. The sandbox does
+	// not have them.
+	Credentials map[string]string
 	// Timeout is how long it may run in all.
 	Timeout time.Duration
 	// AllowedPaths may be written, beside what is temporary: [Workspace] or below it.

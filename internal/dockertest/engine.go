@@ -37,7 +37,7 @@ var shared struct {
 // what to exit with:
 //
 //	func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
-func Main(m *testing.M) int {
+func Main(m interface{ Run() int }) int {
 	shared.Lock()
 	shared.stopped = true
 	shared.Unlock()

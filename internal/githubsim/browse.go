@@ -22,7 +22,7 @@ func (s *Sim) servedPage(w http.ResponseWriter, req *http.Request) bool {
 	s.mu.Lock()
 	pages := s.pages
 	s.mu.Unlock()
-	if pages == nil || req.URL.Path == "/api" || strings.HasPrefix(req.URL.Path, "/api/") || asksIssuer(req) || asksLogin(req) {
+	if pages == nil || req.URL.Path == "/api" || strings.HasPrefix(req.URL.Path, "/api/") || asksIssuer(req) || asksLogin(req) || asksArchive(req) {
 		return false
 	}
 	pages(w, req)

@@ -17,6 +17,7 @@ func repositoryRoutes() []route {
 		endpoint("GET "+at+"/contents/{path...}", serveContents, needs("contents=read")),
 		endpoint("GET "+at+"/contents", serveContents, needs("contents=read")),
 		endpoint("PUT "+at+"/contents/{path...}", servePutContents, needs("contents=write")),
+		endpoint("GET "+at+"/tarball/{ref...}", serveTarball, needs("contents=read")),
 		endpoint("GET "+at+"/branches", serveBranches, needs("contents=read")),
 		endpoint("GET "+at+"/branches/{branch...}", serveBranch, needs("contents=read")),
 		endpoint("GET "+at+"/compare/{basehead...}", serveCompare, needs("contents=read")),

@@ -141,6 +141,9 @@ func (c *call) handle() error {
 	if asksLogin(c.req) {
 		return serveLogin(c)
 	}
+	if asksArchive(c.req) {
+		return serveArchive(c)
+	}
 	if err := c.checkHeaders(); err != nil {
 		return err
 	}

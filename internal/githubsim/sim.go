@@ -46,6 +46,7 @@ type Sim struct {
 	renewals       map[string]*token // by refresh token
 	devices        map[string]*device
 	consents       map[string]*consent // by code
+	packed         map[string]packed   // by the word in the address
 	buckets        map[string]*bucket
 	codespaces     []*Codespace // the oldest first
 	codespaceKnobs CodespaceKnobs
@@ -88,7 +89,7 @@ func New(opts Options) *Sim {
 		repos: map[string]*Repository{}, moved: map[string]*Repository{}, reposByID: map[int64]*Repository{}, pullsByID: map[int64]*PullRequest{},
 		waiting: map[*Repository]bool{}, looks: map[*Repository]bool{},
 		apps: map[int64]*App{}, installs: map[int64]*Installation{},
-		tokens: map[string]*token{}, renewals: map[string]*token{}, devices: map[string]*device{}, consents: map[string]*consent{},
+		tokens: map[string]*token{}, renewals: map[string]*token{}, devices: map[string]*device{}, consents: map[string]*consent{}, packed: map[string]packed{},
 		buckets: map[string]*bucket{}, spent: map[int64]*spending{},
 		ctx: ctx, stop: stop,
 		client: &http.Client{

@@ -28,6 +28,8 @@ const (
 	prefixResync = "resync:"
 	// KeyPrune deletes what was kept long enough.
 	KeyPrune = "sweep:prune"
+	// KeySandboxes looks at the sandboxes that run.
+	KeySandboxes = "sweep:sandboxes"
 )
 
 // KeyResync is the key of an installation's resync.
@@ -120,14 +122,22 @@ type Sweeper struct {
 	Switches Switches
 	// Secrets deletes what nothing on record accounts for.
 	Secrets Secrets
-	Now     func() time.Time
+	// Sandboxes ends those that may not run.
+	Sandboxes Sandboxes
+	Now       func() time.Time
 	// KeepDeliveries is how long deliveries are kept once they were worked off.
 	KeepDeliveries time.Duration
 }
 
+// Sandboxes are those that run, whoever started them.
+type Sandboxes interface {
+	// Sweep ends those that may not run, and returns when to look again; zero: never.
+	Sweep(ctx context.Context) (next time.Time, err error)
+}
+
 // Begin asks for the sweeps that a process makes when it starts.
 func (s *Sweeper) Begin(ctx context.Context) error {
-	for _, key := range []string{KeyReach, KeyDeliveries, KeyInstallations, KeySecrets, KeyPrune} {
+	for _, key := range []string{KeyReach, KeyDeliveries, KeyInstallations, KeySecrets, KeySandboxes, KeyPrune} {
 		if err := s.Book.Want(ctx, key); err != nil {
 			return fmt.Errorf("ask for the sweep %s: %w", key, err)
 		}
@@ -155,6 +165,8 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 		return s.reach(ctx)
 	case KeySecrets:
 		return s.askForSecrets(ctx)
+	case KeySandboxes:
+		return s.Sandboxes.Sweep(ctx)
 	case KeyPrune:
 		return s.prune(ctx)
 	}

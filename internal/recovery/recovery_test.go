@@ -313,7 +313,7 @@ func TestBeginAndPrune(t *testing.T) {
 			t.Errorf("%s is nobody's", key)
 		}
 	}
-	if len(f.wanted) != 5 || recovery.Owns("pr:1#2") {
+	if len(f.wanted) != 6 || recovery.Owns("pr:1#2") {
 		t.Errorf("begun with %v", f.wanted)
 	}
 	if first, then := sweep(t, s, recovery.KeyPrune), sweep(t, s, recovery.KeyPrune); !first.Equal(start) || !then.Equal(start.Add(time.Hour)) {

@@ -296,8 +296,12 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM redeliveries WHERE found_at < ?`, before.UnixMilli()); err != nil {
 			return err
 		}
-		n, err := pruneLeases(ctx, tx, s.now().Add(-leasesKept))
-		more = more || n == prunedTogether
+		leases, err := pruneLeases(ctx, tx, s.now().Add(-leasesKept))
+		if err != nil {
+			return err
+		}
+		sandboxes, err := pruneSandboxes(ctx, tx, s.now().Add(-tasksKept))
+		more = more || leases == prunedTogether || sandboxes == prunedTogether
 		return err
 	})
 	if err != nil {

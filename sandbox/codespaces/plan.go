@@ -26,6 +26,8 @@ func (c *Codespaces) unenforced(spec sandbox.Spec) error {
 		return unsupported("disk_mb", "the disk of a codespace comes with its machine")
 	case len(asked.AllowedPaths) != 0:
 		return unsupported("allowed_paths", "what runs in a codespace may write everywhere in it")
+	case len(asked.Credentials) != 0:
+		return unsupported("credentials", "a codespace goes its own way to every host: nobody could give them there")
 	case asked.Runtime != "":
 		return unsupported("runtime", "a codespace is a machine of GitHub's, of one kind")
 	case spec.Image != "":

@@ -35,6 +35,9 @@ func (d *Docker) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instanc
 	if _, err := d.plan(spec, is, engine); err != nil {
 		return sandbox.Instance{}, err
 	}
+	if err := d.checkImage(ctx, spec.Image); err != nil {
+		return sandbox.Instance{}, err
+	}
 	if engine.tools, err = d.tooled(ctx, spec.Image, engine.architecture); err != nil {
 		return sandbox.Instance{}, err
 	}
@@ -155,13 +158,31 @@ func (d *Docker) Destroy(ctx context.Context, id string) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, destroyTime, errors.New("the engine did not remove it in time"))
 	defer cancel()
-	if err := d.remove(ctx, d.name(id)); err != nil {
+	if err := d.removeAll(ctx, id); err != nil {
 		return fmt.Errorf("destroy the sandbox %s: %w", id, err)
 	}
 	d.mu.Lock()
 	delete(d.running, id)
 	d.mu.Unlock()
 	return d.shutExit(id)
+}
+
+// removeAll removes what has the id for a name, and what only says in its labels that it
+// is that one.
+func (d *Docker) removeAll(ctx context.Context, id string) error {
+	if err := d.remove(ctx, d.name(id)); err != nil {
+		return err
+	}
+	left, err := d.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: d.ours().Add("label", sandbox.LabelID+"="+id)})
+	if err != nil {
+		return err
+	}
+	for _, item := range left.Items {
+		if err := d.remove(ctx, item.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *Docker) remove(ctx context.Context, name string) error {

@@ -9,6 +9,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -54,6 +55,8 @@ type Docker struct {
 	// tools is the volume with the programs that run in sandboxes; empty: it was not seen
 	// to be complete yet.
 	tools string
+	// images are those that were looked at.
+	images map[string]bool
 	// running is held, for each sandbox, while a command runs in it.
 	running map[string]*sync.Mutex
 
@@ -69,13 +72,27 @@ func New(config Config) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address %q: %w", config.Host, err)
 	}
-	return &Docker{config: config, engine: engine, running: map[string]*sync.Mutex{}, exits: exits{open: map[string]net.Listener{}}}, nil
+	return &Docker{config: config, engine: engine, images: map[string]bool{}, running: map[string]*sync.Mutex{}, exits: exits{open: map[string]net.Listener{}}}, nil
 }
 
 // Close gives up the connections to the engine, and the sandboxes' ways out.
 func (d *Docker) Close() error {
 	d.closeExits()
 	return d.engine.Close()
+}
+
+// Ready is an error if no sandbox could be started: the engine does not answer or cannot
+// enforce what it must, or the program that is to be PID 1 is not linked statically.
+func (d *Docker) Ready(ctx context.Context) error {
+	engine, err := d.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := engine.refuses(); err != nil {
+		return err
+	}
+	_, err = static(d.config.Program, engine.architecture)
+	return err
 }
 
 // facts is what an engine can enforce.
@@ -86,6 +103,14 @@ type facts struct {
 	lacks map[string]string
 	// tools is the volume with the programs that run in sandboxes.
 	tools string
+}
+
+// refuses is a refusal if there is something that every sandbox needs.
+func (f facts) refuses() error {
+	for _, field := range slices.Sorted(maps.Keys(f.lacks)) {
+		return refused(field, "%s", f.lacks[field])
+	}
+	return nil
 }
 
 // factsFor is how long an engine's facts are taken for granted.

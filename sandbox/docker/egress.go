@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,6 +24,7 @@ import (
 const (
 	labelNetwork  = "portcullis.network"
 	labelEgress   = "portcullis.egress"
+	labelLent     = "portcullis.credentials"
 	labelWritable = "portcullis.writable"
 )
 
@@ -31,6 +34,8 @@ type Egress struct {
 	// Folder is where the sockets are, which this machine and the engine must both see;
 	// empty: nothing goes out.
 	Folder string
+	// Lends is true if Serve gives credentials to hosts.
+	Lends bool
 	// Full is true if the operator allows [sandbox.NetworkFull].
 	Full bool
 	// Serve answers what comes through the listener, which is one sandbox's, until that is
@@ -43,6 +48,8 @@ type Reach struct {
 	Network sandbox.NetworkPolicy
 	// Hosts are those of [sandbox.NetworkEgressOnly].
 	Hosts []string
+	// Credentials are given to hosts, by their names: their names.
+	Credentials map[string]string
 }
 
 // exit is the part of a container that is its way out.
@@ -60,6 +67,8 @@ const socketName = "proxy.sock"
 func (d *Docker) wayOut(id string, c sandbox.SandboxConstraints) (exit, error) {
 	labels := map[string]string{labelWritable: strings.Join(c.Writable(), ",")}
 	switch {
+	case len(c.Credentials) > 0 && !d.config.Egress.Lends:
+		return exit{}, refused("credentials", "this process gives none to hosts: the server holds the engine then, and no reaper does")
 	case c.Network == "" || c.Network == sandbox.NetworkNone:
 		return exit{labels: labels}, nil
 	case d.config.Egress.Folder == "" || d.config.Egress.Serve == nil:
@@ -70,6 +79,9 @@ func (d *Docker) wayOut(id string, c sandbox.SandboxConstraints) (exit, error) {
 		return exit{}, refused("network", "the operator does not allow full; sandbox.docker.full_network does")
 	}
 	labels[labelNetwork], labels[labelEgress] = string(c.Network), strings.Join(c.Egress, ",")
+	for _, host := range slices.Sorted(maps.Keys(c.Credentials)) {
+		labels[labelLent] += host + "=" + c.Credentials[host] + ","
+	}
 	proxy := "http://" + inside.ProxyAddress
 	return exit{
 		socket: egressFolder + "/" + socketName,
@@ -184,6 +196,14 @@ func reachOf(labels map[string]string) Reach {
 	reach := Reach{Network: sandbox.NetworkPolicy(labels[labelNetwork])}
 	if hosts := labels[labelEgress]; hosts != "" {
 		reach.Hosts = strings.Split(hosts, ",")
+	}
+	for pair := range strings.SplitSeq(labels[labelLent], ",") {
+		if host, name, given := strings.Cut(pair, "="); given {
+			if reach.Credentials == nil {
+				reach.Credentials = map[string]string{}
+			}
+			reach.Credentials[host] = name
+		}
 	}
 	return reach
 }

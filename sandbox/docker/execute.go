@@ -55,9 +55,10 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 	defer cancel()
 	begun := d.config.Now()
 	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
-	mark := rand.Text() + ": "
+	mark := rand.Text()
 	wrapped := command
-	wrapped.Argv = slices.Concat([]string{program}, inside.RunCommand, []string{mark}, command.Argv)
+	wrapped.Argv = slices.Concat([]string{program}, inside.RunCommand, []string{mark, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
+	wrapped.Folder = "/"
 	exec, err := d.attach(waiting, id, user(workloadID(id)), wrapped, stdout, stderr)
 	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
 	if waiting.Err() != nil {
@@ -72,7 +73,7 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 	if err != nil {
 		return sandbox.Result{}, d.explain(ctx, id, command, err)
 	}
-	if why, notRun := inside.Complaint(mark, result.Stderr, ended.ExitCode); notRun {
+	if why, notRun := inside.Why(mark, result.Stderr); notRun && (ended.ExitCode == inside.NotRunCode || ended.ExitCode == inside.NotThereCode) {
 		return sandbox.Result{}, notStarted(command, why)
 	}
 	if ended.PID == 0 {

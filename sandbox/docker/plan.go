@@ -80,8 +80,8 @@ func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts) (cli
 	if c.CPUPercent != 0 {
 		cpu = int64(c.CPUPercent)
 	}
-	for _, field := range slices.Sorted(maps.Keys(engine.lacks)) {
-		return client.ContainerCreateOptions{}, refused(field, "%s", engine.lacks[field])
+	if err := engine.refuses(); err != nil {
+		return client.ContainerCreateOptions{}, err
 	}
 	if memory < minMemoryMB {
 		return client.ContainerCreateOptions{}, refused("memory_mb", "%d is too little: it takes %d at least", memory, minMemoryMB)

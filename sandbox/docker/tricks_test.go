@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
@@ -142,6 +145,9 @@ func TestI14WhatAnEngineRefuses(t *testing.T) {
 		{"network", func(s *sandbox.Spec) {
 			s.Constraints.Network, s.Constraints.Egress = sandbox.NetworkEgressOnly, []string{"example.com"}
 		}},
+		{"credentials", func(s *sandbox.Spec) {
+			s.Constraints.Network, s.Constraints.Egress, s.Constraints.Credentials = sandbox.NetworkEgressOnly, []string{"example.com"}, map[string]string{"example.com": "model"}
+		}},
 		{"runtime", func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},
 		{"image", func(s *sandbox.Spec) { s.Image = "probe" }},
 		{"image", func(s *sandbox.Spec) { s.Image = "probe:latest" }},
@@ -181,4 +187,82 @@ func TestI25TwentyAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("20 sandboxes came and went in %s", time.Since(begun).Round(time.Millisecond))
+}
+
+// I16: a stop ends what another process has started too, in its scope and nowhere else.
+func TestI16AStopEndsWhatOthersStarted(t *testing.T) {
+	w := newWorld(t)
+	elsewhere := spec()
+	elsewhere.For.Repository.ID, elsewhere.For.Repository.Name = 99, "stall"
+	w.create(t, elsewhere)
+	other := w.another(t)
+	for range 3 {
+		if _, err := other.Create(t.Context(), spec()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := spec().For
+	place.Number, place.Agents = 0, false
+	guard := sandbox.Guard{Sandbox: w.another(t)}
+	if ended, err := guard.Stop(t.Context(), place); ended != 3 || err != nil {
+		t.Errorf("%d ended, %v", ended, err)
+	}
+	if left, err := w.List(t.Context()); err != nil || len(left) != 1 || left[0].ID != elsewhere.ID {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+}
+
+// I19: nothing of the server's is in a sandbox, nor in what the engine keeps of it.
+func TestI19NothingOfTheServersIsThere(t *testing.T) {
+	const canary = "canary-4b1d"
+	t.Setenv("PORTCULLIS_SECRET_DEPLOY", canary)
+	w := newWorld(t)
+	s := spec()
+	w.create(t, s)
+	got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "environment"}, Stdin: strings.NewReader(canary)})
+	if want := "HOME=/workspace\nHOSTNAME=sandbox\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nTMPDIR=/tmp\n"; got.Stdout != want {
+		t.Errorf("a program finds\n%s, want\n%s", got.Stdout, want)
+	}
+	if got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "copy"}, Stdin: strings.NewReader(canary)}); got.Stdout != canary {
+		t.Fatalf("%+v", got)
+	}
+	found, err := w.engine.ContainerInspect(t.Context(), w.container(t, s.ID), client.ContainerInspectOptions{})
+	if err != nil || bytes.Contains(found.Raw, []byte(canary)) {
+		t.Errorf("the engine keeps what was only standard input: %v", err)
+	}
+}
+
+// container is what the engine calls the sandbox.
+func (w *world) container(t testing.TB, id string) string {
+	t.Helper()
+	found, err := w.engine.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", "portcullis.id="+id)})
+	if err != nil || len(found.Items) != 1 {
+		t.Fatalf("%d containers, %v", len(found.Items), err)
+	}
+	return found.Items[0].ID
+}
+
+// An image that brings a folder of its own that can be written is refused.
+func TestAnImageWithAVolumeIsRefused(t *testing.T) {
+	w := newWorld(t)
+	made, err := w.engine.ContainerCreate(t.Context(), client.ContainerCreateOptions{Config: &container.Config{Image: built.image, Entrypoint: []string{"/probe"}, Volumes: map[string]struct{}{"/data": {}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed, err := w.engine.ContainerCommit(t.Context(), made.ID, client.ContainerCommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, err := w.engine.ContainerRemove(context.Background(), made.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if err := errors.Join(err, w.Forget(context.Background(), committed.ID)); err != nil {
+			t.Error(err)
+		}
+	})
+	s := spec()
+	s.Image = committed.ID
+	_, err = w.Create(t.Context(), s)
+	if refusal, refused := errors.AsType[*sandbox.UnsupportedError](err); !refused || refusal.Field != "image" || !strings.Contains(refusal.Why, "/data") {
+		t.Error(err)
+	}
 }

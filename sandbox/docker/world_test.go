@@ -1,13 +1,9 @@
 package docker_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,45 +55,16 @@ func buildOnce(host string) (err error) {
 			return fmt.Errorf("build %s: %w\n%s", from, err, out)
 		}
 	}
-	built.image, err = load(host, built.probe)
-	return err
-}
-
-// load makes an image of the probe alone, and returns what the engine calls it.
-func load(host, probe string) (string, error) {
-	engine, err := client.New(client.WithHost(host))
+	content, err := os.ReadFile(built.probe)
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer func() { _ = engine.Close() }()
-	content, err := os.ReadFile(probe)
+	d, err := docker.New(docker.Config{Host: host, Now: time.Now})
 	if err != nil {
-		return "", err
+		return err
 	}
-	var files bytes.Buffer
-	w := tar.NewWriter(&files)
-	for _, h := range []tar.Header{
-		{Typeflag: tar.TypeDir, Name: "etc/", Mode: 0o755}, {Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o777}, {Typeflag: tar.TypeReg, Name: "probe", Mode: 0o755, Size: int64(len(content))},
-	} {
-		err = errors.Join(err, w.WriteHeader(&h))
-	}
-	_, wrote := w.Write(content)
-	if err := errors.Join(err, wrote, w.Close()); err != nil {
-		return "", err
-	}
-	imported, err := engine.ImageImport(context.Background(), client.ImageImportSource{Source: &files, SourceName: "-"}, "", client.ImageImportOptions{})
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = imported.Close() }()
-	var last struct{ Status string }
-	for decoder := json.NewDecoder(imported); ; {
-		if err := decoder.Decode(&last); errors.Is(err, io.EOF) {
-			return last.Status, nil
-		} else if err != nil {
-			return "", err
-		}
-	}
+	built.image, err = d.Import(context.Background(), map[string][]byte{"/probe": content})
+	return errors.Join(err, d.Close())
 }
 
 // world is an engine with a Portcullis on it.

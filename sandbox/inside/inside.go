@@ -19,10 +19,12 @@ import (
 
 // The words that the program is called with in a sandbox, after its own name.
 var (
-	InitCommand   = []string{"sandbox", "init"}
-	RunCommand    = []string{"sandbox", "run"}
-	UnpackCommand = []string{"sandbox", "unpack"}
-	PackCommand   = []string{"sandbox", "pack"}
+	InitCommand    = []string{"sandbox", "init"}
+	RunCommand     = []string{"sandbox", "run"}
+	KillCommand    = []string{"sandbox", "kill"}
+	UnpackCommand  = []string{"sandbox", "unpack"}
+	PackCommand    = []string{"sandbox", "pack"}
+	InstallCommand = []string{"sandbox", "install"}
 )
 
 // ProxyAddress is where PID 1 takes what wants to go out, in a sandbox that may.

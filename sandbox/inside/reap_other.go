@@ -2,10 +2,7 @@
 
 package inside
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // reap has nothing that it could do: sandboxes are on Unix.
-func reap(context.Context) error { return errors.New("there are no sandboxes on this system") }
+func reap(context.Context) error { return errNoSandbox }

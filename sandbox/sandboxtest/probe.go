@@ -8,15 +8,14 @@ import (
 	"io"
 	"strconv"
 	"time"
-)
 
-// NoProgram is what [Probe] returns for a command that it does not know.
-const NoProgram = -1
+	"github.com/portcullis-app/portcullis/sandbox"
+)
 
 // Probe is the program that the suite runs in a sandbox: argv without its own name.
 func Probe(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(argv) == 0 {
-		return NoProgram
+		return sandbox.NoProgram
 	}
 	argument := func(i int) string {
 		if i < len(argv) {
@@ -52,7 +51,7 @@ func Probe(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr i
 		case <-ctx.Done():
 		}
 	default:
-		return NoProgram
+		return sandbox.NoProgram
 	}
 	return 0
 }

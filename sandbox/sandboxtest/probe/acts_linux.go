@@ -7,7 +7,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -17,7 +19,7 @@ import (
 
 // acts are what hostile and broken programs do.
 var acts = map[string]func(argv []string) int{
-	"stay": stay, "bomb": bomb, "hog": hog, "fill": fill, "processes": processes, "leave": leave,
+	"stay": stay, "bomb": bomb, "hog": hog, "fill": fill, "processes": processes, "leave": leave, "environment": environment,
 }
 
 // again is the probe once more, out of reach of whoever started this one.
@@ -94,6 +96,14 @@ func fill(argv []string) int {
 			return tried(err)
 		}
 	}
+}
+
+// environment tells what a program finds in it.
+func environment([]string) int {
+	all := os.Environ()
+	slices.Sort(all)
+	fmt.Println(strings.Join(all, "\n"))
+	return 0
 }
 
 // processes counts those of this user but itself.

@@ -1,0 +1,108 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/exec"
+
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/inside"
+)
+
+const (
+	// copyTime is how long files may take to go in or out, and maxComplaint how much is
+	// kept of what is said about them.
+	copyTime     = 5 * time.Minute
+	maxComplaint = 400
+)
+
+// Put has Portcullis in the sandbox unpack the archive, which is looked through as a
+// whole before anything of it gets there.
+func (k *Kubernetes) Put(ctx context.Context, id, folder string, archive io.Reader) error {
+	if err := (sandbox.Command{Argv: []string{InitProgram}, Folder: folder}).Check(); err != nil {
+		return err
+	}
+	clean, err := os.CreateTemp("", "portcullis-archive-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = errors.Join(clean.Close(), os.Remove(clean.Name())) }()
+	if err := sandbox.CopyArchive(clean, archive, sandbox.DefaultLimits); err != nil {
+		return err
+	}
+	if _, err := clean.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return k.tool(ctx, id, folder, words(inside.UnpackCommand, folder), streams{stdin: clean})
+}
+
+// Get has Portcullis in the sandbox pack what is there. What comes out is looked through:
+// whoever runs there may have had a hand in it.
+func (k *Kubernetes) Get(ctx context.Context, id, from string, archive io.Writer) error {
+	if err := (sandbox.Command{Argv: []string{InitProgram}, Folder: from}).Check(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out, in := io.Pipe()
+	copied := make(chan error, 1)
+	go func() {
+		err := sandbox.CopyArchive(archive, out, sandbox.DefaultLimits)
+		if err != nil {
+			cancel(err)
+		}
+		_ = out.CloseWithError(err)
+		copied <- err
+	}()
+	err := k.tool(ctx, id, from, words(inside.PackCommand, from), streams{stdout: in})
+	_ = in.CloseWithError(err)
+	if refused := <-copied; err == nil {
+		err = refused
+	}
+	return err
+}
+
+// tool runs Portcullis in the sandbox, in the container that may write everywhere.
+func (k *Kubernetes) tool(ctx context.Context, id, path string, argv []string, s streams) error {
+	at, err := k.runs(ctx, id)
+	if err != nil {
+		return err
+	}
+	leave, err := k.enter(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errors.New("the files were not copied in time"))
+	defer cancel()
+	complaint := sandbox.NewOutput(maxComplaint, cancel)
+	s.stderr = complaint
+	err = k.cluster.stream(ctx, at.pod.Name, copier(at.pod), argv, s)
+	if ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), k.kill(ctx, at))
+	}
+	if _, failed := errors.AsType[exec.CodeExitError](err); failed {
+		return &sandbox.ArchiveError{Name: path, Why: "was not copied: " + strconv.Quote(complaint.String())}
+	}
+	if err != nil {
+		return k.explain(ctx, at, fmt.Errorf("copy files of the sandbox %s: %w", id, err))
+	}
+	return nil
+}
+
+// copier is the container that files go in by and come out by.
+func copier(pod *corev1.Pod) string {
+	for _, c := range pod.Spec.Containers {
+		if c.Name == files {
+			return files
+		}
+	}
+	return workload
+}

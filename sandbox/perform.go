@@ -1,0 +1,217 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+)
+
+// perform does a task and tells what came of it. An error is one of ours: whoever asked
+// is told that it failed.
+func (l *Lifecycle) perform(ctx context.Context, task Task) (Outcome, error) {
+	switch task.Kind {
+	case TaskStart:
+		return l.start(ctx, task)
+	case TaskExecute:
+		return l.execute(ctx, task)
+	case TaskStop:
+		return l.stop(ctx, task)
+	default:
+		return Outcome{}, fmt.Errorf("there is no task %q", task.Kind)
+	}
+}
+
+// start starts a sandbox: judged, on record, created, files in it, and judged once more.
+func (l *Lifecycle) start(ctx context.Context, task Task) (Outcome, error) {
+	launch, err := l.config.Judge.LaunchSandbox(ctx, task.On, policy.LaunchRequest{By: task.By, Provider: task.Provider})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if !launch.Granted {
+		return Outcome{}, &RefusedError{launch.Why}
+	}
+	box, known := l.boxes[launch.Rule.Provider]
+	if !known {
+		return Outcome{}, &RefusedError{fmt.Sprintf("the policy has sandboxes run on %s, which this server does not have; an operator sets it up under `sandbox`", launch.Rule.Provider)}
+	}
+	place := killswitch.PullRequest(task.On)
+	place.Agents = launch.ByAgent
+	spec := Spec{
+		ID: IDFor(task.ID), For: place, HeadSHA: launch.HeadSHA, Policy: launch.Policy, RequestedBy: task.By,
+		Image: launch.Rule.Image, Constraints: constraints(launch.Rule),
+	}
+	if err := spec.Check(); err != nil {
+		return Outcome{}, err
+	}
+	record := Record{Instance: spec.Instance(launch.Rule.Provider, l.config.Now()), ApprovedBy: launch.ApprovedBy}
+	if err := l.config.Records.OpenSandbox(ctx, record, l.config.Caps, l.entry("sandbox.asked", record.Instance, task.By, launch.Rule.Provider)); err != nil {
+		return Outcome{}, err
+	}
+	is, left, err := l.launch(ctx, launch.Rule.Provider, box, spec)
+	if err != nil {
+		record.Reason = "it could not be started: " + err.Error()
+		return Outcome{}, errors.Join(err, l.takeBack(ctx, record.Instance))
+	}
+	return Outcome{Instance: is, Left: left}, nil
+}
+
+// constraints are the policy's.
+func constraints(rule policy.SandboxRules) SandboxConstraints {
+	c := rule.Constraints
+	return SandboxConstraints{
+		MemoryMB: c.MemoryMB, CPUPercent: c.CPUPercent, DiskMB: c.DiskMB, Network: NetworkPolicy(c.Network), Egress: c.Egress,
+		Timeout: c.Timeout, AllowedPaths: c.AllowedPaths, Runtime: c.Runtime, Credentials: rule.Credentials,
+	}
+}
+
+// launch creates the sandbox and puts the pull request's files into it.
+func (l *Lifecycle) launch(ctx context.Context, provider string, box Sandbox, spec Spec) (is Instance, left []string, err error) {
+	if is, err = box.Create(ctx, spec); err != nil {
+		return Instance{}, nil, err
+	}
+	is.Provider = provider
+	if left, err = l.checkOut(ctx, box, is); err != nil {
+		return Instance{}, nil, fmt.Errorf("put the pull request's files into it: %w", err)
+	}
+	// Whatever has changed while it was made: it is not kept then.
+	if err := l.permit(ctx, is); err != nil {
+		return Instance{}, nil, err
+	}
+	return is, left, l.config.Records.ChangeSandbox(ctx, is.ID, func(r *Record) []audit.Entry {
+		r.Instance, r.ReviewedAt = is, l.config.Now()
+		return []audit.Entry{l.entry("sandbox.started", is, is.RequestedBy, fmt.Sprintf("on %s until %s, approved by %s, under %s", is.Provider, is.Deadline.UTC().Format(time.RFC3339), names(r.ApprovedBy), is.Policy))}
+	})
+}
+
+// names lists people, or says that nobody had to.
+func names(people []policy.Actor) string {
+	if len(people) == 0 {
+		return "nobody, who need not"
+	}
+	all := make([]string, len(people))
+	for i, person := range people {
+		all[i] = person.String()
+	}
+	return strings.Join(all, " and ")
+}
+
+// checkOut copies the files of the head.
+func (l *Lifecycle) checkOut(ctx context.Context, box Sandbox, is Instance) (left []string, _ error) {
+	packed, err := os.CreateTemp("", "portcullis-checkout-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = errors.Join(packed.Close(), os.Remove(packed.Name())) }()
+	if err := l.config.GitHub.Archive(ctx, is.For.Repository, is.HeadSHA, packed); err != nil {
+		return nil, err
+	}
+	if _, err := packed.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	out, in := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := box.Put(ctx, is.ID, Workspace, out)
+		_ = out.CloseWithError(cmpError(err, io.ErrClosedPipe))
+		done <- err
+	}()
+	left, err = Checkout(in, packed, DefaultLimits)
+	_ = in.CloseWithError(err)
+	if put := <-done; put != nil {
+		return nil, put
+	}
+	return left, err
+}
+
+// cmpError is the first of the two that is one.
+func cmpError(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// takeBackTime is how long it may take to undo what was begun.
+const takeBackTime = time.Minute
+
+// takeBack ends a sandbox that could not be started to the end.
+func (l *Lifecycle) takeBack(ctx context.Context, is Instance) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
+	defer cancel()
+	if err := l.End(ctx, is, Ending{Reason: is.Reason}); err != nil {
+		return fmt.Errorf("take back the sandbox %s: %w", is.ID, err)
+	}
+	return nil
+}
+
+// execute runs a command for somebody who may: whoever asked for the sandbox, or may
+// write.
+func (l *Lifecycle) execute(ctx context.Context, task Task) (Outcome, error) {
+	is, box, err := l.mine(ctx, task)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := l.config.Records.Audit(ctx, l.entry("sandbox.exec", is, task.By, strings.Join(task.Argv, " "))); err != nil {
+		return Outcome{}, err
+	}
+	begun := l.config.Now()
+	result, err := box.Execute(ctx, is.ID, Command{Argv: task.Argv})
+	return Outcome{Instance: is, Result: result, Took: l.config.Now().Sub(begun)}, err
+}
+
+// stop destroys a sandbox for somebody who may.
+func (l *Lifecycle) stop(ctx context.Context, task Task) (Outcome, error) {
+	is, _, err := l.mine(ctx, task)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Instance: is}, l.End(ctx, is, Ending{Reason: task.By.String() + " stopped it", By: task.By})
+}
+
+// mine is the sandbox of the pull request that the task is about, if whoever asks may.
+func (l *Lifecycle) mine(ctx context.Context, task Task) (Instance, Sandbox, error) {
+	is, box, err := l.Find(ctx, task.Sandbox)
+	if errors.Is(err, ErrUnknown) || err == nil && !killswitch.PullRequest(task.On).Covers(is.For) {
+		return Instance{}, nil, &RefusedError{fmt.Sprintf("no sandbox that runs on this pull request has the id %q", task.Sandbox)}
+	}
+	if err != nil || is.RequestedBy.ID == task.By.ID && task.By.Known() {
+		return is, box, err
+	}
+	may, err := l.config.Judge.MayWrite(ctx, task.On.Repository, task.By)
+	if err == nil && !may {
+		err = &RefusedError{fmt.Sprintf("only who asked for it and who may write here use it, and %s is neither", task.By)}
+	}
+	return is, box, err
+}
+
+// refusals are the errors that whoever asked is told as they are.
+func refusal(err error) (string, bool) {
+	if r, is := errors.AsType[*RefusedError](err); is {
+		return r.Why, true
+	}
+	if r, is := errors.AsType[*UnsupportedError](err); is {
+		return r.Error(), true
+	}
+	if r, is := errors.AsType[*InvalidError](err); is {
+		return r.Error(), true
+	}
+	if r, is := errors.AsType[*FullError](err); is {
+		return r.Error(), true
+	}
+	if r, is := errors.AsType[*StartError](err); is {
+		return r.Error(), true
+	}
+	if slices.ContainsFunc([]error{ErrStopped, ErrUnknown, ErrNotRunning}, func(known error) bool { return errors.Is(err, known) }) {
+		return err.Error(), true
+	}
+	return "", false
+}

@@ -1,0 +1,138 @@
+package remote_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/remote"
+	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve serves the sandboxes on a socket, as another process does.
+func serve(t *testing.T, boxes sandbox.Sandbox, images ...string) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: remote.NewHandler(boxes, images, zerolog.Nop()), ReadHeaderTimeout: time.Second}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-done); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return socket
+}
+
+func connect(t *testing.T, socket string) *remote.Remote {
+	t.Helper()
+	r := remote.New(socket)
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func memory() *sandbox.MemorySandbox {
+	return sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
+		if command.Argv[0] != "probe" {
+			return sandbox.NoProgram
+		}
+		return sandboxtest.Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
+	})
+}
+
+func TestRemote(t *testing.T) {
+	socket := serve(t, memory())
+	sandboxtest.Conform(t, sandboxtest.Subject{
+		Boxes: connect(t, socket), Fresh: connect(t, socket), Spec: sandboxtest.Spec(""), Probe: []string{"probe"},
+		Unsupported: map[string]func(*sandbox.Spec){"runtime": func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},
+	})
+}
+
+func TestOnlyTheImagesThatTheReaperWasGiven(t *testing.T) {
+	r := connect(t, serve(t, memory(), "good"))
+	for image, allowed := range map[string]bool{"good": true, "bad": false, "": false} {
+		spec := sandboxtest.Spec(image)
+		spec.ID = sandbox.NewID()
+		_, err := r.Create(t.Context(), spec)
+		refusal, refused := errors.AsType[*sandbox.UnsupportedError](err)
+		if refused == allowed || refused && refusal.Field != "image" {
+			t.Errorf("%q: %v", image, err)
+		}
+	}
+}
+
+// failing fails as no provider should.
+type failing struct{ sandbox.Sandbox }
+
+func (failing) List(context.Context) ([]sandbox.Instance, error) {
+	return nil, errors.New("the engine is down")
+}
+
+func (failing) Get(_ context.Context, _, _ string, w io.Writer) error {
+	_, _ = io.WriteString(w, "half an arch")
+	return errors.New("the engine went away")
+}
+
+func TestAFailureCrossesAsOne(t *testing.T) {
+	r := connect(t, serve(t, failing{memory()}))
+	if all, err := r.List(t.Context()); err == nil || !strings.Contains(err.Error(), "the engine is down") {
+		t.Errorf("%v, %v", all, err)
+	}
+	var packed bytes.Buffer
+	if err := r.Get(t.Context(), "pc-1", sandbox.Workspace, &packed); err == nil || !strings.Contains(err.Error(), "the engine went away") || packed.Len() != 0 {
+		t.Errorf("%q, %v", packed.String(), err)
+	}
+	if all, err := connect(t, filepath.Join(t.TempDir(), "nobody")).List(t.Context()); err == nil || !strings.Contains(err.Error(), "ask the reaper of sandboxes") {
+		t.Errorf("where nobody is: %v, %v", all, err)
+	}
+}
+
+// FuzzRequests: whatever is said to the reaper, it answers and starts nothing that the
+// contract does not allow.
+func FuzzRequests(f *testing.F) {
+	f.Add("POST", "", `{"ID":"pc-1"}`)
+	f.Add("POST", "/pc-1/exec", `{"argv":["probe","copy"],"stdin":true} x`)
+	f.Add("PUT", "/../x/files?folder=/etc", "")
+	boxes := memory()
+	handler := remote.NewHandler(boxes, nil, zerolog.Nop())
+	f.Fuzz(func(t *testing.T, method, path, body string) {
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://reaper/v1/sandboxes"+path, strings.NewReader(body))
+		if err != nil {
+			t.Skip()
+		}
+		handler.ServeHTTP(discard{}, request)
+		all, err := boxes.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, is := range all {
+			if !sandbox.ValidID(is.ID) || is.Deadline.Sub(is.CreatedAt) > sandbox.MaxTimeout {
+				t.Errorf("%+v", is)
+			}
+			_ = boxes.Destroy(t.Context(), is.ID)
+		}
+	})
+}
+
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) WriteHeader(int)             {}

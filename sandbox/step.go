@@ -1,0 +1,175 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// heldFor is how long whoever does a task is taken for alive after it last said so,
+	// and holdEvery how often it does.
+	heldFor   = 30 * time.Second
+	holdEvery = 10 * time.Second
+	// tasksAtOnce is how many tasks one process does at once, and fullWait how long one
+	// waits for a place.
+	tasksAtOnce = 32
+	fullWait    = time.Second
+	// taskTime is how long a task may take.
+	taskTime = time.Hour
+	// keepTime is how long it may take to keep what came of one.
+	keepTime = 20 * time.Second
+)
+
+// Teller tells whoever asked what came of a task.
+type Teller func(ctx context.Context, task Task) error
+
+// Step does what is to be done next about a task: begin it, see that whoever does it is
+// alive, or tell what came of it. again is when there is more to do; zero: never.
+func (l *Lifecycle) Step(ctx context.Context, id string, tell Teller) (again time.Time, _ error) {
+	task, err := l.config.Records.Task(ctx, id)
+	if errors.Is(err, ErrUnknown) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	now := l.config.Now()
+	switch {
+	case task.Told:
+		return time.Time{}, nil
+	case task.State == TaskDone:
+		if err := tell(ctx, task); err != nil {
+			return time.Time{}, err
+		}
+		return time.Time{}, l.config.Records.TaskTold(ctx, id)
+	case task.State == TaskAsked:
+		return l.begin(ctx, task)
+	case now.Before(task.HeldUntil):
+		return task.HeldUntil, nil
+	default:
+		// A command that may have run is not run again.
+		return l.finish(ctx, task, Outcome{Refused: "the server ended while it did this, and what came of it is not known; ask again"})
+	}
+}
+
+// begin has a goroutine of this process do the task.
+func (l *Lifecycle) begin(ctx context.Context, task Task) (again time.Time, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.config.Now()
+	if l.closed || l.doing[task.ID] || len(l.doing) >= tasksAtOnce {
+		return now.Add(fullWait), nil
+	}
+	mine := false
+	begun, err := l.config.Records.ChangeTask(ctx, task.ID, func(t *Task) (time.Time, error) {
+		if mine = t.State == TaskAsked; mine {
+			t.State, t.BegunAt, t.HeldUntil = TaskBegun, now, now.Add(heldFor)
+		}
+		return t.HeldUntil, nil
+	})
+	if err != nil || !mine {
+		return begun.HeldUntil, err
+	}
+	l.doing[task.ID] = true
+	l.tasks.Go(func() {
+		defer l.done(task.ID)
+		l.do(l.working, begun)
+	})
+	return begun.HeldUntil, nil
+}
+
+func (l *Lifecycle) done(task string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.doing, task)
+	close(l.ended)
+	l.ended = make(chan struct{})
+}
+
+// Wait waits until this process does no task.
+func (l *Lifecycle) Wait(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		doing, ended := len(l.doing), l.ended
+		l.mu.Unlock()
+		if doing == 0 {
+			return nil
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return fmt.Errorf("%d tasks on sandboxes are not done: %w", doing, context.Cause(ctx))
+		}
+	}
+}
+
+// do does the task, says meanwhile that it is alive, and keeps what came of it.
+func (l *Lifecycle) do(ctx context.Context, task Task) {
+	ctx, cancel := context.WithTimeoutCause(ctx, taskTime, errors.New("it took longer than "+taskTime.String()))
+	defer cancel()
+	alive, dead := context.WithCancel(ctx)
+	beating := make(chan struct{})
+	go func() {
+		defer close(beating)
+		l.hold(alive, task.ID)
+	}()
+	outcome, err := l.perform(ctx, task)
+	dead()
+	<-beating
+	if err != nil {
+		outcome.Refused = l.explain(ctx, task, err)
+	}
+	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	defer cancel()
+	if _, err := l.finish(keeping, task, outcome); err != nil {
+		l.config.Log.Error().Err(err).Str("task", task.ID).Msg("what came of a task on a sandbox could not be kept; whoever asked is told that it is not known")
+	}
+}
+
+// explain says why a task failed, to whoever asked; the log has the rest.
+func (l *Lifecycle) explain(ctx context.Context, task Task, err error) string {
+	if why, refused := refusal(err); refused {
+		return why
+	}
+	l.config.Log.Error().Err(err).Str("event", "sandbox.failed").Str("task", task.ID).Str("kind", string(task.Kind)).Stringer("pr", task.On).Msg("a task on a sandbox failed")
+	if l.working.Err() != nil {
+		return "the server is stopping; ask again in a while"
+	}
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) || ctx.Err() != nil {
+		return "it took too long"
+	}
+	return "it failed, and the server's log says why; ask again, or ask whoever runs Portcullis"
+}
+
+func (l *Lifecycle) hold(ctx context.Context, id string) {
+	beat := time.NewTicker(holdEvery)
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+			until := l.config.Now().Add(heldFor)
+			_, err := l.config.Records.ChangeTask(ctx, id, func(t *Task) (time.Time, error) {
+				t.HeldUntil = until
+				return until, nil
+			})
+			if err != nil && ctx.Err() == nil {
+				l.config.Log.Warn().Err(err).Str("task", id).Msg("it could not be kept that a task is being done")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// finish keeps what came of a task, and has it told.
+func (l *Lifecycle) finish(ctx context.Context, task Task, outcome Outcome) (again time.Time, _ error) {
+	_, err := l.config.Records.ChangeTask(ctx, task.ID, func(t *Task) (time.Time, error) {
+		if t.State != TaskDone {
+			t.State, t.DoneAt, t.Outcome = TaskDone, l.config.Now(), outcome
+		}
+		return time.Time{}, nil
+	})
+	return l.config.Now(), err
+}

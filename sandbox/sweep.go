@@ -1,0 +1,128 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/portcullis-app/portcullis/killswitch"
+)
+
+const (
+	// SweepEvery is how often it is looked at what runs.
+	SweepEvery = 30 * time.Second
+	// reviewEvery is how often it is asked whether a sandbox may still run, in case that
+	// nothing told.
+	reviewEvery = 2 * time.Minute
+	// startTime is how old a sandbox is at least that does not run and is taken for left
+	// behind by a process that is gone.
+	startTime = time.Minute
+)
+
+// Tender is a provider that has something to see to now and then.
+type Tender interface {
+	Tend(ctx context.Context) error
+}
+
+// Sweep ends what runs and may not, whatever was told and whoever started it: past its
+// deadline, never started to the end, stopped, or not allowed any more. It keeps a record
+// of what it finds without one, and closes those of what is gone.
+func (l *Lifecycle) Sweep(ctx context.Context) (next time.Time, _ error) {
+	if len(l.boxes) == 0 {
+		return time.Time{}, nil
+	}
+	records, err := l.config.Records.Sandboxes(ctx, killswitch.Scope{})
+	if err != nil {
+		return time.Time{}, err
+	}
+	known := map[string]Record{}
+	for _, record := range records {
+		known[record.ID] = record
+	}
+	var errs []error
+	for _, name := range l.providers() {
+		errs = append(errs, l.sweep(ctx, name, known))
+	}
+	return l.config.Now().Add(SweepEvery), errors.Join(errs...)
+}
+
+func (l *Lifecycle) sweep(ctx context.Context, provider string, known map[string]Record) error {
+	there, err := l.on(ctx, provider)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	if tender, tends := l.boxes[provider].Sandbox.(Tender); tends {
+		errs = append(errs, tender.Tend(ctx))
+	}
+	runs := map[string]bool{}
+	for _, is := range there {
+		runs[is.ID] = true
+		errs = append(errs, l.look(ctx, is, known[is.ID]))
+	}
+	for id, record := range known {
+		if record.Provider == provider && !runs[id] && l.config.Now().Sub(record.CreatedAt) > startTime {
+			errs = append(errs, l.gone(ctx, id, Ending{Reason: "it was found to be gone"}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// look sees to one sandbox; record is the zero Record if there is none.
+func (l *Lifecycle) look(ctx context.Context, is Instance, record Record) error {
+	now := l.config.Now()
+	if why := Overdue(is, now); why != "" {
+		return l.End(ctx, is, Ending{Reason: why})
+	}
+	if err := l.boxes[is.Provider].allowed(ctx, is.For); errors.Is(err, ErrStopped) {
+		return l.End(ctx, is, Ending{Reason: ErrStopped.Error()})
+	}
+	if record.ID == "" {
+		record = Record{Instance: is}
+		if err := l.config.Records.AdoptSandbox(ctx, record, l.entry("sandbox.found", is, is.RequestedBy, "it runs, and no record told of it")); err != nil {
+			return err
+		}
+	}
+	if is.Status != StatusRunning || now.Sub(record.ReviewedAt) < reviewEvery {
+		return nil
+	}
+	record.Instance = is
+	return l.review(ctx, record)
+}
+
+// Overdue says why a sandbox is ended without asking anybody, or returns "".
+func Overdue(is Instance, now time.Time) string {
+	switch {
+	case is.For.Repository.ID == 0 || is.Deadline.IsZero():
+		return "it does not tell whose it is, or until when it may run"
+	case !now.Before(is.Deadline):
+		return "its time was over"
+	case is.Status != StatusRunning && now.Sub(is.CreatedAt) > startTime:
+		return "it was not started, or has ended"
+	default:
+		return ""
+	}
+}
+
+// Reap destroys what is overdue, and asks nobody: it is for a process that has nothing
+// but the provider. ended are those that it has destroyed, with why.
+func Reap(ctx context.Context, boxes Sandbox, now time.Time) (ended map[string]string, _ error) {
+	there, err := boxes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ended = map[string]string{}
+	var overdue []string
+	for _, is := range there {
+		if why := Overdue(is, now); why != "" {
+			overdue = append(overdue, is.ID)
+			ended[is.ID] = why
+		}
+	}
+	_, err = destroy(ctx, boxes, overdue)
+	var errs []error
+	if tender, tends := boxes.(Tender); tends {
+		errs = append(errs, tender.Tend(ctx))
+	}
+	return ended, errors.Join(append(errs, err)...)
+}
