@@ -18,10 +18,10 @@ const module = "github.com/portcullis-app/portcullis"
 // point down only. A package that is not listed here may not exist.
 var mayImport = map[string][]string{
 	".":                  {"app"},
-	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/docker", "sandbox/egress", "sandbox/inside", "sandbox/kubernetes", "sandbox/remote", "web"},
+	"app":                {"audit", "credential", "credential/vault", "gate", "handlers", "internal/githubapi", "internal/githubsim", "internal/githubsim/site", "internal/recovery", "internal/store", "killswitch", "policy", "sandbox", "sandbox/codespaces", "sandbox/docker", "sandbox/egress", "sandbox/inside", "sandbox/kubernetes", "sandbox/remote", "sandbox/usertoken", "web"},
 	"handlers":           {"credential", "gate", "killswitch", "policy", "sandbox"},
-	"web":                {"audit", "credential", "gate", "killswitch", "policy"},
-	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox"},
+	"web":                {"audit", "credential", "gate", "killswitch", "policy", "sandbox/usertoken"},
+	"internal/store":     {"audit", "credential", "gate", "internal/recovery", "killswitch", "policy", "sandbox", "sandbox/usertoken"},
 	"internal/recovery":  {"policy"},
 	"internal/githubapi": {"policy"},
 	"gate":               {"audit", "killswitch", "policy"},
@@ -31,6 +31,8 @@ var mayImport = map[string][]string{
 	"sandbox":            {"audit", "killswitch", "policy"},
 	"sandbox/inside":     {"sandbox"},
 	"sandbox/docker":     {"sandbox", "sandbox/inside"},
+	"sandbox/codespaces": {"killswitch", "policy", "sandbox", "sandbox/usertoken"},
+	"sandbox/usertoken":  {"audit", "policy"},
 	"sandbox/remote":     {"sandbox"},
 	"sandbox/kubernetes": {"sandbox", "sandbox/inside"},
 	"sandbox/egress":     {"policy"},
@@ -81,8 +83,10 @@ var onlyIn = map[string][]string{
 	"github.com/moby/moby/api/types/mount":                      {"sandbox/docker"},
 	"github.com/moby/moby/api/pkg/stdcopy":                      {"sandbox/docker"},
 	"github.com/containerd/errdefs":                             {"sandbox/docker"},
-	// PID 1 of a sandbox only looks for the program that it becomes.
-	"os/exec": {"internal/dockertest", "internal/postgrestest", "sandbox/inside", "sandbox/sandboxtest/probe"},
+	"golang.org/x/crypto/ssh":                                   {"sandbox/codespaces"},
+	// PID 1 of a sandbox only looks for the program that it becomes; of codespaces the way
+	// in is GitHub's own program.
+	"os/exec": {"internal/dockertest", "internal/postgrestest", "sandbox/codespaces", "sandbox/inside", "sandbox/sandboxtest/probe"},
 	// Kubernetes' clientset is not to be linked at all: docs/dependencies.md says why.
 	"k8s.io/client-go/kubernetes":          {},
 	"k8s.io/client-go/kubernetes/scheme":   {},

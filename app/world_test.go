@@ -21,6 +21,7 @@ import (
 // out ends by itself: go-github reads the body of an error to its end but closes
 // only its own copy, so net/http keeps the call's timer until it runs out.
 func TestMain(m *testing.M) {
+	playProbe()
 	goleak.VerifyTestMain(afterAll{m}, goleak.IgnoreTopFunction("net/http.setRequestCancel.func4"), goleak.Cleanup(func(code int) {
 		if code == 0 {
 			if err := asked.check(); err != nil {

@@ -59,7 +59,9 @@ type Config struct {
 	HandsOut bool
 	// Sandboxes starts sandboxes; nil: there are none.
 	Sandboxes Sandboxes
-	GitHub    GitHub
+	// UserTokens are people's; nil: none are kept.
+	UserTokens UserTokens
+	GitHub     GitHub
 	// Resync has the open pull requests of an installation looked at.
 	Resync func(ctx context.Context, installation int64) error
 	// Reach has it looked at where the App is installed.
@@ -129,7 +131,7 @@ func New(config Config) (*Door, error) {
 		pullRequestEvent{d}, pullRequestReviewEvent{d}, issueCommentEvent{d},
 		checkRunEvent{d}, checkSuiteEvent{d}, mergeGroupEvent{d}, deploymentRuleEvent{d}, workflowJobEvent{d}, workflowRunEvent{d},
 		pushEvent{d}, repositoryEvent{d}, labelEvent{d}, issuesEvent{d}, rulesetEvent{d}, propertyEvent{d},
-		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d},
+		membershipEvent{d}, memberEvent{d}, teamEvent{d}, organizationEvent{d}, installationEvent{d}, authorizationEvent{d},
 	} {
 		registered = append(registered, kept{e})
 		for _, name := range e.Handles() {

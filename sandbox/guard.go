@@ -92,11 +92,12 @@ func (g Guard) allowed(ctx context.Context, place killswitch.Scope) error {
 const destroyedTogether = 8
 
 // Stop destroys every sandbox in the scope, whoever created it. One that does not tell
-// whose it is counts as in it.
+// whose it is counts as in it. If not all can be listed, that is an error, and those that
+// can be are destroyed.
 func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err error) {
-	all, err := g.List(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("list the sandboxes: %w", err)
+	all, unlisted := g.List(ctx)
+	if unlisted != nil {
+		unlisted = fmt.Errorf("list the sandboxes: %w", unlisted)
 	}
 	var covered []string
 	for _, there := range all {
@@ -104,7 +105,8 @@ func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err
 			covered = append(covered, there.ID)
 		}
 	}
-	return destroy(ctx, g.Sandbox, covered)
+	ended, err = destroy(ctx, g.Sandbox, covered)
+	return ended, errors.Join(unlisted, err)
 }
 
 // destroy destroys several, each whatever becomes of the others, and counts them.

@@ -102,6 +102,25 @@ func TestI16AStopEndsWhatItCovers(t *testing.T) {
 	}
 }
 
+// halfBlind cannot list everything.
+type halfBlind struct{ sandbox.Sandbox }
+
+func (h halfBlind) List(ctx context.Context) ([]sandbox.Instance, error) {
+	all, _ := h.Sandbox.List(ctx)
+	return all, errors.New("an organization does not answer")
+}
+
+func TestI16AStopEndsWhatCanBeSeen(t *testing.T) {
+	boxes := sandbox.NewMemorySandbox(time.Now, echo)
+	if _, err := boxes.Create(t.Context(), sandbox.Spec{ID: "x", For: shop}); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := sandbox.Guard{Sandbox: halfBlind{boxes}}.Stop(t.Context(), acme)
+	if ended != 1 || err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("%d ended, %v", ended, err)
+	}
+}
+
 // stopsMeanwhile is a switch that is thrown between the first question and the second.
 type stopsMeanwhile struct{ asked int }
 

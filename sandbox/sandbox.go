@@ -20,7 +20,8 @@ type Sandbox interface {
 	Create(ctx context.Context, spec Spec) (Instance, error)
 	// Status returns [ErrUnknown] for a sandbox that is not there, or not any more.
 	Status(ctx context.Context, id string) (Instance, error)
-	// List is every sandbox of this App's that is there, whoever created it.
+	// List is every sandbox of this App's that is there, whoever created it; with an
+	// error, those that could be seen.
 	List(ctx context.Context) ([]Instance, error)
 	// Execute runs a command and waits for its end. When its time is over, or ctx ends,
 	// nothing of it is left running. It returns [ErrUnknown], [ErrNotRunning] or a
@@ -98,7 +99,8 @@ type Instance struct {
 	Status   SandboxStatus
 	// Reason says more of a status; it may be empty.
 	Reason string
-	// For, HeadSHA, Policy and RequestedBy are the [Spec]'s.
+	// For, HeadSHA, Policy and RequestedBy are the [Spec]'s; a backend that has no room
+	// for them leaves Policy empty and RequestedBy zero.
 	For         killswitch.Scope
 	HeadSHA     string
 	Policy      string

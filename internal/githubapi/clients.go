@@ -106,6 +106,11 @@ func (c *clients) outgoing(installation int64) transport {
 	return transport{next: held, slots: c.calls.slots, urgent: c.calls.urgent, allowed: held.allowed}
 }
 
+// beside is the end of the way to what is beside the API, where no budget counts.
+func (c *clients) beside() transport {
+	return transport{next: timely{straight{c.calls.next}}, slots: c.calls.slots, urgent: c.calls.urgent}
+}
+
 func (c *clients) creator(installation int64, keep keeper, outer ...githubapp.ClientMiddleware) githubapp.ClientCreator {
 	return githubapp.NewClientCreator(
 		c.config.V3APIURL, c.config.V4APIURL, c.config.App.IntegrationID, []byte(c.config.App.PrivateKey),

@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/usertoken"
+)
+
+// codespacePlatform is GitHub as codespaces need it of the App's installations, and
+// codespacePeople as they need it of people.
+type (
+	codespacePlatform struct{ client *githubapi.Client }
+	codespacePeople   struct{ client *githubapi.Client }
+)
+
+var (
+	_ codespaces.Platform = codespacePlatform{}
+	_ codespaces.People   = codespacePeople{}
+)
+
+// Organizations lists where the App may end codespaces.
+func (p codespacePlatform) Organizations(ctx context.Context) ([]policy.Repository, error) {
+	places, err := p.client.CodespaceOrganizations(ctx)
+	return places, platformAnswer(err)
+}
+
+// Codespaces lists those that an organization pays for.
+func (p codespacePlatform) Codespaces(ctx context.Context, place policy.Repository) ([]codespaces.Codespace, error) {
+	all, err := p.client.OrganizationCodespaces(ctx, place)
+	return eachCodespace(all), platformAnswer(err)
+}
+
+// Stop stops one of those.
+func (p codespacePlatform) Stop(ctx context.Context, place policy.Repository, of codespaces.Codespace) error {
+	return platformAnswer(p.client.StopMemberCodespace(ctx, place, of.Owner.Login, of.Name))
+}
+
+// Delete deletes one of those.
+func (p codespacePlatform) Delete(ctx context.Context, place policy.Repository, of codespaces.Codespace) error {
+	return platformAnswer(p.client.DeleteMemberCodespace(githubapi.Urgent(ctx), place, of.Owner.Login, of.Name))
+}
+
+// Head reads where the head of a pull request is.
+func (p codespacePlatform) Head(ctx context.Context, on policy.PullRequestRef) (codespaces.Head, error) {
+	head, err := p.client.Head(ctx, on)
+	return codespaces.Head{SHA: head.SHA, Branch: head.Branch, Repository: head.Repository, Open: head.Open}, platformAnswer(err)
+}
+
+// Machines lists what a codespace may run on.
+func (p codespacePeople) Machines(ctx context.Context, by usertoken.Token, in policy.Repository, branch string) ([]codespaces.Machine, error) {
+	all, err := p.client.Machines(ctx, person(by), in, branch)
+	offered := make([]codespaces.Machine, len(all))
+	for i, m := range all {
+		offered[i] = codespaces.Machine{Name: m.Name, CPUs: m.CPUs, MemoryBytes: m.MemoryBytes}
+	}
+	return offered, platformAnswer(err)
+}
+
+// Create creates one. Whether GitHub has done with that is seen by its state.
+func (p codespacePeople) Create(ctx context.Context, by usertoken.Token, on policy.PullRequestRef, request codespaces.Request) (codespaces.Codespace, error) {
+	made, _, err := p.client.CreateCodespace(ctx, person(by), on, githubapi.CodespaceRequest{DisplayName: request.DisplayName, Machine: request.Machine, Idle: request.Idle})
+	return asCodespace(made), platformAnswer(err)
+}
+
+// Codespace reads one of the person's.
+func (p codespacePeople) Codespace(ctx context.Context, by usertoken.Token, name string) (codespaces.Codespace, bool, error) {
+	read, found, err := p.client.Codespace(ctx, person(by), name)
+	return asCodespace(read), found, platformAnswer(err)
+}
+
+// Codespaces lists the person's.
+func (p codespacePeople) Codespaces(ctx context.Context, by usertoken.Token) ([]codespaces.Codespace, error) {
+	all, err := p.client.OwnCodespaces(ctx, person(by))
+	return eachCodespace(all), platformAnswer(err)
+}
+
+// Stop stops one of the person's.
+func (p codespacePeople) Stop(ctx context.Context, by usertoken.Token, name string) error {
+	return platformAnswer(p.client.StopCodespace(ctx, person(by), name))
+}
+
+// Delete deletes one of the person's.
+func (p codespacePeople) Delete(ctx context.Context, by usertoken.Token, name string) error {
+	return platformAnswer(p.client.DeleteCodespace(githubapi.Urgent(ctx), person(by), name))
+}
+
+func person(by usertoken.Token) githubapi.Person {
+	return githubapi.Person{ID: by.Owner.ID, Token: by.Reveal()}
+}
+
+func eachCodespace(all []githubapi.Codespace) []codespaces.Codespace {
+	each := make([]codespaces.Codespace, len(all))
+	for i, one := range all {
+		each[i] = asCodespace(one)
+	}
+	return each
+}
+
+func asCodespace(one githubapi.Codespace) codespaces.Codespace {
+	return codespaces.Codespace{
+		Name: one.Name, DisplayName: one.DisplayName, State: one.State, Pending: one.Pending, PendingWhy: one.PendingWhy,
+		Owner: policy.Actor{ID: one.Owner.ID, Login: one.Owner.Login}, Payer: one.Payer.Login,
+		Repository: policy.Repository{ID: one.Repository.ID, Owner: one.Repository.Owner.Login, Name: one.Repository.Name},
+		CreatedAt:  one.CreatedAt,
+	}
+}
+
+// platformAnswer makes of GitHub's answers what codespaces know.
+func platformAnswer(err error) error {
+	failure, is := errors.AsType[*githubapi.Error](err)
+	if !is {
+		return err
+	}
+	answer := &codespaces.AnswerError{Status: failure.Status, Cause: err}
+	if said, is := errors.AsType[*githubapi.Refusal](err); is {
+		answer.Message, answer.AllowURL = said.Message, said.AllowURL
+	}
+	return answer
+}

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/palantir/go-githubapp/githubapp"
+
+	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/usertoken"
+	"github.com/portcullis-app/portcullis/web"
+)
+
+// CodespacesConfig is about sandboxes as GitHub Codespaces. With an empty GH there are
+// none.
+type CodespacesConfig struct {
+	// GH is the path of GitHub's command line, by which codespaces are connected to.
+	GH string `yaml:"gh" env:"GH"`
+	// User is who the SSH server of a codespace lets in, as "vscode"; empty: gh is asked
+	// for each one.
+	User string `yaml:"user" env:"USER"`
+	// MachineToken is a token of a machine user's, whose all codespaces are then; empty:
+	// each is that of the person who asks for it, who lets the App act for them at
+	// /sandbox/authorize.
+	MachineToken string `yaml:"machine_token" env:"MACHINE_TOKEN"`
+	// Idle is after how long without anything happening GitHub stops a codespace and
+	// deletes it, also with no server running: 5m to 240m, in whole minutes. The default is
+	// 10m.
+	Idle time.Duration `yaml:"idle" env:"IDLE"`
+	// SweepEvery is how often codespaces are looked for whose time is over; half of the
+	// shortest timeout that a policy may set. The default is 30s.
+	SweepEvery time.Duration `yaml:"sweep_every" env:"SWEEP_EVERY"`
+}
+
+const (
+	minSweepEvery = 5 * time.Second
+	maxSweepEvery = 10 * time.Minute
+)
+
+// remoteUser is what a user may be called to whom SSH goes.
+var remoteUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+
+// validate tells the faults of the block. server and github are the other blocks that it
+// depends on.
+func (c CodespacesConfig) validate(fault func(field, problem string), server ServerConfig, github githubapp.Config) {
+	if c == (CodespacesConfig{}) {
+		return
+	}
+	const block = "sandbox.codespaces."
+	if !filepath.IsAbs(c.GH) {
+		fault(block+"gh", "is not the absolute path of GitHub's command line, gh")
+	}
+	if c.User != "" && !remoteUser.MatchString(c.User) {
+		fault(block+"user", "is no name of a user")
+	}
+	if c.MachineToken != strings.TrimSpace(c.MachineToken) {
+		fault(block+"machine_token", "begins or ends with white space")
+	}
+	if c.Idle != 0 && (c.Idle < 5*time.Minute || c.Idle > 240*time.Minute || c.Idle%time.Minute != 0) {
+		fault(block+"idle", "is not between 5m and 240m in whole minutes")
+	}
+	if c.SweepEvery != 0 && (c.SweepEvery < minSweepEvery || c.SweepEvery > maxSweepEvery) {
+		fault(block+"sweep_every", fmt.Sprintf("is not between %s and %s", minSweepEvery, maxSweepEvery))
+	}
+	if c.MachineToken != "" {
+		return
+	}
+	if github.OAuth.ClientID == "" || github.OAuth.ClientSecret == "" {
+		fault("github.oauth", "needs client_id and client_secret, which are on the App's settings page, so that people can let the App act for them; or else "+block+"machine_token is due")
+	}
+	if public, err := url.Parse(server.PublicURL); err != nil || public.Host == "" || public.Scheme != "https" && !isLoopback(public.Hostname()) {
+		fault("server.public_url", "is not an address that begins with https://, to which people could be sent back; or else "+block+"machine_token is due")
+	}
+}
+
+// newGH is the way into codespaces.
+func (c CodespacesConfig) newGH(github githubapp.Config) (*codespaces.GH, error) {
+	at, err := url.Parse(github.WebURL)
+	if err != nil {
+		return nil, fmt.Errorf("read github.web_url: %w", err)
+	}
+	return codespaces.NewGH(codespaces.GHConfig{Program: c.GH, Host: at.Host, User: c.User})
+}
+
+// authorizer sends people to GitHub, and keeps what they come back with.
+type authorizer struct {
+	*usertoken.Keeper
+
+	client *githubapi.Client
+}
+
+var _ web.Authorizer = authorizer{}
+
+// AuthorizeURL is where at GitHub people let the App act for them.
+func (a authorizer) AuthorizeURL(redirect, state, challenge string) string {
+	return a.client.AuthorizeURL(redirect, state, challenge)
+}
+
+// codespaceParts are what a server with codespaces has.
+type codespaceParts struct {
+	// boxes are to be Run as long as the server works, and to be closed.
+	boxes  *codespaces.Codespaces
+	people *usertoken.Keeper
+	// authorization is nil if a machine user's token is there.
+	authorization *web.Authorization
+}
+
+// newCodespaces makes the parts. It asks GitHub whose the machine user's token is, if
+// there is one.
+func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config, client *githubapi.Client, kept usertoken.Store, dialer codespaces.Dialer, options Options) (parts codespaceParts, err error) {
+	sealed, err := newHandles(settings.GitHub.App.PrivateKey)
+	if err != nil {
+		return codespaceParts{}, err
+	}
+	parts.people = usertoken.NewKeeper(usertoken.Config{
+		GitHub: userTokens{client}, Store: kept, Cipher: sealed, SettingsURL: strings.TrimSuffix(settings.GitHub.WebURL, "/") + "/settings/apps/authorizations",
+		Now: options.Now, Wait: wait, Log: options.Log,
+	})
+	var machine usertoken.Token
+	if config.MachineToken != "" {
+		owner, err := client.TokenOwner(ctx, config.MachineToken)
+		if err != nil {
+			return codespaceParts{}, fmt.Errorf("sandbox.codespaces.machine_token: %w", err)
+		}
+		machine = usertoken.New(owner, config.MachineToken)
+	} else if parts.authorization, err = web.NewAuthorization(authorizer{parts.people, client}, sealed, settings.Server.PublicURL, options.Now, options.Log); err != nil {
+		return codespaceParts{}, err
+	}
+	parts.boxes, err = codespaces.New(codespaces.Config{
+		App: settings.GitHub.App.IntegrationID, Platform: codespacePlatform{client}, People: codespacePeople{client}, Tokens: parts.people, Dialer: dialer,
+		Machine: machine, Idle: config.Idle, SweepEvery: config.SweepEvery, Now: options.Now, Log: options.Log,
+	})
+	return parts, err
+}

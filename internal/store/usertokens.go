@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portcullis-app/portcullis/audit"
+	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox/usertoken"
+)
+
+var _ usertoken.Store = (*Store)(nil)
+
+const userTokenColumns = `person_id, login, sealed, expires_at, refresh_expires_at, turn, turn_until, expected_until, pays` //nolint:gosec // names of columns
+
+func scanUserToken(row scanner) (k usertoken.Kept, err error) {
+	var expires, refreshExpires, turnUntil, expected sql.NullInt64
+	var pays int64
+	err = row.Scan(&k.Person.ID, &k.Person.Login, &k.Sealed, &expires, &refreshExpires, &k.Turn, &turnUntil, &expected, &pays)
+	k.ExpiresAt, k.RefreshExpiresAt, k.TurnUntil, k.ExpectedUntil = fromNullMillis(expires), fromNullMillis(refreshExpires), fromNullMillis(turnUntil), fromNullMillis(expected)
+	k.Person.Kind, k.Pays = policy.KindUser, pays != 0
+	return k, err
+}
+
+func loadUserToken(ctx context.Context, tx *transaction, person int64) (usertoken.Kept, error) {
+	kept, err := scanUserToken(tx.QueryRowContext(ctx, `SELECT `+userTokenColumns+` FROM user_tokens WHERE person_id = ?`, person))
+	if errors.Is(err, sql.ErrNoRows) {
+		return usertoken.Kept{Person: policy.Actor{ID: person, Kind: policy.KindUser}}, nil
+	}
+	return kept, err
+}
+
+// UserToken returns what is kept of the person.
+func (s *Store) UserToken(ctx context.Context, person int64) (kept usertoken.Kept, err error) {
+	err = s.read(ctx, func(tx *transaction) error {
+		kept, err = loadUserToken(ctx, tx, person)
+		return err
+	})
+	if err != nil {
+		return usertoken.Kept{}, fmt.Errorf("read what is kept of the person %d: %w", person, err)
+	}
+	return kept, nil
+}
+
+// ChangeUserToken changes what is kept of the person.
+func (s *Store) ChangeUserToken(ctx context.Context, person int64, change func(kept *usertoken.Kept) ([]audit.Entry, error)) error {
+	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
+		kept, err := loadUserToken(ctx, tx, person)
+		if err != nil {
+			return err
+		}
+		entries, err := change(&kept)
+		if err != nil {
+			return err
+		}
+		if err := saveUserToken(ctx, tx, person, kept); err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if err := s.appendAudit(ctx, tx, entry); err != nil {
+				return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("change what is kept of the person %d: %w", person, err)
+	}
+	return nil
+}
+
+func saveUserToken(ctx context.Context, tx *transaction, person int64, k usertoken.Kept) error {
+	if k.IsEmpty() {
+		_, err := tx.ExecContext(ctx, `DELETE FROM user_tokens WHERE person_id = ?`, person)
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO user_tokens (`+userTokenColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (person_id) DO UPDATE SET login = excluded.login, sealed = excluded.sealed, expires_at = excluded.expires_at,
+			refresh_expires_at = excluded.refresh_expires_at, turn = excluded.turn, turn_until = excluded.turn_until,
+			expected_until = excluded.expected_until, pays = excluded.pays`,
+		person, storableText(k.Person.Login), k.Sealed, nullMillis(k.ExpiresAt), nullMillis(k.RefreshExpiresAt), k.Turn, nullMillis(k.TurnUntil),
+		nullMillis(k.ExpectedUntil), asNumber(k.Pays))
+	return err
+}
+
+// ExpectingUserTokens lists the people of whom something is expected after that time.
+func (s *Store) ExpectingUserTokens(ctx context.Context, after time.Time) (all []usertoken.Kept, err error) {
+	err = s.read(ctx, func(tx *transaction) error {
+		all, err = list(ctx, tx, scanUserToken, `SELECT `+userTokenColumns+` FROM user_tokens WHERE expected_until > ? ORDER BY person_id`, after.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the people of whom codespaces are expected: %w", err)
+	}
+	return all, nil
+}

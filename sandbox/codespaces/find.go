@@ -1,0 +1,240 @@
+package codespaces
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/usertoken"
+)
+
+// sight is a codespace of the App's, and who sees it.
+type sight struct {
+	Codespace
+	marks
+
+	// place is the organization that pays; without an owner, the person does whose token
+	// by is.
+	place policy.Repository
+	by    usertoken.Token
+	is    sandbox.Instance
+}
+
+// listedTogether is how many lists are read side by side.
+const listedTogether = 8
+
+// view is what is seen of the App's codespaces. With faults, it is not everything.
+type view struct {
+	places []policy.Repository
+
+	mu     sync.Mutex
+	seen   map[string]sight // by GitHub's names
+	faults []error
+}
+
+// look looks at everything.
+func (c *Codespaces) look(ctx context.Context) ([]sight, error) {
+	v := &view{seen: map[string]sight{}}
+	c.ofOrganizations(ctx, v)
+	c.ofPeople(ctx, v)
+	return v.all()
+}
+
+// ofOrganizations lists those that organizations pay for.
+func (c *Codespaces) ofOrganizations(ctx context.Context, v *view) {
+	var err error
+	if v.places, err = c.config.Platform.Organizations(ctx); err != nil {
+		v.faults = append(v.faults, fmt.Errorf("list the organizations that codespaces may be in: %w", err))
+	}
+	var reading errgroup.Group
+	reading.SetLimit(listedTogether)
+	for _, place := range v.places {
+		reading.Go(func() error {
+			all, err := c.config.Platform.Codespaces(ctx, place)
+			c.see(v, all, place, usertoken.Token{}, wrap(err, "list the codespaces of %s", place.Owner))
+			return nil
+		})
+	}
+	_ = reading.Wait() // each adds its own error
+}
+
+// ofPeople lists those of people who may have one that they pay for.
+func (c *Codespaces) ofPeople(ctx context.Context, v *view) {
+	expected, err := c.config.Tokens.Expected(ctx)
+	if err != nil {
+		v.faults = append(v.faults, fmt.Errorf("list who may have codespaces: %w", err))
+	}
+	if m := c.config.Machine; !m.IsZero() {
+		expected = slices.DeleteFunc(expected, func(e usertoken.Expectation) bool { return e.Person.ID == m.Owner.ID })
+		expected = append(expected, usertoken.Expectation{Person: m.Owner})
+	}
+	var reading errgroup.Group
+	reading.SetLimit(listedTogether)
+	for _, one := range expected {
+		reading.Go(func() error {
+			by, all, err := c.own(ctx, one)
+			c.see(v, all, policy.Repository{}, by, err)
+			return nil
+		})
+	}
+	_ = reading.Wait() // each adds its own error
+}
+
+// see adds a list. What an organization sees is the organization's.
+func (c *Codespaces) see(v *view, all []Codespace, place policy.Repository, by usertoken.Token, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err != nil {
+		v.faults = append(v.faults, err)
+	}
+	for _, one := range all {
+		m, ours := readName(one.DisplayName, c.config.App)
+		if _, known := v.seen[one.Name]; !ours || known {
+			continue
+		}
+		at := sight{Codespace: one, marks: m, place: place, by: by}
+		at.is = c.instance(at, v.places)
+		v.seen[one.Name] = at
+	}
+}
+
+// all are those that were seen, the oldest first.
+func (v *view) all() ([]sight, error) {
+	found := slices.SortedFunc(maps.Values(v.seen), func(a, b sight) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.Name, b.Name))
+	})
+	return found, errors.Join(v.faults...)
+}
+
+// own lists a person's. Somebody who does not let the App act for them any more hides
+// only what they pay for themselves.
+func (c *Codespaces) own(ctx context.Context, one usertoken.Expectation) (usertoken.Token, []Codespace, error) {
+	by, err := c.actFor(ctx, one.Person)
+	if _, needed := errors.AsType[*NeedsUserTokenError](err); needed && !one.Pays {
+		return usertoken.Token{}, nil, nil
+	}
+	if err != nil {
+		return usertoken.Token{}, nil, fmt.Errorf("a codespace that %s pays for may run, and cannot be seen: %w", one.Person.Login, err)
+	}
+	all, err := c.config.People.Codespaces(ctx, by)
+	if answer, is := errors.AsType[*AnswerError](err); is && answer.Status == unauthorized && !one.Pays {
+		return usertoken.Token{}, nil, nil // taken back, and nobody has told yet
+	}
+	return by, all, wrap(err, "list the codespaces of %s", one.Person.Login)
+}
+
+// wrap adds what was being done to an error, and nothing to nil.
+func wrap(err error, doing string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(doing+": %w", append(args, err)...)
+}
+
+// find finds those with the id, the oldest first: there may be more than one if several
+// created it at the same time. That there is none is an error of its own, and only known
+// if everything could be looked through. People are asked for what no organization has.
+func (c *Codespaces) find(ctx context.Context, id string) ([]sight, error) {
+	if !ownID.MatchString(id) {
+		return nil, sandbox.ErrUnknown
+	}
+	v := &view{seen: map[string]sight{}}
+	for _, look := range []func(context.Context, *view){c.ofOrganizations, c.ofPeople} {
+		look(ctx, v)
+		all, err := v.all()
+		switch found := slices.DeleteFunc(all, func(at sight) bool { return at.ID != id }); {
+		case len(found) > 0:
+			return found, nil
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("look for the sandbox %s: %w", id, err)
+		}
+	}
+	if _, err := v.all(); err != nil {
+		return nil, fmt.Errorf("look for the sandbox %s: %w", id, err)
+	}
+	return nil, sandbox.ErrUnknown
+}
+
+// instance is what a codespace tells of the sandbox that it is.
+func (c *Codespaces) instance(at sight, places []policy.Repository) sandbox.Instance {
+	repository := at.Repository
+	for _, place := range places {
+		if strings.EqualFold(place.Owner, repository.Owner) {
+			repository.Installation = place.Installation
+		}
+	}
+	is := sandbox.Instance{
+		ID: at.ID, Provider: Provider, Status: statusOf(at.State), For: killswitch.Scope{Repository: repository, Number: at.Number, Agents: at.Agents},
+		HeadSHA: at.HeadSHA, RequestedBy: at.Owner, CreatedAt: at.CreatedAt, Deadline: at.CreatedAt.Add(at.Lifetime),
+	}
+	if m := c.config.Machine; !m.IsZero() && m.Owner.ID == at.Owner.ID {
+		is.RequestedBy = policy.Actor{} // a machine user's are somebody's, whose name is not kept
+	}
+	switch {
+	case at.Pending:
+		is.Status, is.Reason = sandbox.StatusError, cmp.Or(at.PendingWhy, "GitHub lets nothing be done with it but to delete it")
+	case is.Status != sandbox.StatusRunning:
+		is.Reason = "GitHub says " + at.State
+	}
+	return is
+}
+
+// statuses are GitHub's states. One that is not here is an error.
+var statuses = map[string]sandbox.SandboxStatus{
+	"Created":      sandbox.StatusIdle,
+	"Queued":       sandbox.StatusIdle,
+	"Provisioning": sandbox.StatusIdle,
+	"Awaiting":     sandbox.StatusIdle,
+	"Starting":     sandbox.StatusIdle,
+	"Rebuilding":   sandbox.StatusIdle,
+	"Updating":     sandbox.StatusIdle,
+	"Exporting":    sandbox.StatusIdle,
+	"Available":    sandbox.StatusRunning,
+	"Deleted":      sandbox.StatusTerminated,
+	"Shutdown":     sandbox.StatusTerminated,
+	"ShuttingDown": sandbox.StatusTerminated,
+	"Archived":     sandbox.StatusTerminated,
+	"Moved":        sandbox.StatusTerminated,
+	"Failed":       sandbox.StatusError,
+	"Unavailable":  sandbox.StatusError,
+	"Unknown":      sandbox.StatusError,
+}
+
+func statusOf(state string) sandbox.SandboxStatus {
+	if status, known := statuses[state]; known {
+		return status
+	}
+	return sandbox.StatusError
+}
+
+// Status asks GitHub.
+func (c *Codespaces) Status(ctx context.Context, id string) (sandbox.Instance, error) {
+	found, err := c.find(ctx, id)
+	if err != nil {
+		return sandbox.Instance{}, err
+	}
+	return found[0].is, nil
+}
+
+// List asks GitHub for every codespace of the App's, whatever its state.
+func (c *Codespaces) List(ctx context.Context) ([]sandbox.Instance, error) {
+	found, err := c.look(ctx)
+	all := make([]sandbox.Instance, 0, len(found))
+	for _, at := range found {
+		all = append(all, at.is)
+	}
+	if err != nil {
+		err = fmt.Errorf("list the sandboxes: %w", err)
+	}
+	return all, err
+}
