@@ -34,7 +34,7 @@ func TestOpenFaults(t *testing.T) {
 			must(t, os.WriteFile(folder+"/p.db", []byte(strings.Repeat("this is a letter\n", 100)), 0o600))
 			return "sqlite:" + folder + "/p.db"
 		}, []string{"not an SQLite database", "name another file"}},
-		"newer schema": {newerSchema, []string{"version 1000 and this binary knows 20", "run the newer Portcullis"}},
+		"newer schema": {newerSchema, []string{"version 1000 and this binary knows 10", "run the newer Portcullis"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opened, err := store.Open(t.Context(), test.url(t, t.TempDir()), newClock().Now)
