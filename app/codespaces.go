@@ -1,14 +1,45 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
+
+// toldCodespaces are codespaces of which people are told why there is none.
+type toldCodespaces struct {
+	*codespaces.Codespaces
+
+	// authorizeURL is where people let the App act for them; empty: nowhere.
+	authorizeURL string
+}
+
+var _ sandbox.Sandbox = toldCodespaces{}
+
+// Create creates one, or says what whoever asks can do about it.
+func (c toldCodespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+	is, err := c.Codespaces.Create(ctx, spec)
+	needed, needs := errors.AsType[*codespaces.NeedsUserTokenError](err)
+	refused, isRefused := errors.AsType[*codespaces.RefusedError](err)
+	moved, hasMoved := errors.AsType[*codespaces.MovedError](err)
+	switch {
+	case needs:
+		return is, &sandbox.RefusedError{Why: fmt.Sprintf("%v; that is done at %s, and then it can be asked for again", needed, cmp.Or(needed.At, c.authorizeURL, "no place that this server has"))}
+	case isRefused:
+		return is, &sandbox.RefusedError{Why: refused.Error()}
+	case hasMoved:
+		return is, &sandbox.RefusedError{Why: moved.Error()}
+	default:
+		return is, err
+	}
+}
 
 // codespacePlatform is GitHub as codespaces need it of the App's installations, and
 // codespacePeople as they need it of people.

@@ -71,6 +71,11 @@ func TestCodespacesFromTheLinkToTheEnd(t *testing.T) {
 	if needed, is := errors.AsType[*codespaces.NeedsUserTokenError](err); !is || needed.Person.Login != "ann" {
 		t.Fatalf("before: %v", err)
 	}
+	_, err = toldCodespaces{boxes, parts.boxes.authorizeURL}.Create(t.Context(), spec)
+	want := "ann has to let the App act for them: they have not done so, or have taken it back; that is done at " + pages.URL + web.AuthorizePath + ", and then"
+	if refused, is := errors.AsType[*sandbox.RefusedError](err); !is || !strings.HasPrefix(refused.Why, want) {
+		t.Errorf("what she is told: %v", err)
+	}
 	window := browser(t, c.sim, c.ann)
 	visit := func(address string) (int, string) {
 		t.Helper()
@@ -94,6 +99,18 @@ func TestCodespacesFromTheLinkToTheEnd(t *testing.T) {
 	}
 	if status, page := visit(stolen); status != http.StatusBadRequest || !strings.Contains(page, "You did not come here") {
 		t.Errorf("another's code: %d: %s", status, page)
+	}
+	c.install.SetPermission("organization_codespaces", "read")
+	_, err = toldCodespaces{boxes, ""}.Create(t.Context(), spec)
+	if refused, is := errors.AsType[*sandbox.RefusedError](err); !is || !strings.Contains(refused.Why, "it needs Organization codespaces: write") {
+		t.Errorf("where nobody could end it: %v", err)
+	}
+	c.install.SetPermission("organization_codespaces", "write")
+	gone := spec
+	gone.HeadSHA = strings.Repeat("0", 40)
+	_, err = toldCodespaces{boxes, ""}.Create(t.Context(), gone)
+	if refused, is := errors.AsType[*sandbox.RefusedError](err); !is || !strings.Contains(refused.Why, "and not 000000000000") {
+		t.Errorf("on another commit: %v", err)
 	}
 	is, err := boxes.Create(t.Context(), spec)
 	if err != nil || is.RequestedBy.ID != c.ann.ID() {

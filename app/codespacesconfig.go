@@ -104,8 +104,8 @@ func (a authorizer) AuthorizeURL(redirect, state, challenge string) string {
 
 // codespaceParts are what a server with codespaces has.
 type codespaceParts struct {
-	// boxes are to be Run as long as the server works, and to be closed.
-	boxes  *codespaces.Codespaces
+	// boxes are to be closed. They need not Run where a [sandbox.Lifecycle] sweeps.
+	boxes  toldCodespaces
 	people *usertoken.Keeper
 	// authorization is nil if a machine user's token is there.
 	authorization *web.Authorization
@@ -123,6 +123,7 @@ func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config
 		Now: options.Now, Wait: wait, Log: options.Log,
 	})
 	var machine usertoken.Token
+	var link string
 	if config.MachineToken != "" {
 		owner, err := client.TokenOwner(ctx, config.MachineToken)
 		if err != nil {
@@ -131,10 +132,13 @@ func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config
 		machine = usertoken.New(owner, config.MachineToken)
 	} else if parts.authorization, err = web.NewAuthorization(authorizer{parts.people, client}, sealed, settings.Server.PublicURL, options.Now, options.Log); err != nil {
 		return codespaceParts{}, err
+	} else {
+		link = strings.TrimSuffix(settings.Server.PublicURL, "/") + web.AuthorizePath
 	}
-	parts.boxes, err = codespaces.New(codespaces.Config{
+	boxes, err := codespaces.New(codespaces.Config{
 		App: settings.GitHub.App.IntegrationID, Platform: codespacePlatform{client}, People: codespacePeople{client}, Tokens: parts.people, Dialer: dialer,
 		Machine: machine, Idle: config.Idle, SweepEvery: config.SweepEvery, Now: options.Now, Log: options.Log,
 	})
+	parts.boxes = toldCodespaces{boxes, link}
 	return parts, err
 }

@@ -53,6 +53,8 @@ func TestWhatIsOverdue(t *testing.T) {
 		"its deadline":           {sandbox.Instance{For: shop, Status: sandbox.StatusRunning, CreatedAt: at.Add(-time.Hour), Deadline: at}, true},
 		"it is being started":    {sandbox.Instance{For: shop, Status: sandbox.StatusIdle, CreatedAt: at.Add(-time.Minute), Deadline: at.Add(time.Hour)}, false},
 		"it was never started":   {sandbox.Instance{For: shop, Status: sandbox.StatusIdle, CreatedAt: at.Add(-time.Minute - 1), Deadline: at.Add(time.Hour)}, true},
+		"it takes longer":        {sandbox.Instance{For: shop, Status: sandbox.StatusIdle, CreatedAt: at.Add(-2 * time.Minute), StartBy: at, Deadline: at.Add(time.Hour)}, false},
+		"it takes too long":      {sandbox.Instance{For: shop, Status: sandbox.StatusIdle, CreatedAt: at.Add(-2 * time.Minute), StartBy: at.Add(-1), Deadline: at.Add(time.Hour)}, true},
 		"it has ended":           {sandbox.Instance{For: shop, Status: sandbox.StatusTerminated, CreatedAt: at.Add(-time.Hour), Deadline: at.Add(time.Hour)}, true},
 		"nobody knows its state": {sandbox.Instance{For: shop, Status: sandbox.StatusError, CreatedAt: at.Add(-time.Hour), Deadline: at.Add(time.Hour)}, true},
 		"it has no deadline":     {sandbox.Instance{For: shop, Status: sandbox.StatusRunning, CreatedAt: at.Add(-time.Hour)}, true},

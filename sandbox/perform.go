@@ -78,6 +78,7 @@ func (l *Lifecycle) launch(ctx context.Context, provider string, box Sandbox, sp
 	if is, err = box.Create(ctx, spec); err != nil {
 		return Instance{}, nil, err
 	}
+	is = is.with(spec.Instance(provider, is.CreatedAt))
 	is.Provider = provider
 	if left, err = l.checkOut(ctx, box, is); err != nil {
 		return Instance{}, nil, fmt.Errorf("put the pull request's files into it: %w", err)

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,8 +107,19 @@ type Instance struct {
 	Policy      string
 	RequestedBy policy.Actor
 	CreatedAt   time.Time
+	// StartBy is until when it may take to run, where that is long; zero: a minute.
+	StartBy time.Time
 	// Deadline is when it ends, also if nobody is there to end it.
 	Deadline time.Time
+}
+
+// with is the instance with what not every backend has room for, from where it is known.
+func (i Instance) with(known Instance) Instance {
+	i.Policy = cmp.Or(i.Policy, known.Policy)
+	if !i.RequestedBy.Known() {
+		i.RequestedBy = known.RequestedBy
+	}
+	return i
 }
 
 // SandboxStatus is what a sandbox does.

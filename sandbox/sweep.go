@@ -86,7 +86,7 @@ func (l *Lifecycle) look(ctx context.Context, is Instance, record Record) error 
 	if is.Status != StatusRunning || now.Sub(record.ReviewedAt) < reviewEvery {
 		return nil
 	}
-	record.Instance = is
+	record.Instance = is.with(record.Instance)
 	return l.review(ctx, record)
 }
 
@@ -97,7 +97,7 @@ func Overdue(is Instance, now time.Time) string {
 		return "it does not tell whose it is, or until when it may run"
 	case !now.Before(is.Deadline):
 		return "its time was over"
-	case is.Status != StatusRunning && now.Sub(is.CreatedAt) > startTime:
+	case is.Status != StatusRunning && now.Sub(is.CreatedAt) > startTime && now.After(is.StartBy):
 		return "it was not started, or has ended"
 	default:
 		return ""

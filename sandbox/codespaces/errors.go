@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
@@ -73,7 +74,7 @@ func refusal(by usertoken.Token, err error) error {
 	}
 	says := ""
 	if answer.Message != "" {
-		says = fmt.Sprintf(" (GitHub says: %s)", strings.ToValidUTF8(answer.Message, ""))
+		says = fmt.Sprintf(" (GitHub says: %s)", plain(answer.Message))
 	}
 	refused := func(why string) error { return &RefusedError{answer.Status, why + says, err} }
 	switch answer.Status {
@@ -95,6 +96,17 @@ func refusal(by usertoken.Token, err error) error {
 	default:
 		return refused(fmt.Sprintf("it answers %d", answer.Status))
 	}
+}
+
+// plain is what of a text of GitHub's goes on to people: branches and the like are in it,
+// which others named.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" .,:;'-/()", r)) {
+			return r
+		}
+		return ' '
+	}, text)
 }
 
 // unsupported is the refusal of a constraint.

@@ -180,6 +180,9 @@ func (c *Codespaces) instance(at sight, places []policy.Repository) sandbox.Inst
 	if m := c.config.Machine; !m.IsZero() && m.Owner.ID == at.Owner.ID {
 		is.RequestedBy = policy.Actor{} // a machine user's are somebody's, whose name is not kept
 	}
+	if is.Status == sandbox.StatusIdle {
+		is.StartBy = at.CreatedAt.Add(min(startTime, at.Lifetime))
+	}
 	switch {
 	case at.Pending:
 		is.Status, is.Reason = sandbox.StatusError, cmp.Or(at.PendingWhy, "GitHub lets nothing be done with it but to delete it")

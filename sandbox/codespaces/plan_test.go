@@ -91,6 +91,7 @@ func TestWhatGitHubsRefusalsMean(t *testing.T) {
 		{http.StatusNotFound, "", "", "GitHub creates no codespace: the person cannot see"},
 		{http.StatusConflict, "", "", "GitHub creates no codespace: there is another one"},
 		{http.StatusBadRequest, "Display name is wrong", "", "GitHub creates no codespace: it does not take what was asked for (GitHub says: Display name is wrong)"},
+		{http.StatusBadRequest, "The ref @ann `x` <b>", "", "GitHub creates no codespace: it does not take what was asked for (GitHub says: The ref  ann  x   b )"},
 		{http.StatusUnprocessableEntity, "", "", "GitHub creates no codespace: it does not take what was asked for"},
 		{http.StatusTeapot, "", "", "GitHub creates no codespace: it answers 418"},
 		{http.StatusServiceUnavailable, "", "", "cause"},
