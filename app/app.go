@@ -167,6 +167,10 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(err, facts.Close())
 	}
+	people, err := withCodespaces(ctx, boxes, config, client, facts, options)
+	if err != nil {
+		return nil, errors.Join(err, closing(), facts.Close())
+	}
 	sandboxes := sandbox.NewLifecycle(sandbox.Config{
 		Providers: boxes, Switch: stop, Judge: keeper, GitHub: places{client}, Records: facts, Caps: config.Sandbox.caps(), Ended: gives.ended, Now: options.Now, Log: options.Log,
 	})
@@ -176,7 +180,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Secrets: lending, Sandboxes: sandboxes, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
-		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, HandsOut: config.Credentials.Exchange.Audience != "", Sandboxes: onRequest, GitHub: client, Log: options.Log,
+		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, HandsOut: config.Credentials.Exchange.Audience != "", Sandboxes: onRequest, UserTokens: people.tokens(), GitHub: client, Log: options.Log,
 		Resync: func(ctx context.Context, installation int64) error {
 			return facts.Want(ctx, recovery.KeyResync(installation))
 		},
@@ -188,11 +192,11 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: closing, gives: gives,
+		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: func() error { people.close(); return closing() }, gives: gives,
 		exchange: exchange{credential.NewExchange(lending, secrets{client})}, now: options.Now,
 	}
 	a.server = &http.Server{
-		Handler: a.routes(door, web.NewDashboard(facts, stop, options.Now, options.Log), web.NewMetrics(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: a.routes(door, people.authorization, web.NewDashboard(facts, stop, options.Now, options.Log), web.NewMetrics(facts, stop, options.Now, options.Log)), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		ErrorLog: log.New(options.Log, "", 0),
 	}
 	return a, nil
@@ -206,7 +210,7 @@ func clientOptions(config Config, now func() time.Time) githubapi.Options {
 	}
 }
 
-func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard, metrics http.Handler) http.Handler {
+func (a *App) routes(door *handlers.Door, authorization *web.Authorization, dashboard *web.Dashboard, metrics http.Handler) http.Handler {
 	routes := http.NewServeMux()
 	routes.Handle(githubapp.DefaultWebhookRoute, door)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -214,6 +218,10 @@ func (a *App) routes(door *handlers.Door, dashboard *web.Dashboard, metrics http
 	routes.Handle("GET /metrics", metrics)
 	routes.Handle("GET /{$}", dashboard)
 	routes.HandleFunc("GET /api/v1/status", dashboard.ServeJSON)
+	if authorization != nil {
+		routes.HandleFunc("GET "+web.AuthorizePath, authorization.Begin)
+		routes.HandleFunc("GET "+web.AuthorizedPath, authorization.End)
+	}
 	var clients []web.Client
 	for _, c := range a.config.Credentials.Introspection.Clients {
 		clients = append(clients, web.Client{ID: c.ID, Secret: credential.NewSecret(c.Secret)})

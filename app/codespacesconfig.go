@@ -11,7 +11,9 @@ import (
 
 	"github.com/palantir/go-githubapp/githubapp"
 
+	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 	"github.com/portcullis-app/portcullis/web"
@@ -141,4 +143,38 @@ func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config
 	})
 	parts.boxes = toldCodespaces{boxes, link}
 	return parts, err
+}
+
+// withCodespaces adds codespaces to the providers, if the configuration has them and no
+// test brings its own.
+func withCodespaces(ctx context.Context, providers map[string]sandbox.Sandbox, config Config, client *githubapi.Client, kept usertoken.Store, options Options) (codespaceParts, error) {
+	of := config.Sandbox.Codespaces
+	if of == (CodespacesConfig{}) || options.sandboxes != nil {
+		return codespaceParts{}, nil
+	}
+	gh, err := of.newGH(config.GitHub)
+	if err != nil {
+		return codespaceParts{}, err
+	}
+	parts, err := newCodespaces(ctx, of, config, client, kept, gh, options)
+	if err != nil {
+		return codespaceParts{}, err
+	}
+	providers[codespaces.Provider] = parts.boxes
+	return parts, nil
+}
+
+// tokens are those of people; nil: there are none, and none to forget.
+func (p codespaceParts) tokens() handlers.UserTokens {
+	if p.people == nil {
+		return nil
+	}
+	return p.people
+}
+
+// close gives up the connections to codespaces.
+func (p codespaceParts) close() {
+	if p.boxes.Codespaces != nil {
+		p.boxes.Close()
+	}
 }

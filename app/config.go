@@ -273,6 +273,7 @@ func (c Config) validate() error {
 	c.KillSwitch.validate(fault)
 	c.Credentials.validate(fault)
 	c.Sandbox.validate(fault)
+	c.Sandbox.Codespaces.validate(fault, c.Server, c.GitHub)
 	return errors.Join(faults...)
 }
 

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/rs/zerolog"
 )
 
 // readies is a provider that can tell whether it could start a sandbox.
@@ -21,7 +19,7 @@ const sandboxTime = 20 * time.Second
 func (d *doctor) sandboxes(ctx context.Context, config Config) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxTime)
 	defer cancel()
-	providers, closing, err := newProvidersOfSandboxes(config, Options{Now: time.Now, Log: zerolog.Nop()}, nil)
+	providers, closing, err := sandboxesOf(ctx, config)
 	if err != nil {
 		d.finding(err.Error(), "mend `sandbox` in the configuration; the server does not start with it")
 		return

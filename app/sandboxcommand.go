@@ -16,7 +16,9 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
 
 // boxes works on sandboxes from a terminal, through what they run on: neither a server nor
@@ -32,7 +34,7 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 	command := &cobra.Command{
 		Use: "sandbox", Short: "List sandboxes, end them, and hold the engine they run on",
 		Long: "`list` and `destroy` ask what sandboxes run on, not the database: they find what any\n" +
-			"Portcullis of this App has started, and need neither a server nor GitHub.",
+			"Portcullis of this App has started, and need no server, and no GitHub but for codespaces.",
 	}
 	b := &boxes{out: stdio.Out}
 	sub := func(s *cobra.Command, run func(ctx context.Context, args []string) error) *cobra.Command {
@@ -41,7 +43,7 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			providers, closing, err := newProvidersOfSandboxes(settings, Options{Now: time.Now, Log: zerolog.Nop()}, nil)
+			providers, closing, err := sandboxesOf(cmd.Context(), settings)
 			if err != nil {
 				return err
 			}
@@ -68,6 +70,25 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 	command.AddCommand(reaperCommand(stdio))
 	command.AddCommand(insideCommands(os.Stdin, stdio)...)
 	return command
+}
+
+// sandboxesOf are the places of the configuration where sandboxes run, for a command that
+// creates none. Codespaces are seen as the organizations see them that pay for them.
+func sandboxesOf(ctx context.Context, settings Config) (map[string]sandbox.Sandbox, func() error, error) {
+	options := Options{Now: time.Now, Log: zerolog.Nop()}
+	providers, closing, err := newProvidersOfSandboxes(settings, options, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := githubapi.New(settings.GitHub, clientOptions(settings, time.Now))
+	if err != nil {
+		return nil, nil, errors.Join(err, closing())
+	}
+	people, err := withCodespaces(ctx, providers, settings, client, usertoken.NewMemoryStore(), options)
+	if err != nil {
+		return nil, nil, errors.Join(err, closing())
+	}
+	return providers, func() error { people.close(); return closing() }, nil
 }
 
 // scopePattern is how a scope is written.

@@ -32,6 +32,7 @@ type SandboxConfig struct {
 
 	Docker     DockerConfig     `yaml:"docker"     envPrefix:"DOCKER_"`
 	Kubernetes KubernetesConfig `yaml:"kubernetes" envPrefix:"KUBERNETES_"`
+	Codespaces CodespacesConfig `yaml:"codespaces" envPrefix:"CODESPACES_"`
 }
 
 // DockerConfig is a Docker engine. Whoever reaches it is root on its machine: give

@@ -28,6 +28,8 @@ type world struct {
 	vault VaultConfig
 	// sandbox is where the server has its sandboxes, where options do not say.
 	sandbox SandboxConfig
+	// publicURL is where people reach the server; empty: nowhere.
+	publicURL string
 }
 
 // demoSecret signs webhooks that never leave the machine.
@@ -133,7 +135,8 @@ func (w *world) config() Config {
 	config.GitHub.App.IntegrationID = w.hook.ID()
 	config.GitHub.App.PrivateKey = w.hook.PrivateKeyPEM()
 	config.GitHub.App.WebhookSecret = demoSecret
-	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0}
+	config.GitHub.OAuth.ClientID, config.GitHub.OAuth.ClientSecret = w.hook.ClientID(), w.hook.ClientSecret()
+	config.Server = ServerConfig{Address: "127.0.0.1", Port: 0, PublicURL: w.publicURL}
 	config.Database.URL = w.database
 	config.KillSwitch = w.killSwitch
 	config.Credentials.Vault = w.vault
