@@ -192,7 +192,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	a := &App{
 		config: config, log: options.Log, store: facts,
-		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: func() error { people.close(); return closing() }, gives: gives,
+		workers: newWorkers(facts, door, keeper, client, sweeper, stop, lending, sandboxes, options), lending: lending, sandboxes: sandboxes, closing: func() error { return errors.Join(people.close(), closing()) }, gives: gives,
 		exchange: exchange{credential.NewExchange(lending, secrets{client})}, now: options.Now,
 	}
 	a.server = &http.Server{

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -111,6 +112,8 @@ type codespaceParts struct {
 	people *usertoken.Keeper
 	// authorization is nil if a machine user's token is there.
 	authorization *web.Authorization
+	// gh is the way into codespaces.
+	gh *codespaces.GH
 }
 
 // newCodespaces makes the parts. It asks GitHub whose the machine user's token is, if
@@ -158,9 +161,9 @@ func withCodespaces(ctx context.Context, providers map[string]sandbox.Sandbox, c
 	}
 	parts, err := newCodespaces(ctx, of, config, client, kept, gh, options)
 	if err != nil {
-		return codespaceParts{}, err
+		return codespaceParts{}, errors.Join(err, gh.Close())
 	}
-	providers[codespaces.Provider] = parts.boxes
+	providers[codespaces.Provider], parts.gh = parts.boxes, gh
 	return parts, nil
 }
 
@@ -173,8 +176,10 @@ func (p codespaceParts) tokens() handlers.UserTokens {
 }
 
 // close gives up the connections to codespaces.
-func (p codespaceParts) close() {
-	if p.boxes.Codespaces != nil {
-		p.boxes.Close()
+func (p codespaceParts) close() error {
+	if p.gh == nil {
+		return nil
 	}
+	p.boxes.Close()
+	return p.gh.Close()
 }

@@ -88,7 +88,7 @@ func sandboxesOf(ctx context.Context, settings Config) (map[string]sandbox.Sandb
 	if err != nil {
 		return nil, nil, errors.Join(err, closing())
 	}
-	return providers, func() error { people.close(); return closing() }, nil
+	return providers, func() error { return errors.Join(people.close(), closing()) }, nil
 }
 
 // scopePattern is how a scope is written.
