@@ -101,7 +101,7 @@ func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err
 	}
 	var covered []string
 	for _, there := range all {
-		if scope.Covers(there.For) || there.For.Repository.ID == 0 {
+		if there.In(scope) || there.For.Repository.ID == 0 {
 			covered = append(covered, there.ID)
 		}
 	}

@@ -122,7 +122,7 @@ func (l *Lifecycle) Find(ctx context.Context, id string) (Instance, Sandbox, err
 // List lists what the backends have in the scope, whoever started it.
 func (l *Lifecycle) List(ctx context.Context, scope killswitch.Scope) ([]Instance, error) {
 	all, err := l.Everywhere(ctx)
-	return slices.DeleteFunc(all, func(is Instance) bool { return !scope.Covers(is.For) }), err
+	return slices.DeleteFunc(all, func(is Instance) bool { return !is.In(scope) }), err
 }
 
 // Everywhere lists all that the backends have. What could be read is returned also with an

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
@@ -186,4 +188,32 @@ func FuzzCheckout(f *testing.F) {
 			t.Errorf("what was checked out is no good archive: %v", err)
 		}
 	})
+}
+
+// A switch reaches what was started under a name that its owner has no more.
+func TestWhatASwitchReaches(t *testing.T) {
+	is := sandboxtest.Spec("").Instance("docker", time.Now())
+	place := func(change func(*killswitch.Scope)) killswitch.Scope {
+		scope := is.For
+		change(&scope)
+		return scope
+	}
+	for name, c := range map[string]struct {
+		scope killswitch.Scope
+		in    bool
+	}{
+		"itself":                     {is.For, true},
+		"its repository":             {place(func(s *killswitch.Scope) { s.Number, s.Agents = 0, false }), true},
+		"its repository renamed":     {place(func(s *killswitch.Scope) { s.Number, s.Repository.Owner, s.Repository.Name = 0, "new", "other" }), true},
+		"its organization renamed":   {killswitch.Organization("new", is.For.Repository.Installation), true},
+		"another organization":       {killswitch.Organization("new", 99), false},
+		"another of the same name":   {killswitch.Organization("acme", 99), true},
+		"another repository":         {place(func(s *killswitch.Scope) { s.Repository.ID = 99 }), false},
+		"another pull request":       {place(func(s *killswitch.Scope) { s.Number = 99 }), false},
+		"agents in its organization": {killswitch.Scope{Repository: policy.Repository{Owner: "acme", Installation: 5}, Agents: true}, true},
+	} {
+		if is.In(c.scope) != c.in {
+			t.Errorf("%s: %t", name, !c.in)
+		}
+	}
 }

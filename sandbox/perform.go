@@ -161,12 +161,30 @@ func (l *Lifecycle) execute(ctx context.Context, task Task) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := l.config.Records.Audit(ctx, l.entry("sandbox.exec", is, task.By, strings.Join(task.Argv, " "))); err != nil {
+	if err := l.config.Records.Audit(ctx, l.entry("sandbox.exec", is, task.By, shortened(strings.Join(task.Argv, " "), 0, maxDetail))); err != nil {
 		return Outcome{}, err
 	}
 	begun := l.config.Now()
 	result, err := box.Execute(ctx, is.ID, Command{Argv: task.Argv})
-	return Outcome{Instance: is, Result: result, Took: l.config.Now().Sub(begun)}, err
+	took := l.config.Now().Sub(begun)
+	result.Stdout, result.Stderr = shortened(result.Stdout, keptTail, keptHead), shortened(result.Stderr, keptTail, keptHead)
+	return Outcome{Instance: is, Result: result, Took: took}, err
+}
+
+const (
+	// maxDetail is how much of a command the audit log has, and keptHead and keptTail how
+	// much of the beginning and the end of an output is on record until somebody was told.
+	maxDetail = 1 << 10
+	keptHead  = 16 << 10
+	keptTail  = 48 << 10
+)
+
+// shortened is the beginning and the end of a text.
+func shortened(text string, tail, head int) string {
+	if len(text) <= head+tail {
+		return text
+	}
+	return fmt.Sprintf("%s\n… %d bytes …\n%s", strings.ToValidUTF8(text[:head], ""), len(text)-head-tail, strings.ToValidUTF8(text[len(text)-tail:], ""))
 }
 
 // stop destroys a sandbox for somebody who may.
@@ -181,7 +199,7 @@ func (l *Lifecycle) stop(ctx context.Context, task Task) (Outcome, error) {
 // mine is the sandbox of the pull request that the task is about, if whoever asks may.
 func (l *Lifecycle) mine(ctx context.Context, task Task) (Instance, Sandbox, error) {
 	is, box, err := l.Find(ctx, task.Sandbox)
-	if errors.Is(err, ErrUnknown) || err == nil && !killswitch.PullRequest(task.On).Covers(is.For) {
+	if errors.Is(err, ErrUnknown) || err == nil && !is.In(killswitch.PullRequest(task.On)) {
 		return Instance{}, nil, &RefusedError{fmt.Sprintf("no sandbox that runs on this pull request has the id %q", task.Sandbox)}
 	}
 	if err != nil || is.RequestedBy.ID == task.By.ID && task.By.Known() {

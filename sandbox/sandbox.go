@@ -113,6 +113,16 @@ type Instance struct {
 	Deadline time.Time
 }
 
+// In reports whether a kill switch of the scope stops it. An owner that was renamed since
+// is known by the App's installation.
+func (i Instance) In(scope killswitch.Scope) bool {
+	place := i.For
+	if place.Repository.Installation != 0 && place.Repository.Installation == scope.Repository.Installation {
+		place.Repository.Owner = scope.Repository.Owner
+	}
+	return scope.Covers(place)
+}
+
 // with is the instance with what not every backend has room for, from where it is known.
 func (i Instance) with(known Instance) Instance {
 	i.Policy = cmp.Or(i.Policy, known.Policy)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/portcullis-app/portcullis/killswitch"
@@ -43,6 +44,12 @@ func (l *Lifecycle) Sweep(ctx context.Context) (next time.Time, _ error) {
 	for _, name := range l.providers() {
 		errs = append(errs, l.sweep(ctx, name, known))
 	}
+	for id, record := range known {
+		// What runs on a provider that this server has no more ends by itself.
+		if _, has := l.boxes[record.Provider]; !has && !l.config.Now().Before(record.Deadline) {
+			errs = append(errs, l.gone(ctx, id, Ending{Reason: "its time was over"}))
+		}
+	}
 	return l.config.Now().Add(SweepEvery), errors.Join(errs...)
 }
 
@@ -74,8 +81,12 @@ func (l *Lifecycle) look(ctx context.Context, is Instance, record Record) error 
 	if why := Overdue(is, now); why != "" {
 		return l.End(ctx, is, Ending{Reason: why})
 	}
-	if err := l.boxes[is.Provider].allowed(ctx, is.For); errors.Is(err, ErrStopped) {
-		return l.End(ctx, is, Ending{Reason: ErrStopped.Error()})
+	stopped, err := l.config.Switch.IsActive(ctx, is.For)
+	if err != nil {
+		return fmt.Errorf("ask the kill switch about the sandbox %s: %w", is.ID, err)
+	}
+	if stopped {
+		return l.End(ctx, is, Ending{Reason: "the kill switch"})
 	}
 	if record.ID == "" {
 		record = Record{Instance: is}

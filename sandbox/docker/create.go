@@ -51,7 +51,14 @@ func (d *Docker) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instanc
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, createTime, errors.New("the engine did not start it in time"))
 	defer cancel()
-	if err := d.begin(ctx, planned); err != nil {
+	err = d.begin(ctx, planned)
+	if err != nil && d.forgotTools() {
+		// Somebody has deleted the volume with the programs, and mounting it made another.
+		if _, err = d.tooled(ctx, spec.Image, engine.architecture); err == nil {
+			err = d.begin(ctx, planned)
+		}
+	}
+	if err != nil {
 		return sandbox.Instance{}, fmt.Errorf("create the sandbox %s: %w", is.ID, err)
 	}
 	return d.Status(ctx, is.ID)

@@ -54,6 +54,13 @@ func (d *Docker) tooled(ctx context.Context, image string, architecture string) 
 	return volume, nil
 }
 
+// forgotTools reports whether the volume is to be looked at again.
+func (d *Docker) forgotTools() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tools == ""
+}
+
 // forgetTools has the volume looked at again: somebody may have deleted it.
 func (d *Docker) forgetTools() {
 	d.mu.Lock()

@@ -266,3 +266,38 @@ func TestAnImageWithAVolumeIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever tidies up an engine may delete a volume that nobody uses.
+func TestTheProgramsAreCopiedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, spec())
+	for _, is := range must(w.List(t.Context())) {
+		if err := w.Destroy(t.Context(), is.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	volumes, err := w.engine.VolumeList(t.Context(), client.VolumeListOptions{})
+	if err != nil || len(volumes.Items) == 0 {
+		t.Fatalf("%d volumes, %v", len(volumes.Items), err)
+	}
+	for _, volume := range volumes.Items {
+		if !strings.HasPrefix(volume.Name, "portcullis-tools-") {
+			continue
+		}
+		if _, err := w.engine.VolumeRemove(t.Context(), volume.Name, client.VolumeRemoveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := spec()
+	w.create(t, s)
+	if got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "say", "here"}}); got.Stdout != "here" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
