@@ -8,6 +8,8 @@ bench:
 	go test -run '^$$' -bench 'Decisions' -benchtime 1x -timeout 20m ./app
 	go test -run '^$$' -bench 'Idle|Resync|Load|Stop|BreakGlass|SoftLock|Clearing' -benchtime 1x -timeout 60m ./app
 	go test -run '^$$' -bench 'Introspection' -benchtime 20000x ./app
+	go test -run '^$$' -bench 'Sandbox' -benchtime 15x -timeout 20m ./sandbox/docker
+	go test -run '^$$' -bench . -benchtime 2s ./sandbox/egress
 
 # The built binary, killed for half an hour on each database.
 .PHONY: killloop
