@@ -108,7 +108,8 @@ func scanDeployment(row scanner) (d credential.Deployment, err error) {
 	if err := row.Scan(&document); err != nil {
 		return d, err
 	}
-	return d, json.Unmarshal(document, &d)
+	err = json.Unmarshal(document, &d)
+	return d, err
 }
 
 // wakeDeployments has the pull requests looked at on which jobs wait in the repository:

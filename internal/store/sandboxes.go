@@ -147,7 +147,8 @@ func scanSandbox(row scanner) (record sandbox.Record, err error) {
 	if err := row.Scan(&document); err != nil {
 		return record, err
 	}
-	return record, json.Unmarshal(document, &record)
+	err = json.Unmarshal(document, &record)
+	return record, err
 }
 
 func saveSandbox(ctx context.Context, tx *transaction, record sandbox.Record) error {
@@ -267,7 +268,8 @@ func loadTask(ctx context.Context, tx *transaction, id string) (task sandbox.Tas
 	if err != nil {
 		return task, err
 	}
-	return task, json.Unmarshal(document, &task)
+	err = json.Unmarshal(document, &task)
+	return task, err
 }
 
 // tasksKept is how long what came of a task is kept: as long as GitHub may deliver what

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -122,8 +123,10 @@ func (d *Docker) List(ctx context.Context) ([]sandbox.Instance, error) {
 
 // ours are the containers of the App.
 func (d *Docker) ours() client.Filters {
-	return make(client.Filters).Add("label", fmt.Sprintf("%s=%d", sandbox.LabelApp, d.config.App))
+	return make(client.Filters).Add("label", sandbox.LabelApp+"="+d.appLabel())
 }
+
+func (d *Docker) appLabel() string { return strconv.FormatInt(d.config.App, 10) }
 
 // instance is what the labels and the engine's word tell.
 func (d *Docker) instance(labels map[string]string, state container.ContainerState, reason string) sandbox.Instance {
@@ -168,9 +171,6 @@ func (d *Docker) Destroy(ctx context.Context, id string) error {
 	if err := d.removeAll(ctx, id); err != nil {
 		return fmt.Errorf("destroy the sandbox %s: %w", id, err)
 	}
-	d.mu.Lock()
-	delete(d.running, id)
-	d.mu.Unlock()
 	return d.shutExit(id)
 }
 

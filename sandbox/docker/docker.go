@@ -8,6 +8,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -52,14 +53,11 @@ type Docker struct {
 	// facts are the engine's, as they were then.
 	facts   facts
 	factsAt time.Time
-	// tools is the volume with the programs that run in sandboxes; empty: it was not seen
-	// to be complete yet.
-	tools string
 	// images are those that were looked at.
 	images map[string]bool
-	// running is held, for each sandbox, while a command runs in it.
-	running map[string]*sync.Mutex
+	turns  map[string]*turn
 
+	tools tools
 	exits exits
 }
 
@@ -72,7 +70,7 @@ func New(config Config) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address %q: %w", config.Host, err)
 	}
-	return &Docker{config: config, engine: engine, images: map[string]bool{}, running: map[string]*sync.Mutex{}, exits: exits{open: map[string]net.Listener{}}}, nil
+	return &Docker{config: config, engine: engine, images: map[string]bool{}, turns: map[string]*turn{}, exits: exits{open: map[string]net.Listener{}}}, nil
 }
 
 // Close gives up the connections to the engine, and the sandboxes' ways out.
@@ -88,7 +86,7 @@ func (d *Docker) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := engine.refuses(); err != nil {
+	if err := errors.Join(engine.refuses(), d.othersAreOut()); err != nil {
 		return err
 	}
 	_, err = static(d.config.Program, engine.architecture)

@@ -128,8 +128,11 @@ func (d *Docker) openExit(ctx context.Context, is sandbox.Instance, reach Reach)
 
 // listen listens on the sandbox's socket; nil: another process does.
 func (d *Docker) listen(ctx context.Context, id string) (net.Listener, error) {
+	if err := d.keepOthersOut(); err != nil {
+		return nil, err
+	}
 	folder := d.socketFolder(id)
-	if err := os.MkdirAll(folder, 0o711); err != nil { //nolint:gosec // PID 1 of the sandbox goes through it
+	if err := os.Mkdir(folder, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // PID 1 of the sandbox goes through it
 		return nil, err
 	}
 	socket := filepath.Join(folder, socketName)
@@ -144,7 +147,34 @@ func (d *Docker) listen(ctx context.Context, id string) (net.Listener, error) {
 		return nil, err
 	}
 	// Whoever can reach the folder may connect: that is the sandbox, and root.
-	return listener, errors.Join(os.Chmod(socket, 0o666)) //nolint:gosec // see above
+	if err := os.Chmod(socket, 0o666); err != nil { //nolint:gosec // see above
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
+}
+
+// keepOthersOut makes the folder of the sockets, and refuses one that other users of this
+// machine can enter: they would go out as a sandbox does, with its credentials.
+func (d *Docker) keepOthersOut() error {
+	folder := d.config.Egress.Folder
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil { //nolint:gosec // not the folder itself
+		return err
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return d.othersAreOut()
+}
+
+func (d *Docker) othersAreOut() error {
+	there, err := os.Stat(d.config.Egress.Folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // also if it has no name
+	}
+	if err == nil && there.Mode().Perm()&0o077 != 0 {
+		return refused("network", "other users of this machine can enter %s, where the sockets of sandboxes are; `chmod 700` it", d.config.Egress.Folder)
+	}
+	return err
 }
 
 // shutExit ends the way out of a sandbox that is gone.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func (i *internet) connected(t *testing.T, folder string) func(*docker.Config) {
 // directly, and not by asking for it in another way.
 func TestI12TheWayOut(t *testing.T) {
 	i := newInternet(t)
-	w := newWorld(t, i.connected(t, t.TempDir()))
+	w := newWorld(t, i.connected(t, filepath.Join(t.TempDir(), "egress")))
 	hosts := answering(t)
 	for network, c := range map[sandbox.NetworkPolicy]struct {
 		egress  []string
@@ -120,9 +121,30 @@ func TestI12TheWayOut(t *testing.T) {
 	}
 }
 
+// Whoever can connect to a sandbox's socket goes out as it does.
+func TestNobodyElseEntersTheFolderOfTheSockets(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // that is what is refused
+		t.Fatal(err)
+	}
+	w := newWorld(t, newInternet(t).connected(t, folder))
+	s := spec()
+	s.Constraints.Network, s.Constraints.Egress = sandbox.NetworkEgressOnly, []string{"allowed.example.com"}
+	_, err := w.Create(t.Context(), s)
+	if refused, is := errors.AsType[*sandbox.UnsupportedError](err); !is || refused.Field != "network" {
+		t.Errorf("it is started: %v", err)
+	}
+	if err := w.Ready(t.Context()); err == nil {
+		t.Error("the doctor is told that all is well")
+	}
+	if _, err := w.Status(t.Context(), s.ID); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("something is there: %v", err)
+	}
+}
+
 // The way out of a sandbox that outlives whoever answered for it is answered by the next.
 func TestAWayOutIsTakenOver(t *testing.T) {
-	i, folder := newInternet(t), t.TempDir()
+	i, folder := newInternet(t), filepath.Join(t.TempDir(), "egress")
 	w := newWorld(t, i.connected(t, folder))
 	first, err := docker.New(w.config)
 	if err != nil {
@@ -167,7 +189,7 @@ func TestAWayOutIsTakenOver(t *testing.T) {
 func TestCredentialsAreNamedToWhoeverAnswers(t *testing.T) {
 	told := make(chan docker.Reach, 2)
 	w := newWorld(t, func(c *docker.Config) {
-		c.Egress = docker.Egress{Folder: t.TempDir(), Lends: true, Serve: func(listener net.Listener, _ sandbox.Instance, reach docker.Reach) {
+		c.Egress = docker.Egress{Folder: filepath.Join(t.TempDir(), "egress"), Lends: true, Serve: func(listener net.Listener, _ sandbox.Instance, reach docker.Reach) {
 			told <- reach
 			for {
 				connection, err := listener.Accept()

@@ -48,9 +48,7 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 		return sandbox.Result{}, err
 	}
 	command = command.Bounded()
-	alone := d.lock(id)
-	alone.Lock()
-	defer alone.Unlock()
+	defer d.alone(id)()
 	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
 	defer cancel()
 	begun := d.config.Now()
@@ -98,13 +96,33 @@ func (d *Docker) runs(ctx context.Context, id string) (map[string]string, error)
 	return labels, err
 }
 
-func (d *Docker) lock(id string) *sync.Mutex {
+// turn is whose turn it is in a sandbox, and how many wait for theirs or have it.
+type turn struct {
+	sync.Mutex
+
+	callers int
+}
+
+// alone waits until nobody else runs anything in the sandbox, and keeps it so until it is
+// released.
+func (d *Docker) alone(id string) (release func()) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.running[id] == nil {
-		d.running[id] = &sync.Mutex{}
+	t := d.turns[id]
+	if t == nil {
+		t = &turn{}
+		d.turns[id] = t
 	}
-	return d.running[id]
+	t.callers++
+	d.mu.Unlock()
+	t.Lock()
+	return func() {
+		t.Unlock()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if t.callers--; t.callers == 0 {
+			delete(d.turns, id)
+		}
+	}
 }
 
 // attach starts the command and returns once its outputs have ended, or ctx.

@@ -77,9 +77,7 @@ func (d *Docker) Get(ctx context.Context, id, from string, archive io.Writer) er
 
 // tool runs Portcullis in the sandbox, which complains on its standard error.
 func (d *Docker) tool(ctx context.Context, id, as string, words []string, stdin io.Reader, stdout io.Writer) error {
-	alone := d.lock(id)
-	alone.Lock()
-	defer alone.Unlock()
+	defer d.alone(id)()
 	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errors.New("the files were not copied in time"))
 	defer cancel()
 	command := sandbox.Command{Argv: append([]string{program}, words...), Folder: "/", Stdin: stdin}

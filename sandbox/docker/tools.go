@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -26,18 +27,29 @@ import (
 // others are whole.
 const toolsMark = "complete"
 
+// labelTools marks the container that the volume is filled through.
+const labelTools = "portcullis.tools"
+
 // toolsTime is how long it may take to fill the volume.
 const toolsTime = time.Minute
+
+// tools is the volume with the programs that run in sandboxes; its lock may be held as long
+// as it takes to fill it.
+type tools struct {
+	mu sync.Mutex
+	// volume is empty as long as it was not seen to be complete.
+	volume string
+}
 
 // tooled is the name of the volume with the programs that run in sandboxes, which it
 // fills if it must. It is called by its content, so that a new Portcullis has another and
 // sandboxes that run keep theirs. It is on the engine's own disk: the engine need not see
 // this machine's. image only lends a container to fill it through, which is never started.
 func (d *Docker) tooled(ctx context.Context, image string, architecture string) (string, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.tools != "" {
-		return d.tools, nil
+	d.tools.mu.Lock()
+	defer d.tools.mu.Unlock()
+	if d.tools.volume != "" {
+		return d.tools.volume, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, toolsTime, errors.New("the sandboxes' programs were not copied to the engine in time"))
 	defer cancel()
@@ -50,28 +62,31 @@ func (d *Docker) tooled(ctx context.Context, image string, architecture string) 
 	if err := d.fill(ctx, volume, image, files); err != nil {
 		return "", fmt.Errorf("copy the sandboxes' programs to the engine: %w", err)
 	}
-	d.tools = volume
+	d.tools.volume = volume
 	return volume, nil
 }
 
 // forgotTools reports whether the volume is to be looked at again.
 func (d *Docker) forgotTools() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.tools == ""
+	d.tools.mu.Lock()
+	defer d.tools.mu.Unlock()
+	return d.tools.volume == ""
 }
 
 // forgetTools has the volume looked at again: somebody may have deleted it.
 func (d *Docker) forgetTools() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.tools = ""
+	d.tools.mu.Lock()
+	defer d.tools.mu.Unlock()
+	d.tools.volume = ""
 }
 
 func (d *Docker) fill(ctx context.Context, volume, image string, files []byte) (err error) {
+	if err := d.dropHelpers(ctx); err != nil {
+		return err
+	}
 	helper, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:   "portcullis-tools-" + strings.ToLower(rand.Text()),
-		Config: &container.Config{Image: image, Entrypoint: []string{program}, User: user(initID)},
+		Config: &container.Config{Image: image, Entrypoint: []string{program}, User: user(initID), Labels: map[string]string{labelTools: d.appLabel()}},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none",
 			Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: toolsFolder, VolumeOptions: &mount.VolumeOptions{NoCopy: true}}},
@@ -90,6 +105,24 @@ func (d *Docker) fill(ctx context.Context, volume, image string, files []byte) (
 	}
 	_, err = d.engine.CopyToContainer(ctx, helper.ID, client.CopyToContainerOptions{DestinationPath: toolsFolder, Content: bytes.NewReader(files)})
 	return err
+}
+
+// dropHelpers removes the containers that a process left behind which died while it filled
+// the volume.
+func (d *Docker) dropHelpers(ctx context.Context) error {
+	left, err := d.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", labelTools+"="+d.appLabel())})
+	if err != nil {
+		return err
+	}
+	for _, helper := range left.Items {
+		if d.config.Now().Sub(time.Unix(helper.Created, 0)) < 2*toolsTime {
+			continue // somebody may be at it
+		}
+		if err := d.remove(ctx, helper.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // missing says what is to be done about an image that the engine does not have. It is

@@ -6,15 +6,18 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/docker"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -300,4 +303,21 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// What a process leaves behind that dies while it copies the programs is taken away by the
+// next that does.
+func TestAHelperThatIsLeftBehindIsTakenAway(t *testing.T) {
+	later := func() time.Time { return time.Now().Add(time.Hour) }
+	w := newWorld(t, func(c *docker.Config) { c.Now = later })
+	left, err := w.engine.ContainerCreate(t.Context(), client.ContainerCreateOptions{Config: &container.Config{
+		Image: built.image, Entrypoint: []string{"/probe"}, Labels: map[string]string{"portcullis.tools": strconv.FormatInt(w.config.App, 10)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.create(t, spec())
+	if _, err := w.engine.ContainerInspect(t.Context(), left.ID, client.ContainerInspectOptions{}); !cerrdefs.IsNotFound(err) {
+		t.Errorf("it is there still: %v", err)
+	}
 }

@@ -55,7 +55,8 @@ func (r *Remote) Create(ctx context.Context, spec sandbox.Spec) (is sandbox.Inst
 	if err != nil {
 		return is, err
 	}
-	return is, r.ask(ctx, http.MethodPost, root, bytes.NewReader(body), &is)
+	err = r.ask(ctx, http.MethodPost, root, bytes.NewReader(body), &is)
+	return is, err
 }
 
 // Status asks for one.
@@ -63,12 +64,14 @@ func (r *Remote) Status(ctx context.Context, id string) (is sandbox.Instance, er
 	if !sandbox.ValidID(id) {
 		return is, sandbox.ErrUnknown
 	}
-	return is, r.ask(ctx, http.MethodGet, root+"/"+id, nil, &is)
+	err = r.ask(ctx, http.MethodGet, root+"/"+id, nil, &is)
+	return is, err
 }
 
 // List asks for all.
 func (r *Remote) List(ctx context.Context) (all []sandbox.Instance, err error) {
-	return all, r.ask(ctx, http.MethodGet, root, nil, &all)
+	err = r.ask(ctx, http.MethodGet, root, nil, &all)
+	return all, err
 }
 
 // Execute has a command run there. That nobody waits any more is seen by the connection.
@@ -87,7 +90,8 @@ func (r *Remote) Execute(ctx context.Context, id string, command sandbox.Command
 	if command.Stdin != nil {
 		body = io.MultiReader(body, command.Stdin)
 	}
-	return result, r.ask(ctx, http.MethodPost, root+"/"+id+"/exec", body, &result)
+	err = r.ask(ctx, http.MethodPost, root+"/"+id+"/exec", body, &result)
+	return result, err
 }
 
 // Put sends an archive.
