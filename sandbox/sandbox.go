@@ -106,7 +106,10 @@ type Instance struct {
 	HeadSHA     string
 	Policy      string
 	RequestedBy policy.Actor
-	CreatedAt   time.Time
+	// ActsAs is the person whose rights programs in it have at GitHub, and who alone runs
+	// commands there; zero: nobody's.
+	ActsAs    policy.Actor
+	CreatedAt time.Time
 	// StartBy is until when it may take to run, where that is long; zero: a minute.
 	StartBy time.Time
 	// Deadline is when it ends, also if nobody is there to end it.
