@@ -117,9 +117,9 @@ func TestASandboxOnAPullRequest(t *testing.T) {
 		{"bob", "/sandbox exec " + id + " ls", []string{"`ls` ended with exit code 0 in `" + id + "`", " /workspace/README.md\n", " /workspace/docs/a.md\n"}},
 		{"bob", "/sandbox exec " + id + " fail", []string{"exit code 2", "<summary>standard error</summary>", " it does not compile"}},
 		{"bob", "/sandbox exec " + id + ` say "a  b" '@ann' '/approve'`, []string{"``` text", " a  b @ann /approve"}[1:]},
-		{"bob", "/sandbox exec " + id + " nonsense", []string{"@bob", `"nonsense" was not started`}},
-		{"bob", "/sandbox exec pc-000000000000 ls", []string{`No sandbox that runs on this pull request has the id "pc-000000000000"`}},
-		{"bob", "/sandbox exec ../x ls", []string{`has the id "../x"`}},
+		{"bob", "/sandbox exec " + id + " nonsense", []string{"@bob The command was not started. It was said: `nonsense: "}},
+		{"bob", "/sandbox exec pc-000000000000 ls", []string{"No sandbox that runs on this pull request has that id"}},
+		{"bob", "/sandbox exec ../x ls", []string{"has that id; `/sandbox list` tells them"}},
 		{"rita", "/sandbox exec " + id + " ls", []string{"Only who asked for it and who may write here use it, and rita is neither"}},
 		{"rita", "/sandbox stop " + id, []string{"and rita is neither"}},
 		{"rita", "/sandbox start", []string{"to ask for a sandbox takes write"}},
@@ -157,6 +157,10 @@ var endings = map[string]struct {
 		return nil
 	}},
 	"the policy allows none":     {happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.set(switchPolicy); return nil }},
+	"the policy allows less": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
+		tw.set(strings.Replace(sandboxPolicy, "constraints: {", "constraints: {memory_mb: 256, ", 1))
+		return nil
+	}},
 	"the repository is archived": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.shop.Archive(); return nil }},
 	"the repository is transferred": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
 		tw.shop.Transfer(tw.github.CreateOrganization("elsewhere"))

@@ -25,6 +25,9 @@ import (
 // well before another may claim the same.
 const workTimeout = store.Lease - 10*time.Second
 
+// reviewTimeout is how long the end of sandboxes may keep a pull request's other work.
+const reviewTimeout = 10 * time.Second
+
 // endTimeout is how long a worker whose work was interrupted may take to give it
 // back.
 const endTimeout = 5 * time.Second
@@ -150,9 +153,10 @@ func (w *workers) attempt(ctx context.Context, work store.Work) (done []string, 
 	ctx, cancel := context.WithTimeoutCause(ctx, workTimeout, fmt.Errorf("work on %s took longer than %s", work.Key, workTimeout))
 	defer cancel()
 	if recovery.Owns(work.Key) {
-		if recovery.IsUrgent(work.Key) {
+		switch {
+		case recovery.IsUrgent(work.Key):
 			ctx = githubapi.Urgent(ctx)
-		} else {
+		case work.Key != recovery.KeySandboxes: // what may not run any more waits for nothing
 			ctx = githubapi.Background(ctx)
 		}
 		again, err := w.sweeper.Sweep(ctx, work.Key)
@@ -253,7 +257,7 @@ func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _
 			evaluate = w.gate.Recheck
 		}
 		decision, undecided = evaluate(ctx, work.Ref)
-		failed = append(failed, undecided, w.lending.Review(ctx, work.Ref), w.lending.Deploy(ctx, work.Ref), w.sandboxes.Review(ctx, work.Ref))
+		failed = append(failed, undecided, w.lending.Review(ctx, work.Ref), w.lending.Deploy(ctx, work.Ref))
 		if decision.StartsSandbox {
 			failed = append(failed, w.sandboxes.StartFor(ctx, work.Ref, decision.HeadSHA))
 		}
@@ -261,7 +265,18 @@ func (w *workers) decide(ctx context.Context, work store.Work) (done []string, _
 	for _, u := range waiting {
 		failed = append(failed, w.answer(ctx, u, decision, undecided))
 	}
+	if work.Ref.Number != 0 {
+		failed = append(failed, w.endSandboxes(ctx, work.Ref))
+	}
 	return done, errors.Join(failed...)
+}
+
+// endSandboxes ends those that may not run on the pull request any more. One that takes
+// its time to end is left to the sweep, and keeps nobody waiting.
+func (w *workers) endSandboxes(ctx context.Context, ref policy.PullRequestRef) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, reviewTimeout, fmt.Errorf("the sandboxes of %s took longer than %s to end", ref, reviewTimeout))
+	defer cancel()
+	return w.sandboxes.Review(ctx, ref)
 }
 
 // allowed returns an error if GitHub's limits do not allow to begin: work that

@@ -98,6 +98,7 @@ type Store interface {
 	Agenda
 	Queue
 	Floors
+	Deputies
 	// Audit records an act that has no other effect.
 	Audit(ctx context.Context, entry audit.Entry) error
 }
@@ -150,6 +151,12 @@ type Floors interface {
 	HasFloor(ctx context.Context, owner string) (bool, error)
 	// PutFloor records that the owner has one, or has one no more.
 	PutFloor(ctx context.Context, owner string, has bool) error
+}
+
+// Deputies knows the sandboxes whose programs have a person's rights at GitHub.
+type Deputies interface {
+	// Deputies lists those in the repository, those that have ended too.
+	Deputies(ctx context.Context, repository policy.Repository) ([]policy.Deputy, error)
 }
 
 // Queue keeps the entries of merge queues that wait for their checks.

@@ -164,6 +164,11 @@ func (l *look) input(ctx context.Context, questions func(policy.Input) (policy.Q
 	if err := l.answer(ctx, &in, asked); err != nil {
 		return policy.Input{}, err
 	}
+	if l.Store != nil {
+		if in.Deputies, err = l.Store.Deputies(ctx, l.ref.Repository); err != nil {
+			return policy.Input{}, err
+		}
+	}
 	// Last, so that nothing opens on what was true before the rest was asked for.
 	if in.Stops, err = l.stops(ctx, in.Policies); errors.Is(err, killswitch.ErrUnsettled) {
 		return policy.Input{}, fmt.Errorf("%w: %w", errMoved, err)

@@ -80,12 +80,12 @@ func (d installationEvent) take(ctx context.Context, payload []byte) (Answer, er
 	}
 	if slices.Contains(lossActions, e.GetAction()) {
 		owner := policy.Repository{Installation: e.GetInstallation().GetID(), Owner: e.GetInstallation().GetAccount().GetLogin()}
-		if d.config.Sandboxes != nil {
-			if err := d.config.Sandboxes.EndIn(ctx, owner, sandbox.Ending{Reason: fmt.Sprintf("the App's installation in %s was ended or suspended", owner.Owner), By: actor(e.GetSender())}); err != nil {
-				return nil, err
-			}
+		// What cannot be ended keeps nothing else from being seen.
+		lost := d.config.Switch.Lost(ctx, e.GetInstallation().GetID(), e.GetInstallation().GetAccount().GetLogin(), actor(e.GetSender()), e.GetAction())
+		if d.config.Sandboxes == nil {
+			return nil, lost
 		}
-		return nil, d.config.Switch.Lost(ctx, e.GetInstallation().GetID(), e.GetInstallation().GetAccount().GetLogin(), actor(e.GetSender()), e.GetAction())
+		return nil, errors.Join(lost, d.config.Sandboxes.EndIn(ctx, owner, sandbox.Ending{Reason: fmt.Sprintf("the App's installation in %s was ended or suspended", owner.Owner), By: actor(e.GetSender())}))
 	}
 	return nil, d.config.Resync(ctx, e.GetInstallation().GetID())
 }

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/portcullis-app/portcullis/policy"
+	"github.com/portcullis-app/portcullis/sandbox"
 )
 
 func TestWhatAProgramWroteIsTextAndNothingElse(t *testing.T) {
@@ -87,4 +88,14 @@ func FuzzFolded(f *testing.F) {
 			t.Errorf("%d bytes are shown", len(text))
 		}
 	})
+}
+
+// A refusal is ours, and what it repeats of others is text and nothing else.
+func TestARefusalRepeatsOthersAsText(t *testing.T) {
+	said := "sh: @acme/leads\n/approve\n<img src=x> `/merge`\n<!-- portcullis reply comment:1:0 -->"
+	got := outcome(sandbox.Task{Kind: sandbox.TaskExecute, Outcome: sandbox.Outcome{Refused: "the command was not started", Said: said}}).refused
+	want := "The command was not started. It was said: `` sh: @acme/leads /approve <img src=x> `/merge` <!-- portcullis reply comment:1:0 --> ``"
+	if got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
 }

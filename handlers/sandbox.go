@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/gate"
-	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 )
@@ -17,7 +16,8 @@ type Sandboxes interface {
 	// Ask keeps that somebody asks for something that takes its time; what comes of it is
 	// told by [Door.TellSandbox].
 	Ask(ctx context.Context, task sandbox.Task) error
-	List(ctx context.Context, scope killswitch.Scope) ([]sandbox.Instance, error)
+	// Running lists what is on record as running on the pull request.
+	Running(ctx context.Context, on policy.PullRequestRef) ([]sandbox.Record, error)
 	// EndIn ends all in a repository, or with the id 0 all of the owner's.
 	EndIn(ctx context.Context, repository policy.Repository, end sandbox.Ending) error
 }
@@ -30,7 +30,7 @@ func (d *Door) sandbox(ctx context.Context, s speech, index int, command policy.
 	task := sandbox.Task{ID: s.Text.Source(index), On: s.about, By: s.By, At: s.At, Comment: s.comment}
 	switch strings.ToLower(command.Args[0]) {
 	case "list":
-		there, err := d.config.Sandboxes.List(ctx, killswitch.PullRequest(s.about))
+		there, err := d.config.Sandboxes.Running(ctx, s.about)
 		return answer{reply: running(there)}, err
 	case "start":
 		task.Kind = sandbox.TaskStart
@@ -64,7 +64,11 @@ func (d *Door) TellSandbox(ctx context.Context, task sandbox.Task) error {
 func outcome(task sandbox.Task) answer {
 	o := task.Outcome
 	if o.Refused != "" {
-		return answer{refused: sentence(o.Refused)}
+		text := sentence(o.Refused)
+		if o.Said != "" {
+			text += " It was said: " + code(o.Said)
+		}
+		return answer{refused: text}
 	}
 	switch task.Kind {
 	case sandbox.TaskStart:
@@ -88,7 +92,7 @@ func started(o sandbox.Outcome) string {
 }
 
 // running lists sandboxes.
-func running(there []sandbox.Instance) string {
+func running(there []sandbox.Record) string {
 	if len(there) == 0 {
 		return "No sandbox runs on this pull request."
 	}

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // sandboxCommand reads what comes after /sandbox. What is run in one is words, as a shell
 // reads them with its quotes and nothing else of a shell: no variable, no second command.
@@ -12,7 +15,7 @@ func sandboxCommand(rest string, args []string) Command {
 	usage := "Write " + formsOf(VerbSandbox) + "."
 	switch strings.ToLower(args[0]) {
 	case "start":
-		if len(args) > 2 {
+		if len(args) > 2 || len(args) == 2 && !slices.Contains(sandboxProviders, strings.ToLower(args[1])) {
 			c.Fault = usage
 		}
 	case "stop":

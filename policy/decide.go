@@ -45,6 +45,8 @@ type Input struct {
 	Unchanged map[string]bool
 	// Labels are those that classified the pull request when it was decided last.
 	Labels []string
+	// Deputies are the programs in the repository that have, or had, a person's rights.
+	Deputies []Deputy
 	// Stops are the kill switches that are on and may reach the pull request.
 	Stops []Stop
 	Now   time.Time

@@ -41,6 +41,10 @@ type decideCase struct {
 		At                                                  time.Duration
 		Unread                                              bool
 	}
+	Deputies []struct {
+		For, Sandbox string
+		From, Until  time.Duration
+	}
 	Comments []struct{ By, Body string }
 	History  []struct {
 		Kind, By, Label, Assignee string
@@ -177,6 +181,13 @@ func (c decideCase) input(organizationFile, policyFile []byte) Input {
 		if permission, _ := ParsePermission(v.Permission); !v.Unread {
 			in.Standings[by.ID] = Standing{Login: cmp.Or(v.Login, v.By), Permission: permission, Teams: v.Teams}
 		}
+	}
+	for _, d := range c.Deputies {
+		deputy := Deputy{For: people(d.For), Sandbox: d.Sandbox, From: dayStart.Add(d.From)}
+		if d.Until != 0 {
+			deputy.Until = dayStart.Add(d.Until)
+		}
+		in.Deputies = append(in.Deputies, deputy)
 	}
 	pr.AutoMerge = c.AutoMerge
 	for _, s := range c.Stops {

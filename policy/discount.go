@@ -71,7 +71,7 @@ func (j *judge) discountRejection(vote Vote, standing Standing) string {
 // tier than its giver's, who took no part in the change.
 func (j *judge) mayLift(vote Vote) bool {
 	lifter := vote.LiftedBy
-	if !lifter.Known() || j.agents.IsAgent(lifter) != "" || j.part(lifter) != "" {
+	if !lifter.Known() || j.agents.IsAgent(lifter) != "" || j.part(lifter) != "" || j.hadDeputy(lifter) {
 		return false
 	}
 	giver, lifting := j.Standings[vote.By.ID], j.Standings[lifter.ID]
@@ -99,6 +99,9 @@ func (j *judge) discountApproval(vote Vote) string {
 		return why
 	}
 	if why := j.discountMaker(vote.By); why != "" {
+		return why
+	}
+	if why := j.discountDeputy(vote); why != "" {
 		return why
 	}
 	head := j.Snapshot.PullRequest.HeadSHA

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// sandboxProviders are where sandboxes may run.
+var sandboxProviders = []string{"docker", "codespaces", "kubernetes"}
+
 const defaultSandboxTimeout = 30 * time.Minute
 
 func (r *reader) sandbox(v value) *SandboxRules {
@@ -16,7 +19,7 @@ func (r *reader) sandbox(v value) *SandboxRules {
 		Tier:        TierPeerReview, Start: StartOnRequest,
 	}
 	given := r.mapping(v,
-		field{"provider", func(v value) { r.choice(v, &to.Provider, "docker", "codespaces", "kubernetes") }},
+		field{"provider", func(v value) { r.choice(v, &to.Provider, sandboxProviders...) }},
 		field{"image", func(v value) { r.image(v, &to.Image) }},
 		field{"constraints", func(v value) { r.constraints(v, &to.Constraints) }},
 		field{"tier", func(v value) { r.tier(v, &to.Tier) }},

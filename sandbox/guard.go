@@ -7,8 +7,6 @@ import (
 	"io"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/portcullis-app/portcullis/killswitch"
 )
 
@@ -88,9 +86,6 @@ func (g Guard) allowed(ctx context.Context, place killswitch.Scope) error {
 	return nil
 }
 
-// destroyedTogether is how many sandboxes are destroyed side by side.
-const destroyedTogether = 8
-
 // Stop destroys every sandbox in the scope, whoever created it. One that does not tell
 // whose it is counts as in it. If not all can be listed, that is an error, and those that
 // can be are destroyed.
@@ -105,28 +100,6 @@ func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err
 			covered = append(covered, there.ID)
 		}
 	}
-	ended, err = destroy(ctx, g.Sandbox, covered)
-	return ended, errors.Join(unlisted, err)
-}
-
-// destroy destroys several, each whatever becomes of the others, and counts them.
-func destroy(ctx context.Context, boxes Sandbox, ids []string) (ended int, _ error) {
-	failures := make([]error, len(ids))
-	var running errgroup.Group
-	running.SetLimit(destroyedTogether)
-	for n, id := range ids {
-		running.Go(func() error {
-			if err := boxes.Destroy(ctx, id); err != nil {
-				failures[n] = fmt.Errorf("destroy the sandbox %s: %w", id, err)
-			}
-			return nil
-		})
-	}
-	_ = running.Wait()
-	for _, failure := range failures {
-		if failure == nil {
-			ended++
-		}
-	}
-	return ended, errors.Join(failures...)
+	gone, err := destroy(ctx, g.Sandbox, covered)
+	return len(gone), errors.Join(unlisted, err)
 }

@@ -46,17 +46,21 @@ func (l *Lifecycle) start(ctx context.Context, task Task) (Outcome, error) {
 	place := killswitch.PullRequest(task.On)
 	place.Agents = launch.ByAgent
 	spec := Spec{
-		ID: IDFor(task.ID), For: place, HeadSHA: launch.HeadSHA, Policy: launch.Policy, RequestedBy: task.By,
+		ID: task.sandboxID(), For: place, HeadSHA: launch.HeadSHA, Policy: launch.Policy, RequestedBy: task.By,
 		Image: launch.Rule.Image, Constraints: constraints(launch.Rule),
 	}
 	if err := spec.Check(); err != nil {
 		return Outcome{}, err
 	}
-	record := Record{Instance: spec.Instance(launch.Rule.Provider, l.config.Now()), ApprovedBy: launch.ApprovedBy}
+	holds := held(launch.Rule)
+	record := Record{Instance: spec.Instance(launch.Rule.Provider, l.config.Now()), ApprovedBy: launch.ApprovedBy, Held: &holds}
+	if personal, is := box.Sandbox.(Personal); is {
+		record.ActsAs = personal.ActsFor(task.By) // known before anything runs
+	}
 	if err := l.config.Records.OpenSandbox(ctx, record, l.config.Caps, l.entry("sandbox.asked", record.Instance, task.By, launch.Rule.Provider)); err != nil {
 		return Outcome{}, err
 	}
-	is, left, err := l.launch(ctx, launch.Rule.Provider, box, spec)
+	is, left, err := l.launch(ctx, record, box, spec)
 	if err != nil {
 		record.Reason = "it could not be started: " + err.Error()
 		return Outcome{}, errors.Join(err, l.takeBack(ctx, record.Instance))
@@ -74,17 +78,18 @@ func constraints(rule policy.SandboxRules) SandboxConstraints {
 }
 
 // launch creates the sandbox and puts the pull request's files into it.
-func (l *Lifecycle) launch(ctx context.Context, provider string, box Sandbox, spec Spec) (is Instance, left []string, err error) {
+func (l *Lifecycle) launch(ctx context.Context, record Record, box Sandbox, spec Spec) (is Instance, left []string, err error) {
 	if is, err = box.Create(ctx, spec); err != nil {
 		return Instance{}, nil, err
 	}
-	is = is.with(spec.Instance(provider, is.CreatedAt))
-	is.Provider = provider
+	is = is.with(record.Instance)
+	is.Provider = record.Provider
+	record.Instance = is
 	if left, err = l.checkOut(ctx, box, is); err != nil {
 		return Instance{}, nil, fmt.Errorf("put the pull request's files into it: %w", err)
 	}
 	// Whatever has changed while it was made: it is not kept then.
-	if err := l.permit(ctx, is); err != nil {
+	if err := l.permit(ctx, record); err != nil {
 		return Instance{}, nil, err
 	}
 	return is, left, l.config.Records.ChangeSandbox(ctx, is.ID, func(r *Record) []audit.Entry {
@@ -197,40 +202,46 @@ func (l *Lifecycle) stop(ctx context.Context, task Task) (Outcome, error) {
 }
 
 // mine is the sandbox of the pull request that the task is about, if whoever asks may.
+// What is not on record costs no question to anybody: it will be, once it is swept.
 func (l *Lifecycle) mine(ctx context.Context, task Task) (Instance, Sandbox, error) {
-	is, box, err := l.Find(ctx, task.Sandbox)
-	if errors.Is(err, ErrUnknown) || err == nil && !is.In(killswitch.PullRequest(task.On)) {
-		return Instance{}, nil, &RefusedError{fmt.Sprintf("no sandbox that runs on this pull request has the id %q", task.Sandbox)}
+	unknown := &RefusedError{"no sandbox that runs on this pull request has that id; `/sandbox list` tells them"}
+	running, err := l.Running(ctx, task.On)
+	if err != nil {
+		return Instance{}, nil, err
 	}
-	if err != nil || is.RequestedBy.ID == task.By.ID && task.By.Known() {
-		return is, box, err
+	n := slices.IndexFunc(running, func(r Record) bool { return r.ID == task.Sandbox })
+	if n < 0 {
+		return Instance{}, nil, unknown
+	}
+	record := running[n]
+	box, known := l.boxes[record.Provider]
+	if !known {
+		return Instance{}, nil, &RefusedError{fmt.Sprintf("it runs on %s, which this server does not have", record.Provider)}
+	}
+	if err := l.mayUse(ctx, record, task); err != nil {
+		return Instance{}, nil, err
+	}
+	is, err := box.Status(ctx, record.ID)
+	if errors.Is(err, ErrUnknown) || err == nil && !is.In(killswitch.PullRequest(task.On)) {
+		return Instance{}, nil, unknown
+	}
+	is = is.with(record.Instance)
+	is.Provider = record.Provider
+	return is, box, err
+}
+
+// mayUse is a [*RefusedError] for who may not do that with a sandbox: whoever asked for it
+// may, and who may write. Where commands have a person's rights, they are that person's.
+func (l *Lifecycle) mayUse(ctx context.Context, record Record, task Task) error {
+	if owner := record.ActsAs; owner.Known() && task.Kind == TaskExecute && owner.ID != task.By.ID {
+		return &RefusedError{fmt.Sprintf("what runs in it has the rights of %s, who alone runs commands there", owner)}
+	}
+	if record.RequestedBy.ID == task.By.ID && task.By.Known() {
+		return nil
 	}
 	may, err := l.config.Judge.MayWrite(ctx, task.On.Repository, task.By)
 	if err == nil && !may {
 		err = &RefusedError{fmt.Sprintf("only who asked for it and who may write here use it, and %s is neither", task.By)}
 	}
-	return is, box, err
-}
-
-// refusals are the errors that whoever asked is told as they are.
-func refusal(err error) (string, bool) {
-	if r, is := errors.AsType[*RefusedError](err); is {
-		return r.Why, true
-	}
-	if r, is := errors.AsType[*UnsupportedError](err); is {
-		return r.Error(), true
-	}
-	if r, is := errors.AsType[*InvalidError](err); is {
-		return r.Error(), true
-	}
-	if r, is := errors.AsType[*FullError](err); is {
-		return r.Error(), true
-	}
-	if r, is := errors.AsType[*StartError](err); is {
-		return r.Error(), true
-	}
-	if slices.ContainsFunc([]error{ErrStopped, ErrUnknown, ErrNotRunning}, func(known error) bool { return errors.Is(err, known) }) {
-		return err.Error(), true
-	}
-	return "", false
+	return err
 }

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,12 +18,36 @@ import (
 type Record struct {
 	Instance
 
+	// Held is what the policy said of it when it was started; nil: it was found without a
+	// record.
+	Held *Held
 	// ApprovedBy are those whose approval of the head it was started on.
 	ApprovedBy []policy.Actor
 	// ReviewedAt is when it was last asked whether it may still run.
 	ReviewedAt time.Time
 	// EndedAt is when it was seen to have ended; zero: it has not been.
 	EndedAt time.Time
+}
+
+// Held is what a policy holds a sandbox to. One is ended when the policy says something
+// else.
+type Held struct {
+	Image       string
+	Constraints SandboxConstraints
+}
+
+// held is what the rule holds a sandbox to, but for how long: that is compared with how long
+// it has run.
+func held(rule policy.SandboxRules) Held {
+	h := Held{Image: rule.Image, Constraints: constraints(rule)}
+	h.Constraints.Timeout = 0
+	return h
+}
+
+func (h Held) same(other Held) bool {
+	a, b := h.Constraints, other.Constraints
+	return h.Image == other.Image && a.MemoryMB == b.MemoryMB && a.CPUPercent == b.CPUPercent && a.DiskMB == b.DiskMB && a.Network == b.Network && a.Runtime == b.Runtime &&
+		slices.Equal(a.Egress, b.Egress) && slices.Equal(a.AllowedPaths, b.AllowedPaths) && maps.Equal(a.Credentials, b.Credentials)
 }
 
 // Caps are how many sandboxes there may be at once.
@@ -78,6 +104,8 @@ type Task struct {
 	Argv     []string
 
 	State TaskState
+	// Attempt is how often it was begun.
+	Attempt int
 	// HeldUntil is until when whoever has begun it is alive at least.
 	HeldUntil time.Time
 	BegunAt   time.Time
@@ -85,6 +113,15 @@ type Task struct {
 	Outcome   Outcome
 	// Told is true once whoever asked knows.
 	Told bool
+}
+
+// sandboxID is the id of the sandbox that the task starts: another for each attempt, since
+// one that has ended does not come back.
+func (t Task) sandboxID() string {
+	if t.Attempt <= 1 {
+		return IDFor(t.ID)
+	}
+	return IDFor(fmt.Sprintf("%s, attempt %d", t.ID, t.Attempt))
 }
 
 // Outcome is what came of a task.
@@ -95,6 +132,9 @@ type Outcome struct {
 	// is not in it.
 	Instance Instance
 	Left     []string
+	// Said is what was said of it by whoever may have been told to by what runs in the
+	// sandbox: it is shown as text, and nothing else.
+	Said string
 	// Result is what a command did, and Took how long that took.
 	Result Result
 	Took   time.Duration
@@ -112,8 +152,8 @@ func TaskOf(workKey string) (task string, is bool) { return strings.CutPrefix(wo
 // Records is what is kept. Each method is one transaction.
 type Records interface {
 	// OpenSandbox keeps a record, unless there is one with the id. It returns
-	// [ErrStopped] if a kill switch stops the place by then, and a [*FullError] if it
-	// would be one too many.
+	// [ErrStopped] if a kill switch stops the place by then, a [*FullError] if it would be
+	// one too many, and [ErrEnded] if one with the id has ended.
 	OpenSandbox(ctx context.Context, record Record, caps Caps, entry audit.Entry) error
 	// AdoptSandbox keeps a record of what was found, whatever the caps say.
 	AdoptSandbox(ctx context.Context, record Record, entry audit.Entry) error

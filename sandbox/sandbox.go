@@ -37,6 +37,13 @@ type Sandbox interface {
 	Destroy(ctx context.Context, id string) error
 }
 
+// Personal is a [Sandbox] in which programs have a person's rights at GitHub.
+type Personal interface {
+	// ActsFor is whose they are in what is created for the person who asks; the zero Actor:
+	// nobody's.
+	ActsFor(by policy.Actor) policy.Actor
+}
+
 // Spec is what a sandbox is created from.
 type Spec struct {
 	// ID is the idempotency key, which must be a [ValidID].
@@ -132,6 +139,9 @@ func (i Instance) with(known Instance) Instance {
 	if !i.RequestedBy.Known() {
 		i.RequestedBy = known.RequestedBy
 	}
+	if !i.ActsAs.Known() {
+		i.ActsAs = known.ActsAs
+	}
 	return i
 }
 
@@ -187,6 +197,8 @@ var (
 	ErrStopped = errors.New("the kill switch is on: nothing is started")
 	// ErrUnknown is returned for an id that no sandbox has.
 	ErrUnknown = errors.New("there is no such sandbox, or it has ended")
+	// ErrEnded is returned for a sandbox that is asked for again and has ended.
+	ErrEnded = errors.New("it was started for this once, and has ended; ask for another by /sandbox start")
 	// ErrNotRunning is returned for a command in a sandbox that takes none.
 	ErrNotRunning = errors.New("the sandbox does not run")
 )

@@ -12,12 +12,16 @@ const (
 	// and holdEvery how often it does.
 	heldFor   = 30 * time.Second
 	holdEvery = 10 * time.Second
-	// tasksAtOnce is how many tasks one process does at once, and fullWait how long one
-	// waits for a place.
+	// tasksAtOnce is how many tasks one process does at once, beside those that stop, and
+	// fullWait how long one waits for a place.
 	tasksAtOnce = 32
 	fullWait    = time.Second
 	// taskTime is how long a task may take.
 	taskTime = time.Hour
+	// startAgain is after how long it is tried again to start what the policy wants, as many
+	// times that as it was tried, up to startSlower.
+	startAgain  = time.Minute
+	startSlower = 10
 	// keepTime is how long it may take to keep what came of one.
 	keepTime = 20 * time.Second
 )
@@ -49,6 +53,13 @@ func (l *Lifecycle) Step(ctx context.Context, id string, tell Teller) (again tim
 	case now.Before(task.HeldUntil):
 		return task.HeldUntil, nil
 	default:
+		// Nobody knows how far a start has come, nor the sandbox's id.
+		if err := l.endHalf(ctx, task); err != nil {
+			return time.Time{}, err
+		}
+		if task.Kind == TaskStart && !task.By.Known() {
+			return l.postpone(ctx, task)
+		}
 		// A command that may have run is not run again.
 		return l.finish(ctx, task, Outcome{Refused: "the server ended while it did this, and what came of it is not known; ask again"})
 	}
@@ -59,25 +70,61 @@ func (l *Lifecycle) begin(ctx context.Context, task Task) (again time.Time, _ er
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.config.Now()
-	if l.closed || l.doing[task.ID] || len(l.doing) >= tasksAtOnce {
+	if l.closed || l.busy(task) {
 		return now.Add(fullWait), nil
 	}
 	mine := false
 	begun, err := l.config.Records.ChangeTask(ctx, task.ID, func(t *Task) (time.Time, error) {
 		if mine = t.State == TaskAsked; mine {
 			t.State, t.BegunAt, t.HeldUntil = TaskBegun, now, now.Add(heldFor)
+			t.Attempt++
 		}
 		return t.HeldUntil, nil
 	})
 	if err != nil || !mine {
 		return begun.HeldUntil, err
 	}
-	l.doing[task.ID] = true
+	l.doing[task.ID] = begun
 	l.tasks.Go(func() {
 		defer l.done(task.ID)
 		l.do(l.working, begun)
 	})
 	return begun.HeldUntil, nil
+}
+
+// busy reports whether the task has to wait: for a place, or for another command in its
+// sandbox, where one runs after the other. Whoever stops one never waits.
+func (l *Lifecycle) busy(task Task) bool {
+	if _, already := l.doing[task.ID]; already || task.Kind == TaskStop {
+		return already
+	}
+	places := tasksAtOnce
+	for _, other := range l.doing {
+		if other.Kind == TaskExecute && task.Kind == TaskExecute && other.Sandbox == task.Sandbox {
+			return true
+		}
+		if other.Kind != TaskStop {
+			places--
+		}
+	}
+	return places <= 0
+}
+
+// endHalf ends what a process that is gone may have begun to start.
+func (l *Lifecycle) endHalf(ctx context.Context, task Task) error {
+	if task.Kind != TaskStart {
+		return nil
+	}
+	running, err := l.Running(ctx, task.On)
+	if err != nil {
+		return err
+	}
+	for _, record := range running {
+		if record.ID == task.sandboxID() {
+			return l.End(ctx, record.Instance, Ending{Reason: "the server ended while it was started"})
+		}
+	}
+	return nil
 }
 
 func (l *Lifecycle) done(task string) {
@@ -118,29 +165,52 @@ func (l *Lifecycle) do(ctx context.Context, task Task) {
 	outcome, err := l.perform(ctx, task)
 	dead()
 	<-beating
-	if err != nil {
-		outcome.Refused = l.explain(ctx, task, err)
-	}
 	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
 	defer cancel()
-	if _, err := l.finish(keeping, task, outcome); err != nil {
+	again := false
+	if err != nil {
+		outcome.Refused, outcome.Said, again = l.explain(ctx, task, err)
+	}
+	if again && !task.By.Known() {
+		_, err = l.postpone(keeping, task)
+	} else {
+		_, err = l.finish(keeping, task, outcome)
+	}
+	if err != nil {
 		l.config.Log.Error().Err(err).Str("task", task.ID).Msg("what came of a task on a sandbox could not be kept; whoever asked is told that it is not known")
 	}
 }
 
-// explain says why a task failed, to whoever asked; the log has the rest.
-func (l *Lifecycle) explain(ctx context.Context, task Task, err error) string {
-	if why, refused := refusal(err); refused {
-		return why
+// explain says why a task failed, to whoever asked; the log has the rest. again is true if
+// it may be done in a while.
+func (l *Lifecycle) explain(ctx context.Context, task Task, err error) (why, said string, again bool) {
+	answer, known := tell(err)
+	if !known || !answer.whole {
+		l.config.Log.Error().Err(err).Str("event", "sandbox.failed").Str("task", task.ID).Str("kind", string(task.Kind)).Stringer("pr", task.On).Msg("a task on a sandbox failed")
 	}
-	l.config.Log.Error().Err(err).Str("event", "sandbox.failed").Str("task", task.ID).Str("kind", string(task.Kind)).Stringer("pr", task.On).Msg("a task on a sandbox failed")
-	if l.working.Err() != nil {
-		return "the server is stopping; ask again in a while"
+	switch {
+	case known:
+		_, again = errors.AsType[*FullError](err)
+		return answer.why, answer.said, again
+	case l.working.Err() != nil:
+		return "the server is stopping; ask again in a while", "", true
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded) || ctx.Err() != nil:
+		return "it took too long", "", false
+	default:
+		return "it failed, and the server's log says why; ask again, or ask whoever runs Portcullis", "", true
 	}
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) || ctx.Err() != nil {
-		return "it took too long"
-	}
-	return "it failed, and the server's log says why; ask again, or ask whoever runs Portcullis"
+}
+
+// postpone has what the policy wants, and nobody asked for, tried again.
+func (l *Lifecycle) postpone(ctx context.Context, task Task) (again time.Time, _ error) {
+	_, err := l.config.Records.ChangeTask(ctx, task.ID, func(t *Task) (time.Time, error) {
+		if t.State == TaskBegun {
+			t.State, t.HeldUntil = TaskAsked, time.Time{}
+		}
+		again = l.config.Now().Add(startAgain * time.Duration(min(t.Attempt, startSlower)))
+		return again, nil
+	})
+	return again, err
 }
 
 func (l *Lifecycle) hold(ctx context.Context, id string) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/portcullis-app/portcullis/killswitch"
@@ -18,6 +20,8 @@ const (
 	// startTime is how old a sandbox is at least that does not run and is taken for left
 	// behind by a process that is gone.
 	startTime = time.Minute
+	// makeTime is how long a provider may take to make one before it can be listed.
+	makeTime = 5 * time.Minute
 )
 
 // Tender is a provider that has something to see to now and then.
@@ -27,7 +31,9 @@ type Tender interface {
 
 // Sweep ends what runs and may not, whatever was told and whoever started it: past its
 // deadline, never started to the end, stopped, or not allowed any more. It keeps a record
-// of what it finds without one, and closes those of what is gone.
+// of what it finds without one, and closes those of what is gone. What it could not see to
+// is an error, and keeps nothing else from being seen to; next is then set too, unless
+// nothing could be.
 func (l *Lifecycle) Sweep(ctx context.Context) (next time.Time, _ error) {
 	if len(l.boxes) == 0 {
 		return time.Time{}, nil
@@ -40,39 +46,43 @@ func (l *Lifecycle) Sweep(ctx context.Context) (next time.Time, _ error) {
 	for _, record := range records {
 		known[record.ID] = record
 	}
-	var errs []error
-	for _, name := range l.providers() {
-		errs = append(errs, l.sweep(ctx, name, known))
-	}
-	for id, record := range known {
+	errs := []error{l.each(func(name string) error { return l.sweep(ctx, name, known) })}
+	for _, record := range known {
 		// What runs on a provider that this server has no more ends by itself.
 		if _, has := l.boxes[record.Provider]; !has && !l.config.Now().Before(record.Deadline) {
-			errs = append(errs, l.gone(ctx, id, Ending{Reason: "its time was over"}))
+			errs = append(errs, l.gone(ctx, record.Instance, Ending{Reason: "its time was over"}))
 		}
 	}
 	return l.config.Now().Add(SweepEvery), errors.Join(errs...)
 }
 
 func (l *Lifecycle) sweep(ctx context.Context, provider string, known map[string]Record) error {
-	there, err := l.on(ctx, provider)
-	if err != nil {
-		return err
-	}
-	var errs []error
+	there, unlisted := l.on(ctx, provider)
+	errs := []error{unlisted}
 	if tender, tends := l.boxes[provider].Sandbox.(Tender); tends {
 		errs = append(errs, tender.Tend(ctx))
 	}
 	runs := map[string]bool{}
 	for _, is := range there {
 		runs[is.ID] = true
-		errs = append(errs, l.look(ctx, is, known[is.ID]))
 	}
+	errs = append(errs, together(there, endedTogether, func(is Instance) error { return l.look(ctx, is, known[is.ID]) }))
 	for id, record := range known {
-		if record.Provider == provider && !runs[id] && l.config.Now().Sub(record.CreatedAt) > startTime {
-			errs = append(errs, l.gone(ctx, id, Ending{Reason: "it was found to be gone"}))
+		// What is not listed may be there still if not all could be.
+		if unlisted == nil && record.Provider == provider && !runs[id] && l.config.Now().Sub(record.CreatedAt) > record.appears() {
+			errs = append(errs, l.gone(ctx, record.Instance, Ending{Reason: "it was found to be gone"}))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// appears is how long after it was asked for a sandbox may be on no backend's list: while
+// it is made, nobody may see it.
+func (r Record) appears() time.Duration {
+	if r.Status == StatusIdle {
+		return makeTime
+	}
+	return startTime
 }
 
 // look sees to one sandbox; record is the zero Record if there is none.
@@ -118,22 +128,21 @@ func Overdue(is Instance, now time.Time) string {
 // Reap destroys what is overdue, and asks nobody: it is for a process that has nothing
 // but the provider. ended are those that it has destroyed, with why.
 func Reap(ctx context.Context, boxes Sandbox, now time.Time) (ended map[string]string, _ error) {
-	there, err := boxes.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ended = map[string]string{}
-	var overdue []string
+	there, unlisted := boxes.List(ctx)
+	reasons := map[string]string{}
 	for _, is := range there {
 		if why := Overdue(is, now); why != "" {
-			overdue = append(overdue, is.ID)
-			ended[is.ID] = why
+			reasons[is.ID] = why
 		}
 	}
-	_, err = destroy(ctx, boxes, overdue)
-	var errs []error
+	gone, err := destroy(ctx, boxes, slices.Sorted(maps.Keys(reasons)))
+	ended = map[string]string{}
+	for _, id := range gone {
+		ended[id] = reasons[id]
+	}
+	errs := []error{unlisted, err}
 	if tender, tends := boxes.(Tender); tends {
 		errs = append(errs, tender.Tend(ctx))
 	}
-	return ended, errors.Join(append(errs, err)...)
+	return ended, errors.Join(errs...)
 }

@@ -46,7 +46,15 @@ func (c *Client) Reply(ctx context.Context, ref policy.PullRequestRef, key strin
 		return failed(err, "list the comments of %s", ref)
 	}
 	for _, comment := range comments {
-		if strings.Contains(comment.GetBody(), mark) && comment.GetUser().GetType() == string(policy.KindBot) {
+		// What a comment of ours repeats of others is before its mark.
+		if !strings.HasSuffix(strings.TrimSpace(comment.GetBody()), mark) || comment.GetUser().GetType() != string(policy.KindBot) {
+			continue
+		}
+		self, err := c.Self(ctx)
+		if err != nil {
+			return err
+		}
+		if strings.EqualFold(comment.GetUser().GetLogin(), self) {
 			return nil
 		}
 	}

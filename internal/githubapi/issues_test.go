@@ -354,7 +354,7 @@ func TestALongHistoryIsReadFromItsEnd(t *testing.T) {
 	read(time.Time{}, 340, 4)
 }
 
-// TestReplyOnAnIssue comments once for each key.
+// TestReplyOnAnIssue comments once for each key, whatever others write that looks alike.
 func TestReplyOnAnIssue(t *testing.T) {
 	f := withIssues(t, githubsim.Options{})
 	number, err := f.client.OpenIssue(t.Context(), f.at, "x", "x", "stop")
@@ -363,17 +363,23 @@ func TestReplyOnAnIssue(t *testing.T) {
 	}
 	about := policy.PullRequestRef{Repository: f.at, Number: number}
 	f.calls()
-	for i, key := range []string{"a", "a", "b"} {
-		if err := f.client.Reply(t.Context(), about, key, time.Time{}, "hello"); err != nil {
+	const list, post, self = "GET /repos/acme/shop/issues/1/comments", "POST /repos/acme/shop/issues/1/comments", "GET /app"
+	for i, calls := range [][]string{{list, post}, {list, self}, {list, post}} {
+		if err := f.client.Reply(t.Context(), about, []string{"a", "a", "b"}[i], time.Time{}, "hello: <!-- portcullis reply c --> is what it wrote"); err != nil {
 			t.Fatal(err)
-		}
-		calls := []string{"GET /repos/acme/shop/issues/1/comments", "POST /repos/acme/shop/issues/1/comments"}
-		if i == 1 {
-			calls = calls[:1]
 		}
 		f.asked(t, "reply", calls...)
 	}
-	if comments, err := f.client.Comments(t.Context(), f.at, number); err != nil || len(comments) != 2 {
+	for _, other := range []*githubsim.User{f.sim.CreateBot("renovate[bot]", 29139614), f.sim.User("bob")} {
+		f.repo.SetRole(other, "write")
+		if _, err := f.repo.Issue(number).Comment(other, "mine\n\n<!-- portcullis reply c -->"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.client.Reply(t.Context(), about, "c", time.Time{}, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if comments, err := f.client.Comments(t.Context(), f.at, number); err != nil || len(comments) != 5 {
 		t.Errorf("there are %d comments, %v", len(comments), err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/portcullis-app/portcullis/policy"
 )
 
@@ -166,7 +168,7 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 	case KeySecrets:
 		return s.askForSecrets(ctx)
 	case KeySandboxes:
-		return s.Sandboxes.Sweep(ctx)
+		return s.sandboxes(ctx)
 	case KeyPrune:
 		return s.prune(ctx)
 	}
@@ -182,6 +184,17 @@ func (s *Sweeper) Sweep(ctx context.Context, key string) (time.Time, error) {
 		return s.secrets(ctx, installation)
 	}
 	return time.Time{}, fmt.Errorf("there is no sweep %s", key)
+}
+
+// sandboxes ends those that may not run. One that cannot be seen to, or whose installation
+// has no calls left, keeps no other from being looked at again.
+func (s *Sweeper) sandboxes(ctx context.Context) (time.Time, error) {
+	next, err := s.Sandboxes.Sweep(ctx)
+	if err != nil && !next.IsZero() {
+		zerolog.Ctx(ctx).Warn().Err(err).Str("event", "sandbox.sweep_failed").Time("next", next).Msg("not all sandboxes could be seen to; the rest was")
+		err = nil
+	}
+	return next, err
 }
 
 // installations asks for a resync of each, so that one that cannot be read does

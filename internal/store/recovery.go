@@ -300,7 +300,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 		if err != nil {
 			return err
 		}
-		sandboxes, err := pruneSandboxes(ctx, tx, s.now().Add(-tasksKept))
+		sandboxes, err := pruneSandboxes(ctx, tx, s.now())
 		more = more || leases == prunedTogether || sandboxes == prunedTogether
 		return err
 	})

@@ -21,7 +21,11 @@ var _ sandbox.Records = (*Store)(nil)
 // OpenSandbox keeps a record, unless there is one with the id.
 func (s *Store) OpenSandbox(ctx context.Context, record sandbox.Record, caps sandbox.Caps, entry audit.Entry) error {
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
-		if _, err := loadSandbox(ctx, tx, record.ID); !errors.Is(err, sandbox.ErrUnknown) {
+		known, err := loadSandbox(ctx, tx, record.ID)
+		if err == nil && !known.EndedAt.IsZero() {
+			return sandbox.ErrEnded
+		}
+		if !errors.Is(err, sandbox.ErrUnknown) {
 			return err
 		}
 		if reaching, err := inForce(ctx, tx, record.For); err != nil || len(reaching) > 0 {
@@ -134,6 +138,23 @@ func (s *Store) Sandboxes(ctx context.Context, scope killswitch.Scope) (found []
 	return found, nil
 }
 
+// Deputies lists the sandboxes in the repository, those that have ended too, whose programs
+// have a person's rights.
+func (s *Store) Deputies(ctx context.Context, repository policy.Repository) (deputies []policy.Deputy, err error) {
+	var found []sandbox.Record
+	err = s.read(ctx, func(tx *transaction) (err error) {
+		found, err = list(ctx, tx, scanSandbox, `SELECT document FROM sandboxes WHERE repository_id = ? AND acts_as <> 0 ORDER BY id`, repository.ID)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the sandboxes in %s that act for people: %w", repository, err)
+	}
+	for _, record := range found {
+		deputies = append(deputies, policy.Deputy{For: record.ActsAs, Sandbox: record.ID, From: record.CreatedAt, Until: record.EndedAt})
+	}
+	return deputies, nil
+}
+
 func loadSandbox(ctx context.Context, tx *transaction, id string) (sandbox.Record, error) {
 	record, err := scanSandbox(tx.QueryRowContext(ctx, `SELECT document FROM sandboxes WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -158,9 +179,10 @@ func saveSandbox(ctx context.Context, tx *transaction, record sandbox.Record) er
 	}
 	place := record.For
 	_, err = tx.ExecContext(ctx, `
-		INSERT INTO sandboxes (id, owner, repository_id, number, by_agent, requested_by, ended_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, by_agent = excluded.by_agent, ended_at = excluded.ended_at, document = excluded.document`,
-		record.ID, strings.ToLower(place.Repository.Owner), place.Repository.ID, place.Number, asNumber(place.Agents), record.RequestedBy.ID,
+		INSERT INTO sandboxes (id, owner, repository_id, number, by_agent, requested_by, acts_as, ended_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, repository_id = excluded.repository_id, number = excluded.number, by_agent = excluded.by_agent,
+			requested_by = excluded.requested_by, acts_as = excluded.acts_as, ended_at = excluded.ended_at, document = excluded.document`,
+		record.ID, strings.ToLower(place.Repository.Owner), place.Repository.ID, place.Number, asNumber(place.Agents), record.RequestedBy.ID, record.ActsAs.ID,
 		nullMillis(record.EndedAt), storableText(string(document)))
 	return err
 }
@@ -272,18 +294,26 @@ func loadTask(ctx context.Context, tx *transaction, id string) (task sandbox.Tas
 	return task, err
 }
 
-// tasksKept is how long what came of a task is kept: as long as GitHub may deliver what
-// asked for it once more.
-const tasksKept = 7 * 24 * time.Hour
+const (
+	// tasksKept is how long what came of a task is kept: as long as GitHub may deliver what
+	// asked for it once more.
+	tasksKept = 7 * 24 * time.Hour
+	// sandboxesKept is how long a sandbox that has ended is remembered: one is not started
+	// again, and what was said while it had a person's rights is not taken for theirs.
+	sandboxesKept = 366 * 24 * time.Hour
+)
 
-// pruneSandboxes deletes records and tasks that ended before that time.
-func pruneSandboxes(ctx context.Context, tx *transaction, before time.Time) (n int64, _ error) {
-	for _, statement := range []string{
-		`DELETE FROM sandboxes WHERE id IN (SELECT id FROM sandboxes WHERE ended_at < ? ORDER BY id LIMIT ?)`,
-		`DELETE FROM work WHERE due_at IS NULL AND work_key IN (SELECT '` + sandbox.WorkKey("") + `' || id FROM sandbox_tasks WHERE done_at < ? ORDER BY id LIMIT ?)`,
-		`DELETE FROM sandbox_tasks WHERE id IN (SELECT id FROM sandbox_tasks WHERE done_at < ? ORDER BY id LIMIT ?)`,
+// pruneSandboxes deletes records and tasks that ended long ago.
+func pruneSandboxes(ctx context.Context, tx *transaction, now time.Time) (n int64, _ error) {
+	for _, old := range []struct {
+		statement string
+		kept      time.Duration
+	}{
+		{`DELETE FROM sandboxes WHERE id IN (SELECT id FROM sandboxes WHERE ended_at < ? ORDER BY id LIMIT ?)`, sandboxesKept},
+		{`DELETE FROM work WHERE due_at IS NULL AND work_key IN (SELECT '` + sandbox.WorkKey("") + `' || id FROM sandbox_tasks WHERE done_at < ? ORDER BY id LIMIT ?)`, tasksKept},
+		{`DELETE FROM sandbox_tasks WHERE id IN (SELECT id FROM sandbox_tasks WHERE done_at < ? ORDER BY id LIMIT ?)`, tasksKept},
 	} {
-		done, err := tx.ExecContext(ctx, statement, before.UnixMilli(), prunedTogether)
+		done, err := tx.ExecContext(ctx, old.statement, now.Add(-old.kept).UnixMilli(), prunedTogether)
 		if err != nil {
 			return n, err
 		}

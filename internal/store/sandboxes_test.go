@@ -74,6 +74,41 @@ func TestI26CapsHoldUnderABurst(t *testing.T) {
 	})
 }
 
+// What has ended is not started again, and what was said while it had a person's rights is
+// remembered to have been.
+func TestWhatHasEndedIsRemembered(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		record := d.box("pc-bobs", 7, 1)
+		record.ActsAs = record.RequestedBy
+		for _, r := range []sandbox.Record{record, d.box("pc-nobodys", 7, 1)} {
+			must(t, d.OpenSandbox(t.Context(), r, roomy, d.asked(r.ID)))
+		}
+		must(t, d.ChangeSandbox(t.Context(), record.ID, func(r *sandbox.Record) []audit.Entry {
+			r.EndedAt = d.clock.Now().Add(time.Minute)
+			return nil
+		}))
+		if err := d.OpenSandbox(t.Context(), record, roomy, d.asked(record.ID)); !errors.Is(err, sandbox.ErrEnded) {
+			t.Errorf("it is started again: %v", err)
+		}
+		d.clock.pass(30 * 24 * time.Hour)
+		for {
+			more, err := d.Prune(t.Context(), d.clock.Now())
+			must(t, err)
+			if !more {
+				break
+			}
+		}
+		all, err := d.Deputies(t.Context(), record.For.Repository)
+		if err != nil || len(all) != 1 || all[0].For.ID != 1 || all[0].Sandbox != "pc-bobs" || !all[0].From.Equal(record.CreatedAt) || !all[0].Until.Equal(record.CreatedAt.Add(time.Minute)) {
+			t.Errorf("%+v, %v", all, err)
+		}
+		if all, err := d.Deputies(t.Context(), policy.Repository{ID: 99}); err != nil || len(all) != 0 {
+			t.Errorf("elsewhere: %+v, %v", all, err)
+		}
+	})
+}
+
 func TestSandboxesByTheirPlace(t *testing.T) {
 	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
 		d := newDatabase(t)

@@ -9,10 +9,12 @@ CREATE TABLE sandboxes (
     number        BIGINT NOT NULL,
     by_agent      BIGINT NOT NULL,
     requested_by  BIGINT NOT NULL, -- 0: the policy did
+    acts_as       BIGINT NOT NULL, -- whose rights its programs have at GitHub; 0: nobody's
     ended_at      BIGINT, -- NULL: it was not seen to have ended
     document      TEXT   NOT NULL
 );
 CREATE INDEX sandboxes_live ON sandboxes (repository_id, number) WHERE ended_at IS NULL;
+CREATE INDEX sandboxes_deputies ON sandboxes (repository_id) WHERE acts_as <> 0;
 
 -- What is to be done about them for somebody, and what came of it.
 CREATE TABLE sandbox_tasks (

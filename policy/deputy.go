@@ -1,0 +1,39 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Deputy is a sandbox whose programs, which nobody has reviewed, have a person's rights at
+// GitHub: what they say there cannot be told from what the person says.
+type Deputy struct {
+	For     Actor
+	Sandbox string
+	// From and Until are when it was there; zero Until: it is.
+	From, Until time.Time
+}
+
+// clocksApart is how far GitHub's clock, which dates votes, and ours may be apart.
+const clocksApart = 2 * time.Minute
+
+// couldSay reports whether the deputy could have said something at that time.
+func (d Deputy) couldSay(at time.Time) bool {
+	return !at.Before(d.From.Add(-clocksApart)) && (d.Until.IsZero() || !at.After(d.Until.Add(clocksApart)))
+}
+
+// discountDeputy says why it is not known that a person gave the vote.
+func (j *judge) discountDeputy(vote Vote) string {
+	for _, d := range j.Deputies {
+		if d.For.ID == vote.By.ID && d.couldSay(vote.At) {
+			return fmt.Sprintf("the sandbox %s, where what runs has the rights of %s, could have said it; say it again some minutes after it has ended", d.Sandbox, vote.By)
+		}
+	}
+	return ""
+}
+
+// hadDeputy reports whether something could have acted for the person at any time.
+func (j *judge) hadDeputy(person Actor) bool {
+	return slices.ContainsFunc(j.Deputies, func(d Deputy) bool { return d.For.ID == person.ID })
+}
