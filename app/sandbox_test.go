@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,7 +157,7 @@ var endings = map[string]struct {
 		tw.halts(tw.shop, "bob", "Stop", switchLabel)
 		return nil
 	}},
-	"the policy allows none":     {happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.set(switchPolicy); return nil }},
+	"the policy allows none": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.set(switchPolicy); return nil }},
 	"the policy allows less": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
 		tw.set(strings.Replace(sandboxPolicy, "constraints: {", "constraints: {memory_mb: 256, ", 1))
 		return nil
@@ -219,11 +220,27 @@ func TestI17ASandboxEndsThoughNobodyTells(t *testing.T) {
 	}
 }
 
+// counted counts what is asked of it.
+type counted struct {
+	*sandbox.MemorySandbox
+
+	asked atomic.Int64
+}
+
+func (c *counted) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instance, error) {
+	c.asked.Add(1)
+	return c.MemorySandbox.Create(ctx, spec)
+}
+
 // I26: caps hold under a burst, and what is over them is told and asks the backend for
 // nothing.
 func TestI26Caps(t *testing.T) {
 	t.Parallel()
-	tw, boxes := boxed(t, atOnce)
+	options, boxes := atOnce, &counted{MemorySandbox: sandbox.NewMemorySandbox(time.Now, program)}
+	options.sandboxes = map[string]sandbox.Sandbox{"docker": boxes}
+	tw := newTestWorldWith(t, options)
+	tw.set(sandboxPolicy)
+	tw.settled()
 	var prs []*githubsim.PullRequest
 	for i := range 8 {
 		pr := tw.opened("ann", fmt.Sprintf("typo-%d", i), map[string]string{"README.md": fmt.Sprint("# Shop ", i, "\n")})
@@ -237,8 +254,8 @@ func TestI26Caps(t *testing.T) {
 		}
 	}
 	tw.settled()
-	if n := running(t, boxes); n != 5 {
-		t.Errorf("%d run, and 5 may in a repository", n)
+	if n, asked := running(t, boxes.MemorySandbox), boxes.asked.Load(); n != 5 || asked != 5 {
+		t.Errorf("%d run of %d that were asked for, and 5 may in a repository", n, asked)
 	}
 	refused, byPerson := 0, map[string]int{}
 	for _, pr := range prs {

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -125,6 +127,29 @@ func TestCommandsThatWaitKeepNobodyFromAPlace(t *testing.T) {
 	eventually(t, "it ends", func() bool { return running(t, boxes) == 1 })
 	if n := strings.Count(tw.entries("sandbox.exec"), ": wait"); n != 1 {
 		t.Errorf("%d commands were run", n)
+	}
+}
+
+// Commands of one comment are run in their order, whoever is free to.
+func TestCommandsAreRunInTheirOrder(t *testing.T) {
+	t.Parallel()
+	tw, _ := boxed(t, atOnce)
+	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	tw.comment(pr, "bob", "/approve")
+	id := tw.started(pr)
+	var commands, want []string
+	for n := range 5 {
+		commands, want = append(commands, fmt.Sprintf("/sandbox exec %s say %d", id, n)), append(want, fmt.Sprint(n))
+	}
+	tw.comment(pr, "bob", strings.Join(commands, "\n"))
+	eventually(t, "all are run", func() bool { return strings.Count(tw.entries("sandbox.exec"), ": say ") == len(want) })
+	var run []string
+	for line := range strings.Lines(tw.entries("sandbox.exec")) {
+		_, said, _ := strings.Cut(strings.TrimSpace(line), ": say ")
+		run = append(run, said)
+	}
+	if !slices.Equal(run, want) {
+		t.Errorf("they were run as %v", run)
 	}
 }
 

@@ -28,6 +28,9 @@ func (d *Door) sandbox(ctx context.Context, s speech, index int, command policy.
 		return answer{refused: "`/sandbox` is not enabled on this server."}, nil
 	}
 	task := sandbox.Task{ID: s.Text.Source(index), On: s.about, By: s.By, At: s.At, Comment: s.comment}
+	for earlier := range index {
+		task.Earlier = append(task.Earlier, s.Text.Source(earlier))
+	}
 	switch strings.ToLower(command.Args[0]) {
 	case "list":
 		there, err := d.config.Sandboxes.Running(ctx, s.about)

@@ -102,6 +102,9 @@ type Task struct {
 	Sandbox  string
 	Provider string
 	Argv     []string
+	// Earlier are the ids of what the same text asked for before it: commands are run in
+	// their order.
+	Earlier []string
 
 	State TaskState
 	// Attempt is how often it was begun.

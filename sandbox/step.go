@@ -49,6 +49,9 @@ func (l *Lifecycle) Step(ctx context.Context, id string, tell Teller) (again tim
 		}
 		return time.Time{}, l.config.Records.TaskTold(ctx, id)
 	case task.State == TaskAsked:
+		if waits, err := l.waits(ctx, task); err != nil || waits {
+			return now.Add(fullWait), err
+		}
 		return l.begin(ctx, task)
 	case now.Before(task.HeldUntil):
 		return task.HeldUntil, nil
@@ -63,6 +66,23 @@ func (l *Lifecycle) Step(ctx context.Context, id string, tell Teller) (again tim
 		// A command that may have run is not run again.
 		return l.finish(ctx, task, Outcome{Refused: "the server ended while it did this, and what came of it is not known; ask again"})
 	}
+}
+
+// waits reports whether a command is to be run after another that is not done yet.
+func (l *Lifecycle) waits(ctx context.Context, task Task) (bool, error) {
+	if task.Kind != TaskExecute {
+		return false, nil
+	}
+	for _, id := range task.Earlier {
+		earlier, err := l.config.Records.Task(ctx, id)
+		if errors.Is(err, ErrUnknown) {
+			continue // it was about something else
+		}
+		if err != nil || earlier.State != TaskDone {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // begin has a goroutine of this process do the task.

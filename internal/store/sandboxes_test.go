@@ -74,6 +74,23 @@ func TestI26CapsHoldUnderABurst(t *testing.T) {
 	})
 }
 
+// I26: the cap of all holds over repositories and people.
+func TestI26TheCapOfAll(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		caps := sandbox.Caps{PerRepository: 2, PerPerson: 2, Total: 2}
+		for i := range 3 {
+			record := d.box(fmt.Sprint("pc-", i), 7, int64(i+1))
+			record.For.Repository.ID = int64(i + 1)
+			err := d.OpenSandbox(t.Context(), record, caps, d.asked(record.ID))
+			full, is := errors.AsType[*sandbox.FullError](err)
+			if is != (i == 2) || is && (full.Max != 2 || full.Of != "this server") {
+				t.Errorf("the sandbox %d: %v", i, err)
+			}
+		}
+	})
+}
+
 // What has ended is not started again, and what was said while it had a person's rights is
 // remembered to have been.
 func TestWhatHasEndedIsRemembered(t *testing.T) {
