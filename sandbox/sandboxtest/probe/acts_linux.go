@@ -20,6 +20,10 @@ import (
 // acts are what hostile and broken programs do.
 var acts = map[string]func(argv []string) int{
 	"stay": stay, "bomb": bomb, "hog": hog, "fill": fill, "processes": processes, "leave": leave, "environment": environment,
+	"user": func([]string) int {
+		fmt.Println(os.Getuid())
+		return 0
+	},
 }
 
 // again is the probe once more, out of reach of whoever started this one.
