@@ -205,6 +205,7 @@ func (s Subject) commands(t *testing.T) {
 	}{
 		{"streams apart", sandbox.Command{Argv: s.probe("say", "out", "err", "3")}, sandbox.Result{Stdout: "out", Stderr: "err", ExitCode: 3}},
 		{"standard input", sandbox.Command{Argv: s.probe("copy"), Stdin: strings.NewReader("a\x00b\n")}, sandbox.Result{Stdout: "a\x00b\n"}},
+		{"what is no text", sandbox.Command{Argv: s.probe("copy"), Stdin: strings.NewReader("\xff\xfe\x80\x00é\xe2\x82\r\n")}, sandbox.Result{Stdout: "\xff\xfe\x80\x00é\xe2\x82\r\n"}},
 		{"no standard input", sandbox.Command{Argv: s.probe("copy")}, sandbox.Result{}},
 		{"0", sandbox.Command{Argv: s.probe("exit", "0")}, sandbox.Result{}},
 		{"1", sandbox.Command{Argv: s.probe("exit", "1")}, sandbox.Result{ExitCode: 1}},
