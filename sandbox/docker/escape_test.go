@@ -79,6 +79,7 @@ func escapes(hosts []string) []attempt {
 		{"read the kernel's memory", []string{"read", "/proc/kcore"}, true},
 		{"open memory", []string{"open-to-write", "/dev/mem"}, true},
 		{"a program in /tmp", []string{"run-from", "/tmp"}, false},
+		{"a program in /dev/shm", []string{"run-from", "/dev/shm"}, true},
 		{"the engine's socket", []string{"dial-unix", "/var/run/docker.sock"}, true},
 		{"hostname", []string{"hostname"}, false},
 		{"the clock", []string{"clock"}, true},

@@ -121,17 +121,17 @@ func TestACommandIsBoundedAndItsStandardInputIsNot(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}, DisableKeepAlives: true}}
-	for name, body := range map[string]string{
-		"words without end":             `{"argv":["` + strings.Repeat("x", 2<<20) + `"]}`,
-		"output that nobody could keep": `{"argv":["probe","say","x"],"max_output":1000000000}`,
+	for name, c := range map[string]struct{ body, refused string }{
+		"words without end":             {`{"argv":["` + strings.Repeat("x", 2<<20) + `"]}`, `"field":"request"`},
+		"output that nobody could keep": {`{"argv":["probe","say","x"],"max_output":1000000000}`, `"field":"command"`},
 	} {
-		answer, err := client.Post("http://reaper/v1/sandboxes/"+spec.ID+"/exec", "application/json", strings.NewReader(body))
+		answer, err := client.Post("http://reaper/v1/sandboxes/"+spec.ID+"/exec", "application/json", strings.NewReader(c.body))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		said, err := io.ReadAll(answer.Body)
-		if err := errors.Join(err, answer.Body.Close()); answer.StatusCode != http.StatusBadRequest || err != nil {
+		if err := errors.Join(err, answer.Body.Close()); answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(said), c.refused) || err != nil {
 			t.Errorf("%s: %s %s, %v", name, answer.Status, said, err)
 		}
 	}
