@@ -118,11 +118,10 @@ func find(argv []string) int {
 	}
 	found := 1
 	own := fmt.Sprintf("/proc/%d/cmdline", os.Getpid())
-	_ = filepath.WalkDir("/", func(at string, entry fs.DirEntry, err error) error {
+	// A folder that cannot be read is left out.
+	_ = filepath.WalkDir("/", func(at string, entry fs.DirEntry, _ error) error {
 		of, inProc := strings.CutPrefix(at, "/proc/")
 		switch {
-		case err != nil:
-			return nil // it cannot be read
 		case entry.IsDir() && (at == "/sys" || at == "/dev" || inProc && strings.Contains(of, "/")):
 			return fs.SkipDir
 		case !entry.Type().IsRegular() || at == own || inProc && entry.Name() != "environ" && entry.Name() != "cmdline":
