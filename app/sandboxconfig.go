@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -53,6 +54,33 @@ type DockerConfig struct {
 	EgressFolder string `yaml:"egress_folder" env:"EGRESS_FOLDER"`
 	// FullNetwork allows policies to let sandboxes reach any public address.
 	FullNetwork bool `yaml:"full_network" env:"FULL_NETWORK"`
+	// DeniedNetworks are never reached by a sandbox, whatever the policy says, as
+	// 192.0.2.0/24: those of yours that have public addresses. What is not public is not
+	// reached anyway, nor what the machine's interfaces have.
+	DeniedNetworks []string `yaml:"denied_networks" env:"DENIED_NETWORKS"`
+}
+
+// has reports whether anything is set but the reaper.
+func (c DockerConfig) has() bool {
+	c.Reaper = ""
+	if len(c.DeniedNetworks) == 0 {
+		c.DeniedNetworks = nil
+	}
+	return !reflect.DeepEqual(c, DockerConfig{})
+}
+
+// denied are the networks that are never reached; the error is a sentence on the first
+// that is none.
+func (c DockerConfig) denied() ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range c.DeniedNetworks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network != network.Masked() || network.Addr().Is4In6() {
+			return nil, fmt.Errorf("names %q, which is no network such as 192.0.2.0/24 or 2001:db8::/32", text)
+		}
+		all = append(all, network)
+	}
+	return all, nil
 }
 
 // KubernetesConfig is a namespace of a cluster, in which nothing else is.
@@ -72,7 +100,7 @@ type KubernetesConfig struct {
 }
 
 func defaultSandboxConfig() SandboxConfig {
-	return SandboxConfig{MaxPerRepository: 5, MaxPerPerson: 3, MaxTotal: 20}
+	return SandboxConfig{MaxPerRepository: 5, MaxPerPerson: 3, MaxTotal: 20, Docker: DockerConfig{DeniedNetworks: []string{}}}
 }
 
 func (c SandboxConfig) caps() sandbox.Caps {
@@ -96,13 +124,16 @@ func (c SandboxConfig) validate(fault func(field, problem string)) {
 		fault("sandbox.docker.host", "is no address such as unix:///var/run/docker.sock")
 	}
 	switch {
-	case d.Reaper != "" && d != (DockerConfig{Reaper: d.Reaper}):
+	case d.Reaper != "" && d.has():
 		fault("sandbox.docker.reaper", "is set beside other fields of sandbox.docker, which are the reaper's own flags then")
-	case d.Host == "" && d != (DockerConfig{Reaper: d.Reaper}):
+	case d.Host == "" && d.has():
 		fault("sandbox.docker.host", "is empty, and other fields of sandbox.docker are not")
 	}
 	if k := c.Kubernetes; k.Namespace == "" && k != (KubernetesConfig{}) {
 		fault("sandbox.kubernetes.namespace", "is empty, and other fields of sandbox.kubernetes are not")
+	}
+	if _, err := d.denied(); err != nil {
+		fault("sandbox.docker.denied_networks", err.Error())
 	}
 	if d.EgressFolder != "" && !filepath.IsAbs(d.EgressFolder) {
 		fault("sandbox.docker.egress_folder", "is not an absolute path; the engine and Portcullis must mean the same folder")
@@ -161,17 +192,21 @@ func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Log
 			return nil, err
 		}
 	}
+	denied, err := of.denied()
+	if err != nil {
+		return nil, fmt.Errorf("what sandboxes are denied %w", err)
+	}
 	return docker.New(docker.Config{
 		Host: of.Host, App: app, Program: of.Program, Runtime: of.Runtime, Now: now, Log: log,
-		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Lends: give != nil, Serve: serveEgress(now, log, give)},
+		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Lends: give != nil, Serve: serveEgress(denied, now, log, give)},
 	})
 }
 
 // serveEgress answers for the outside what one sandbox says. Where that cannot be, it
 // reaches nothing.
-func serveEgress(now func() time.Time, log zerolog.Logger, give gives) func(net.Listener, sandbox.Instance, docker.Reach) {
+func serveEgress(denied []netip.Prefix, now func() time.Time, log zerolog.Logger, give gives) func(net.Listener, sandbox.Instance, docker.Reach) {
 	return func(listener net.Listener, is sandbox.Instance, reach docker.Reach) {
-		proxy, err := newEgress(is, reach, now, log, give)
+		proxy, err := newEgress(is, reach, denied, now, log, give)
 		if err != nil {
 			err = errors.Join(err, listener.Close())
 		} else {
@@ -183,8 +218,8 @@ func serveEgress(now func() time.Time, log zerolog.Logger, give gives) func(net.
 	}
 }
 
-func newEgress(is sandbox.Instance, reach docker.Reach, now func() time.Time, log zerolog.Logger, give gives) (*egress.Proxy, error) {
-	out := egress.Policy{Any: reach.Network == sandbox.NetworkFull}
+func newEgress(is sandbox.Instance, reach docker.Reach, denied []netip.Prefix, now func() time.Time, log zerolog.Logger, give gives) (*egress.Proxy, error) {
+	out := egress.Policy{Any: reach.Network == sandbox.NetworkFull, Deny: denied}
 	for _, text := range reach.Hosts {
 		host, err := policy.ParseEgressHost(text)
 		if err != nil {

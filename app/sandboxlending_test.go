@@ -81,13 +81,13 @@ func TestWhoCannotGiveRefuses(t *testing.T) {
 	t.Parallel()
 	reach := docker.Reach{Network: sandbox.NetworkEgressOnly, Hosts: []string{"api.example.com"}, Credentials: map[string]string{"api.example.com": "model"}}
 	is := sandbox.Instance{ID: "pc-1", For: killswitch.Scope{}}
-	if _, err := newEgress(is, reach, time.Now, zerolog.Nop(), nil); err == nil {
+	if _, err := newEgress(is, reach, nil, time.Now, zerolog.Nop(), nil); err == nil {
 		t.Error("a way out without the credential that belongs to it")
 	}
 	give := func(sandbox.Instance, string) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { return "", errNotLent }
 	}
-	if _, err := newEgress(is, reach, time.Now, zerolog.Nop(), give); err != nil {
+	if _, err := newEgress(is, reach, nil, time.Now, zerolog.Nop(), give); err != nil {
 		t.Error(err)
 	}
 }

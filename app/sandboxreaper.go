@@ -55,6 +55,7 @@ func reaperCommand(stdio Stdio) *cobra.Command {
 	flags.StringVar(&settings.Runtime, "runtime", "", "what isolates every sandbox, as runsc; empty: the engine's default")
 	flags.StringVar(&settings.EgressFolder, "egress-folder", "", "where the sockets are through which sandboxes reach the outside; empty: they reach nothing")
 	flags.BoolVar(&settings.FullNetwork, "full-network", false, "allow policies to let sandboxes reach any public address")
+	flags.StringSliceVar(&settings.DeniedNetworks, "deny-network", nil, "a network of yours with public addresses that no sandbox reaches, as 192.0.2.0/24; may be given several times")
 	flags.StringVar(&level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.StringVar(&format, "log-format", "json", "json, or console for people")
 	for _, required := range []string{"app", "listen"} {
@@ -95,10 +96,16 @@ func ignoreClosed(err error) error {
 func (r *reaper) reap(ctx context.Context, engine sandbox.Sandbox) {
 	look := time.NewTicker(reapEvery)
 	defer look.Stop()
+	failing := ""
 	for {
 		ended, err := sandbox.Reap(ctx, engine, r.config.Now())
-		if err != nil && ctx.Err() == nil {
-			r.log.Error().Err(err).Msg("what is overdue could not be ended; it is tried again")
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			failing = ""
+		case err.Error() != failing: // it would be the same line each second
+			failing = err.Error()
+			r.log.Error().Err(err).Str("event", "sandbox.reaping_failed").Msg("what is overdue could not be ended; it is tried again")
 		}
 		for id, why := range ended {
 			r.log.Info().Str("event", "sandbox.reaped").Str("sandbox", id).Str("reason", why).Msg("a sandbox was overdue")

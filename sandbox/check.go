@@ -43,6 +43,12 @@ const (
 	// MaxArguments and MaxArgumentBytes bound a command's arguments.
 	MaxArguments     = 256
 	MaxArgumentBytes = 64 << 10
+	// MaxMB bounds memory and files, and MaxCPUPercent the CPU: numbers above are no
+	// machine's, and what counts in bytes could take them for none at all.
+	MaxMB         = 16 << 20
+	MaxCPUPercent = 100_000
+	// MaxMaxOutput is how much may be kept of a command's output.
+	MaxMaxOutput = 64 << 20
 )
 
 // Check returns an [*InvalidError] for what no implementation can create.
@@ -53,6 +59,10 @@ func (s Spec) Check() error {
 		return &InvalidError{"id", "must be up to 40 of a-z, 0-9 and -, not " + strconv.Quote(s.ID)}
 	case c.MemoryMB < 0 || c.CPUPercent < 0 || c.DiskMB < 0:
 		return &InvalidError{"constraints", "must not be negative"}
+	case c.MemoryMB > MaxMB || c.DiskMB > MaxMB:
+		return &InvalidError{"constraints", "must not have more than " + strconv.Itoa(MaxMB) + " MB"}
+	case c.CPUPercent > MaxCPUPercent:
+		return &InvalidError{"constraints", "must not have more than " + strconv.Itoa(MaxCPUPercent) + " percent of a core"}
 	case c.Timeout < 0 || c.Timeout > MaxTimeout:
 		return &InvalidError{"timeout", "must be between 0 and " + MaxTimeout.String()}
 	case c.Network != "" && c.Network != NetworkNone && c.Network != NetworkEgressOnly && c.Network != NetworkFull:
@@ -135,6 +145,8 @@ func (c Command) Check() error {
 		return &InvalidError{"command", "is not UTF-8, or has a zero byte in it"}
 	case c.Timeout < 0 || c.MaxOutput < 0:
 		return &InvalidError{"command", "has a limit below zero"}
+	case c.MaxOutput > MaxMaxOutput:
+		return &InvalidError{"command", "must not have more than " + strconv.Itoa(MaxMaxOutput) + " bytes of its output kept"}
 	case c.Folder != "" && !inWorkspace(c.Folder):
 		return &InvalidError{"folder", "must be " + Workspace + " or below it, not " + strconv.Quote(c.Folder)}
 	default:

@@ -33,7 +33,7 @@ func (d *Docker) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instanc
 	}
 	is := spec.Instance(Provider, d.config.Now())
 	// What is refused is so before the engine is asked to change anything.
-	if _, err := d.plan(spec, is, engine); err != nil {
+	if _, err := d.plan(spec, is, engine, 0); err != nil {
 		return sandbox.Instance{}, err
 	}
 	if err := d.checkImage(ctx, spec.Image); err != nil {
@@ -42,8 +42,12 @@ func (d *Docker) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Instanc
 	if engine.tools, err = d.tooled(ctx, spec.Image, engine.architecture); err != nil {
 		return sandbox.Instance{}, err
 	}
+	workload, err := d.freeUser(ctx, engine)
+	if err != nil {
+		return sandbox.Instance{}, err
+	}
 	is = spec.Instance(Provider, d.config.Now())
-	planned, err := d.plan(spec, is, engine)
+	planned, err := d.plan(spec, is, engine, workload)
 	if err != nil {
 		return sandbox.Instance{}, err
 	}

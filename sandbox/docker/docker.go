@@ -70,7 +70,7 @@ func New(config Config) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address %q: %w", config.Host, err)
 	}
-	return &Docker{config: config, engine: engine, images: map[string]bool{}, turns: map[string]*turn{}, exits: exits{open: map[string]net.Listener{}}}, nil
+	return &Docker{config: config, engine: engine, images: map[string]bool{}, turns: map[string]*turn{}, exits: exits{open: map[string]net.Listener{}, refused: map[string]bool{}}}, nil
 }
 
 // Close gives up the connections to the engine, and the sandboxes' ways out.
@@ -99,6 +99,10 @@ type facts struct {
 	runtimes     []string
 	// lacks are constraints that its kernel does not enforce, by field, with why.
 	lacks map[string]string
+	// memoryMB and cpus are what there is of them.
+	memoryMB, cpus int64
+	// mapped is true if its users are not the machine's: it has a range of them.
+	mapped bool
 	// tools is the volume with the programs that run in sandboxes.
 	tools string
 }
@@ -109,6 +113,21 @@ func (f facts) refuses() error {
 		return refused(field, "%s", f.lacks[field])
 	}
 	return nil
+}
+
+// has is a refusal of more than there is, which the kernel would not hold anybody to, and
+// of too little.
+func (f facts) has(memory, cpu int64) error {
+	switch {
+	case memory < minMemoryMB:
+		return refused("memory_mb", "%d is too little: it takes %d at least", memory, minMemoryMB)
+	case memory > f.memoryMB:
+		return refused("memory_mb", "%d is more than the engine has: %d", memory, f.memoryMB)
+	case cpu > f.cpus*100:
+		return refused("cpu_percent", "%d is more than the engine has: %d", cpu, f.cpus*100)
+	default:
+		return nil
+	}
 }
 
 // factsFor is how long an engine's facts are taken for granted.
@@ -127,7 +146,10 @@ func (d *Docker) look(ctx context.Context) (facts, error) {
 		return facts{}, fmt.Errorf("ask the Docker engine what it can do: %w", err)
 	}
 	info := asked.Info
-	seen := facts{architecture: architectures[info.Architecture], lacks: map[string]string{}}
+	seen := facts{architecture: architectures[info.Architecture], lacks: map[string]string{}, memoryMB: info.MemTotal >> 20, cpus: int64(info.NCPU)}
+	seen.mapped = slices.ContainsFunc(info.SecurityOptions, func(o string) bool {
+		return strings.HasPrefix(o, "name=userns") || strings.HasPrefix(o, "name=rootless")
+	})
 	for name := range info.Runtimes {
 		seen.runtimes = append(seen.runtimes, name)
 	}

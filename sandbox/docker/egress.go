@@ -22,11 +22,23 @@ import (
 
 // The labels that tell any process what a sandbox may reach and write.
 const (
-	labelNetwork  = "portcullis.network"
-	labelEgress   = "portcullis.egress"
-	labelLent     = "portcullis.credentials"
-	labelWritable = "portcullis.writable"
+	labelPrefix   = "portcullis."
+	labelNetwork  = labelPrefix + "network"
+	labelEgress   = labelPrefix + "egress"
+	labelLent     = labelPrefix + "credentials"
+	labelWritable = labelPrefix + "writable"
+	// labelUser is the number of the user that its workload is.
+	labelUser = labelPrefix + "user"
 )
+
+// unlabelled are the labels that are read and that not every container has. They are
+// written all the same: those that a container does not set it has from its image.
+func unlabelled() map[string]string {
+	return map[string]string{
+		sandbox.LabelApp: "", sandbox.LabelID: "", labelTools: "",
+		labelNetwork: "", labelEgress: "", labelLent: "", labelWritable: "", labelUser: "",
+	}
+}
 
 // Egress is the way out of sandboxes that have no network: a socket in each, behind which
 // somebody on this machine answers.
@@ -65,18 +77,18 @@ const socketName = "proxy.sock"
 
 // wayOut is the way out that the constraints ask for, or a refusal.
 func (d *Docker) wayOut(id string, c sandbox.SandboxConstraints) (exit, error) {
-	labels := map[string]string{labelWritable: strings.Join(c.Writable(), ",")}
+	labels := unlabelled()
+	labels[labelWritable] = strings.Join(c.Writable(), ",")
+	if err := d.config.Egress.allows(Reach{Network: c.Network, Credentials: c.Credentials}); err != nil {
+		return exit{}, err
+	}
 	switch {
-	case len(c.Credentials) > 0 && !d.config.Egress.Lends:
-		return exit{}, refused("credentials", "this process gives none to hosts: the server holds the engine then, and no reaper does")
 	case c.Network == "" || c.Network == sandbox.NetworkNone:
 		return exit{labels: labels}, nil
 	case d.config.Egress.Folder == "" || d.config.Egress.Serve == nil:
 		return exit{}, refused("network", "this server has no way out for sandboxes; an operator sets sandbox.docker.egress_folder")
 	case !strings.HasPrefix(d.config.Host, "unix://"):
 		return exit{}, refused("network", "the engine is on another machine, and %s needs it to be on this one", c.Network)
-	case c.Network == sandbox.NetworkFull && !d.config.Egress.Full:
-		return exit{}, refused("network", "the operator does not allow full; sandbox.docker.full_network does")
 	}
 	labels[labelNetwork], labels[labelEgress] = string(c.Network), strings.Join(c.Egress, ",")
 	for _, host := range slices.Sorted(maps.Keys(c.Credentials)) {
@@ -95,12 +107,36 @@ func (d *Docker) wayOut(id string, c sandbox.SandboxConstraints) (exit, error) {
 
 func (d *Docker) socketFolder(id string) string { return filepath.Join(d.config.Egress.Folder, id) }
 
+// allows is a refusal of what this process does not let out: a sandbox may have been
+// created by one that does, before the operator has switched that off.
+func (e Egress) allows(reach Reach) error {
+	switch {
+	case len(reach.Credentials) > 0 && !e.Lends:
+		return refused("credentials", "this process gives none to hosts: the server holds the engine then, and no reaper does")
+	case reach.Network == sandbox.NetworkFull && !e.Full:
+		return refused("network", "the operator does not allow full; sandbox.docker.full_network does")
+	default:
+		return nil
+	}
+}
+
 // exits are the ways out that this process answers.
 type exits struct {
-	mu      sync.Mutex
-	closed  bool
-	open    map[string]net.Listener
+	mu     sync.Mutex
+	closed bool
+	open   map[string]net.Listener
+	// refused are those of which it was told that nobody answers.
+	refused map[string]bool
 	serving sync.WaitGroup
+}
+
+// first reports whether it was not told yet that the sandbox is refused its way out.
+func (e *exits) first(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	told := e.refused[id]
+	e.refused[id] = true
+	return !told
 }
 
 // openExit has somebody answer for the sandbox. One that has no way out, or whose another
@@ -108,6 +144,9 @@ type exits struct {
 func (d *Docker) openExit(ctx context.Context, is sandbox.Instance, reach Reach) error {
 	if reach.Network == "" || reach.Network == sandbox.NetworkNone {
 		return nil
+	}
+	if err := d.config.Egress.allows(reach); err != nil {
+		return fmt.Errorf("open the way out of the sandbox %s: %w", is.ID, err)
 	}
 	d.exits.mu.Lock()
 	defer d.exits.mu.Unlock()
@@ -184,6 +223,7 @@ func (d *Docker) shutExit(id string) error {
 	}
 	d.exits.mu.Lock()
 	defer d.exits.mu.Unlock()
+	delete(d.exits.refused, id)
 	if listener, open := d.exits.open[id]; open {
 		_ = listener.Close() // it is gone whatever the system says
 		delete(d.exits.open, id)
@@ -192,7 +232,8 @@ func (d *Docker) shutExit(id string) error {
 }
 
 // Tend answers for sandboxes whose process is gone, and takes away what is left of those
-// that are. It is to be called now and then.
+// that are. It is to be called now and then. That one is refused its way out is an error
+// once: it is so until the sandbox ends.
 func (d *Docker) Tend(ctx context.Context) error {
 	if d.config.Egress.Folder == "" {
 		return nil
@@ -207,7 +248,10 @@ func (d *Docker) Tend(ctx context.Context) error {
 		is := d.instance(item.Labels, item.State, "")
 		there[is.ID] = true
 		if is.Status == sandbox.StatusRunning {
-			errs = append(errs, d.openExit(ctx, is, reachOf(item.Labels)))
+			err := d.openExit(ctx, is, reachOf(item.Labels))
+			if _, refused := errors.AsType[*sandbox.UnsupportedError](err); !refused || d.exits.first(is.ID) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	entries, err := os.ReadDir(d.config.Egress.Folder)

@@ -56,7 +56,7 @@ func (i *internet) dial(ctx context.Context, _ netip.AddrPort) (net.Conn, error)
 }
 
 // connected lets the sandboxes of a world reach it, as their policies allow.
-func (i *internet) connected(t *testing.T, folder string) func(*docker.Config) {
+func (i *internet) connected(t *testing.T, folder string, change ...func(*egress.Config)) func(*docker.Config) {
 	return func(c *docker.Config) {
 		c.Egress = docker.Egress{Folder: folder, Full: true, Serve: func(listener net.Listener, is sandbox.Instance, reach docker.Reach) {
 			out := egress.Policy{Any: reach.Network == sandbox.NetworkFull}
@@ -67,7 +67,11 @@ func (i *internet) connected(t *testing.T, folder string) func(*docker.Config) {
 				}
 				out.Hosts = append(out.Hosts, host)
 			}
-			proxy, err := egress.New(egress.Config{Sandbox: is.ID, Policy: out, Resolve: i.resolve, Dial: i.dial, Now: time.Now, Log: zerolog.Nop()})
+			config := egress.Config{Sandbox: is.ID, Policy: out, Resolve: i.resolve, Dial: i.dial, Now: time.Now, Log: zerolog.Nop()}
+			for _, c := range change {
+				c(&config)
+			}
+			proxy, err := egress.New(config)
 			if err == nil {
 				err = proxy.Serve(context.Background(), listener)
 			}
@@ -124,7 +128,7 @@ func TestI12TheWayOut(t *testing.T) {
 // Whoever can connect to a sandbox's socket goes out as it does.
 func TestNobodyElseEntersTheFolderOfTheSockets(t *testing.T) {
 	folder := t.TempDir()
-	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // that is what is refused
+	if err := os.Chmod(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t, newInternet(t).connected(t, folder))

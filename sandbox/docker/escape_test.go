@@ -3,6 +3,7 @@ package docker_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -78,6 +79,7 @@ func escapes(hosts []string) []attempt {
 		{"read the kernel's memory", []string{"read", "/proc/kcore"}, true},
 		{"open memory", []string{"open-to-write", "/dev/mem"}, true},
 		{"a program in /tmp", []string{"run-from", "/tmp"}, false},
+		{"a program in /dev/shm", []string{"run-from", "/dev/shm"}, true},
 		{"the engine's socket", []string{"dial-unix", "/var/run/docker.sock"}, true},
 		{"hostname", []string{"hostname"}, false},
 		{"the clock", []string{"clock"}, true},
@@ -240,13 +242,13 @@ func TestI11WhatTheEngineSaysOfIt(t *testing.T) {
 		"oom_score": c.HostConfig.OomScoreAdj, "oom_kill_disable": c.HostConfig.OomKillDisable, "log": c.HostConfig.LogConfig.Type,
 		"auto_remove": c.HostConfig.AutoRemove, "restart": c.HostConfig.RestartPolicy.Name, "init": c.HostConfig.Init,
 		"masked": c.HostConfig.MaskedPaths, "read_only_paths": c.HostConfig.ReadonlyPaths,
-		"mounts": mounts(c.Mounts),
+		"mounts": mounts(c.Mounts), "labels": slices.Sorted(maps.Keys(c.Config.Labels)),
 	}, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Each sandbox has a user of its own.
-	got = regexp.MustCompile(`(uid|gid)=[1-5][0-9]{4}\b`).ReplaceAll(got, []byte("$1=WORKLOAD"))
+	got = regexp.MustCompile(`(uid|gid)=[12][0-9]{9}\b`).ReplaceAll(got, []byte("$1=WORKLOAD"))
 	golden(t, "testdata/inspect.json", append(got, '\n'))
 }
 

@@ -29,8 +29,6 @@ const (
 	// has ended, and endEvery how often it is asked.
 	endTime  = 5 * time.Second
 	endEvery = 5 * time.Millisecond
-	// oomTime is how long the engine may take to tell that memory was over.
-	oomTime = 300 * time.Millisecond
 
 	killedCode     = 137
 	maxStartReason = 400
@@ -44,11 +42,16 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 	if err := command.Check(); err != nil {
 		return sandbox.Result{}, err
 	}
-	if _, err := d.runs(ctx, id); err != nil {
+	as, _, err := d.runs(ctx, id)
+	if err != nil {
 		return sandbox.Result{}, err
 	}
 	command = command.Bounded()
-	defer d.alone(id)()
+	release, err := d.alone(ctx, id)
+	if err != nil {
+		return sandbox.Result{}, err
+	}
+	defer release()
 	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
 	defer cancel()
 	begun := d.config.Now()
@@ -57,12 +60,12 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 	wrapped := command
 	wrapped.Argv = slices.Concat([]string{program}, inside.RunCommand, []string{mark, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
 	wrapped.Folder = "/"
-	exec, err := d.attach(waiting, id, user(workloadID(id)), wrapped, stdout, stderr)
+	exec, err := d.attach(waiting, id, as, wrapped, stdout, stderr)
 	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
 	if waiting.Err() != nil {
 		// Nobody waits any more, and it runs on.
 		result.ExitCode, result.TimedOut = killedCode, errors.Is(context.Cause(waiting), errTimeout)
-		return result, errors.Join(ctx.Err(), d.kill(ctx, id))
+		return result, errors.Join(ctx.Err(), d.kill(ctx, id, as))
 	}
 	if err != nil {
 		return sandbox.Result{}, d.explain(ctx, id, command, err)
@@ -80,49 +83,25 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 	}
 	result.ExitCode = ended.ExitCode
 	if result.ExitCode == killedCode {
-		result.OOM, err = d.outOfMemory(ctx, id, begun)
+		result.OOM = d.outOfMemory(ctx, id, begun)
 	}
-	return result, err
+	return result, nil
 }
 
 var errTimeout = errors.New("the command's time is over")
 
-// runs returns the labels of a sandbox that takes commands, or an error.
-func (d *Docker) runs(ctx context.Context, id string) (map[string]string, error) {
+// runs returns who the workload is of a sandbox that takes commands, with the folders that
+// it may write, or an error.
+func (d *Docker) runs(ctx context.Context, id string) (as string, writable []string, _ error) {
 	is, labels, err := d.inspect(ctx, id)
-	if err == nil && is.Status != sandbox.StatusRunning {
-		err = fmt.Errorf("%w: it is %s", sandbox.ErrNotRunning, is.Status)
+	if err != nil {
+		return "", nil, err
 	}
-	return labels, err
-}
-
-// turn is whose turn it is in a sandbox, and how many wait for theirs or have it.
-type turn struct {
-	sync.Mutex
-
-	callers int
-}
-
-// alone waits until nobody else runs anything in the sandbox, and keeps it so until it is
-// released.
-func (d *Docker) alone(id string) (release func()) {
-	d.mu.Lock()
-	t := d.turns[id]
-	if t == nil {
-		t = &turn{}
-		d.turns[id] = t
+	if is.Status != sandbox.StatusRunning {
+		return "", nil, fmt.Errorf("%w: it is %s", sandbox.ErrNotRunning, is.Status)
 	}
-	t.callers++
-	d.mu.Unlock()
-	t.Lock()
-	return func() {
-		t.Unlock()
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if t.callers--; t.callers == 0 {
-			delete(d.turns, id)
-		}
-	}
+	as, err = workloadOf(labels)
+	return as, strings.Split(labels[labelWritable], ","), err
 }
 
 // attach starts the command and returns once its outputs have ended, or ctx.
@@ -193,11 +172,11 @@ func notStarted(command sandbox.Command, said string) error {
 	return &sandbox.StartError{Program: command.Argv[0], Why: said[:min(len(said), maxStartReason)]}
 }
 
-// kill ends everything of the workload's user, whatever ctx says.
-func (d *Docker) kill(ctx context.Context, id string) error {
+// kill ends everything of the workload, whatever ctx says.
+func (d *Docker) kill(ctx context.Context, id, workload string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
 	defer cancel()
-	failed := d.killAll(ctx, id)
+	failed := d.killAll(ctx, id, workload)
 	if failed == nil {
 		return nil
 	}
@@ -210,10 +189,10 @@ func (d *Docker) kill(ctx context.Context, id string) error {
 
 // killAll returns once the program that kills has ended: then the kernel has given the
 // signal to every other.
-func (d *Docker) killAll(ctx context.Context, id string) error {
+func (d *Docker) killAll(ctx context.Context, id, workload string) error {
 	ctx, cancel := context.WithTimeout(ctx, killedTime)
 	defer cancel()
-	exec, err := d.attach(ctx, id, user(workloadID(id)), sandbox.Command{Argv: []string{killProgram}, Folder: "/"}, io.Discard, io.Discard)
+	exec, err := d.attach(ctx, id, workload, sandbox.Command{Argv: []string{killProgram}, Folder: "/"}, io.Discard, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -222,29 +201,4 @@ func (d *Docker) killAll(ctx context.Context, id string) error {
 		err = fmt.Errorf("it ended with %d", ended.ExitCode)
 	}
 	return err
-}
-
-// outOfMemory reports whether the kernel killed something in the sandbox since then
-// because its memory was over. The container's own state tells only of PID 1.
-func (d *Docker) outOfMemory(ctx context.Context, id string, since time.Time) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, endTime)
-	defer cancel()
-	told := d.engine.Events(ctx, client.EventsListOptions{
-		Since: unix(since), Until: unix(d.config.Now().Add(oomTime)),
-		Filters: make(client.Filters).Add("container", d.name(id)).Add("event", "oom"),
-	})
-	select {
-	case <-told.Messages:
-		return true, nil
-	case err := <-told.Err:
-		if errors.Is(err, io.EOF) || err == nil {
-			return false, nil
-		}
-		return false, fmt.Errorf("ask whether the memory of the sandbox %s was over: %w", id, err)
-	}
-}
-
-// unix is a time as the engine reads it.
-func unix(at time.Time) string {
-	return strconv.FormatInt(at.Unix(), 10) + "." + fmt.Sprintf("%09d", at.Nanosecond())
 }

@@ -22,7 +22,8 @@ const (
 )
 
 // Put has Portcullis in the sandbox unpack the archive, which is looked through before it
-// gets there. Where the workload may not write, the files are PID 1's user's.
+// gets there. What is in a folder that the workload may write is the workload's, and the
+// rest PID 1's user's: neither may write where the other does.
 func (d *Docker) Put(ctx context.Context, id, folder string, archive io.Reader) error {
 	if err := (sandbox.Command{Argv: []string{program}, Folder: folder}).Check(); err != nil {
 		return err
@@ -35,23 +36,41 @@ func (d *Docker) Put(ctx context.Context, id, folder string, archive io.Reader) 
 	if err := sandbox.CopyArchive(clean, archive, sandbox.DefaultLimits); err != nil {
 		return err
 	}
-	if _, err := clean.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	labels, err := d.runs(ctx, id)
+	as, writable, err := d.runs(ctx, id)
 	if err != nil {
 		return err
 	}
-	as := user(initID)
-	if within(folder, strings.Split(labels[labelWritable], ",")) {
-		as = user(workloadID(id))
+	parts, err := share(clean, folder, writable)
+	if err != nil {
+		return err
 	}
-	return d.tool(ctx, id, as, append(slices.Clone(inside.UnpackCommand), folder), clean, io.Discard)
+	for _, p := range parts {
+		owner := user(initID)
+		if p.workloads {
+			owner = as
+		}
+		if err := d.unpack(ctx, id, owner, as, p, clean); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// within reports whether the path is one of the folders or below it.
-func within(at string, folders []string) bool {
-	return slices.ContainsFunc(folders, func(f string) bool { return at == f || strings.HasPrefix(at, f+"/") })
+// unpack sends one part of the archive.
+func (d *Docker) unpack(ctx context.Context, id, as, workload string, p part, archive io.ReadSeeker) error {
+	out, in := io.Pipe()
+	copied := make(chan error, 1)
+	go func() {
+		err := p.copy(in, archive)
+		_ = in.CloseWithError(err)
+		copied <- err
+	}()
+	err := d.tool(ctx, id, as, workload, append(slices.Clone(inside.UnpackCommand), p.to), out, io.Discard)
+	_ = out.CloseWithError(errNotRead)
+	if failed := <-copied; err == nil && !errors.Is(failed, errNotRead) {
+		err = failed
+	}
+	return err
 }
 
 // Get has Portcullis in the sandbox pack what is there. What comes out is looked through:
@@ -60,7 +79,8 @@ func (d *Docker) Get(ctx context.Context, id, from string, archive io.Writer) er
 	if err := (sandbox.Command{Argv: []string{program}, Folder: from}).Check(); err != nil {
 		return err
 	}
-	if _, err := d.runs(ctx, id); err != nil {
+	as, _, err := d.runs(ctx, id)
+	if err != nil {
 		return err
 	}
 	out, in := io.Pipe()
@@ -70,14 +90,18 @@ func (d *Docker) Get(ctx context.Context, id, from string, archive io.Writer) er
 		_ = out.CloseWithError(err)
 		copied <- err
 	}()
-	err := d.tool(ctx, id, user(workloadID(id)), append(slices.Clone(inside.PackCommand), from), nil, in)
+	err = d.tool(ctx, id, as, as, append(slices.Clone(inside.PackCommand), from), nil, in)
 	_ = in.CloseWithError(err)
 	return errors.Join(err, <-copied)
 }
 
 // tool runs Portcullis in the sandbox, which complains on its standard error.
-func (d *Docker) tool(ctx context.Context, id, as string, words []string, stdin io.Reader, stdout io.Writer) error {
-	defer d.alone(id)()
+func (d *Docker) tool(ctx context.Context, id, as, workload string, words []string, stdin io.Reader, stdout io.Writer) error {
+	release, err := d.alone(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
 	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errors.New("the files were not copied in time"))
 	defer cancel()
 	command := sandbox.Command{Argv: append([]string{program}, words...), Folder: "/", Stdin: stdin}
@@ -85,7 +109,7 @@ func (d *Docker) tool(ctx context.Context, id, as string, words []string, stdin 
 	exec, err := d.attach(ctx, id, as, command, stdout, complaint)
 	if ctx.Err() != nil {
 		// One of PID 1's user ends by itself: its input has.
-		return errors.Join(context.Cause(ctx), d.kill(ctx, id))
+		return errors.Join(context.Cause(ctx), d.kill(ctx, id, workload))
 	}
 	if err != nil {
 		return d.explain(ctx, id, command, err)

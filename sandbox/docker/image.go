@@ -56,8 +56,9 @@ func (d *Docker) Import(ctx context.Context, programs map[string][]byte) (image 
 	}
 }
 
-// checkImage refuses an image that the engine does not have, and one with volumes of its
-// own: the engine makes each a folder that can be written, on a disk that nobody limits.
+// checkImage refuses an image that the engine does not have, and one that brings what only
+// Portcullis gives: volumes, each of which the engine makes a folder that can be written, on
+// a disk that nobody limits; and labels, which its containers would have.
 func (d *Docker) checkImage(ctx context.Context, image string) error {
 	d.mu.Lock()
 	checked := d.images[image]
@@ -71,6 +72,13 @@ func (d *Docker) checkImage(ctx context.Context, image string) error {
 	}
 	if config := found.Config; config != nil && len(config.Volumes) > 0 {
 		return refused("image", "it has volumes (%s), which can be written without a limit; build one without VOLUME", strings.Join(slices.Sorted(maps.Keys(config.Volumes)), ", "))
+	}
+	if config := found.Config; config != nil {
+		for _, label := range slices.Sorted(maps.Keys(config.Labels)) {
+			if strings.HasPrefix(label, labelPrefix) {
+				return refused("image", "it has the label %s, as only Portcullis' own have; build one without", label)
+			}
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

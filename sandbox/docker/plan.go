@@ -2,8 +2,8 @@ package docker
 
 import (
 	"fmt"
-	"hash/fnv"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,22 +19,6 @@ import (
 // initID is the user that PID 1 is. What runs in a sandbox is another: it can neither
 // signal PID 1 nor read of it, and owns no file but those that it may write.
 const initID = 65533
-
-// The users that workloads are. Each sandbox has one of its own, because the kernel
-// counts a user's processes on the whole machine.
-const (
-	firstWorkloadID = 10_000
-	workloadIDs     = 50_000
-)
-
-func workloadID(id string) int {
-	sum := fnv.New32a()
-	_, _ = sum.Write([]byte(id))
-	return firstWorkloadID + int(sum.Sum32()%workloadIDs)
-}
-
-// user is one as the engine reads it.
-func user(id int) string { return fmt.Sprintf("%d:%d", id, id) }
 
 const (
 	// toolsFolder is where the programs are, and egressFolder where the socket is of
@@ -71,7 +55,7 @@ var pinned = regexp.MustCompile(`^([a-z0-9][a-zA-Z0-9._:/-]*@)?sha256:[0-9a-f]{6
 type disk struct{ tmp, each int64 }
 
 // plan is the container that the instance is to be, or a refusal. It asks nobody.
-func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts) (client.ContainerCreateOptions, error) {
+func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts, workload int) (client.ContainerCreateOptions, error) {
 	c := spec.Constraints
 	memory, cpu := int64(defaultMemoryMB), int64(defaultCPUPercent)
 	if c.MemoryMB != 0 {
@@ -83,16 +67,13 @@ func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts) (cli
 	if err := engine.refuses(); err != nil {
 		return client.ContainerCreateOptions{}, err
 	}
-	if memory < minMemoryMB {
-		return client.ContainerCreateOptions{}, refused("memory_mb", "%d is too little: it takes %d at least", memory, minMemoryMB)
+	if err := engine.has(memory, cpu); err != nil {
+		return client.ContainerCreateOptions{}, err
 	}
 	if !pinned.MatchString(spec.Image) {
 		return client.ContainerCreateOptions{}, refused("image", "%q is not pinned: name it by its digest, as name@sha256:…", spec.Image)
 	}
-	folders := c.Writable()
-	if !slices.Contains(folders, sandbox.Workspace) {
-		folders = append(folders, sandbox.Workspace)
-	}
+	folders := fileSystems(c.Writable())
 	parts, err := divide(memory, int64(c.DiskMB), int64(len(folders)))
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
@@ -107,8 +88,9 @@ func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts) (cli
 	}
 	start := inside.Options{Deadline: is.Deadline, Lifetime: c.Lifetime(), Proxy: out.socket}
 	no, processes := false, int64(maxProcesses)
-	labels := is.Labels(d.config.App)
-	maps.Copy(labels, out.labels)
+	labels := out.labels
+	maps.Copy(labels, is.Labels(d.config.App))
+	labels[labelUser] = strconv.Itoa(workload)
 	return client.ContainerCreateOptions{
 		Name: d.name(is.ID),
 		Config: &container.Config{
@@ -119,7 +101,7 @@ func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts) (cli
 		},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none", Runtime: runtime,
-			ReadonlyRootfs: true, Tmpfs: parts.mounts(folders, c.Writable(), workloadID(is.ID)),
+			ReadonlyRootfs: true, Tmpfs: parts.mounts(folders, c.Writable(), workload),
 			Mounts: append(out.mounts, mount.Mount{
 				Type: mount.TypeVolume, Source: engine.tools, Target: toolsFolder, ReadOnly: true, VolumeOptions: &mount.VolumeOptions{NoCopy: true},
 			}),
@@ -134,6 +116,18 @@ func (d *Docker) plan(spec sandbox.Spec, is sandbox.Instance, engine facts) (cli
 			},
 		},
 	}, nil
+}
+
+// fileSystems are the folders that are one each: those that may be written, and all above
+// them up to the workspace, which would be root's otherwise, and take no files.
+func fileSystems(writable []string) []string {
+	all := []string{sandbox.Workspace}
+	for _, folder := range writable {
+		for ; !slices.Contains(all, folder); folder = path.Dir(folder) {
+			all = append(all, folder)
+		}
+	}
+	return all
 }
 
 // divide is how the files are divided that may take up so much of the memory.

@@ -28,7 +28,7 @@ import (
 const toolsMark = "complete"
 
 // labelTools marks the container that the volume is filled through.
-const labelTools = "portcullis.tools"
+const labelTools = labelPrefix + "tools"
 
 // toolsTime is how long it may take to fill the volume.
 const toolsTime = time.Minute
@@ -84,9 +84,11 @@ func (d *Docker) fill(ctx context.Context, volume, image string, files []byte) (
 	if err := d.dropHelpers(ctx); err != nil {
 		return err
 	}
+	labels := unlabelled()
+	labels[labelTools] = d.appLabel()
 	helper, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:   "portcullis-tools-" + strings.ToLower(rand.Text()),
-		Config: &container.Config{Image: image, Entrypoint: []string{program}, User: user(initID), Labels: map[string]string{labelTools: d.appLabel()}},
+		Config: &container.Config{Image: image, Entrypoint: []string{program}, User: user(initID), Labels: labels},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none",
 			Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: toolsFolder, VolumeOptions: &mount.VolumeOptions{NoCopy: true}}},

@@ -18,8 +18,8 @@
 // An [Injection] gives a server a credential that the sandbox never has. Where it stops:
 //
 //   - The secret is masked in what comes back as it was sent, and nowhere else: a server that
-//     gives back what it is sent in other words (base64, JSON escapes, part by part) gives the
-//     secret away. Inject for servers that do not.
+//     gives back what it is sent in other words (base64, JSON escapes, its digest, part by
+//     part) gives the secret away. Inject for servers that do not. Ranges are not asked for.
 //   - What a server gives in exchange for it, as a cookie, is the sandbox's.
 //
 // Inside of TLS nobody looks. Where one server has many names, as a content network does, a

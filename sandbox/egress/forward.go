@@ -117,7 +117,11 @@ func rewrite(pr *httputil.ProxyRequest, t target, given given) {
 	out.Header.Del("Expect")
 	out.Header.Del("Http2-Settings")
 	if len(given.secrets) > 0 {
-		out.Header.Set("Accept-Encoding", "identity") // so that the answer can be looked through
+		// So that the answer can be looked through: not compressed, and not in pieces, of
+		// which none would have all of the secret.
+		out.Header.Set("Accept-Encoding", "identity")
+		out.Header.Del("Range")
+		out.Header.Del("If-Range")
 	}
 	for name, value := range given.headers {
 		out.Header.Set(name, value)

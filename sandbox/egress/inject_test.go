@@ -41,7 +41,7 @@ func TestACredentialIsGivenOnTheWay(t *testing.T) {
 	arrived := make(chan heard, 1)
 	address, roots := safeSite(t, "api.example.com", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		arrived <- heard{r.Header.Values("Authorization"), fmt.Sprint(r.Host, r.URL, r.Header["X-Kept"], r.Header["Range"], r.Header["Accept-Encoding"], r.Trailer), r.TLS != nil}
+		arrived <- heard{r.Header.Values("Authorization"), fmt.Sprint(r.Host, r.URL, r.Header["X-Kept"], r.Header["Range"], r.Header["If-Range"], r.Header["Accept-Encoding"], r.Trailer), r.TLS != nil}
 		w.Header().Set("X-Echo", r.Header.Get("Authorization"))
 		_, _ = io.WriteString(w, "I was told "+r.Header.Get("Authorization")+", and again "+secret)
 	})
@@ -52,13 +52,13 @@ func TestACredentialIsGivenOnTheWay(t *testing.T) {
 		"Trailer: Authorization\r\n",
 	} {
 		c := w.connect()
-		_, _ = io.WriteString(c, "POST http://api.example.com/v1?x=1 HTTP/1.1\r\nHost: api.example.com\r\nX-Kept: 1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"+lines+"\r\n0\r\nAuthorization: Bearer mine\r\n\r\n")
+		_, _ = io.WriteString(c, "POST http://api.example.com/v1?x=1 HTTP/1.1\r\nHost: api.example.com\r\nX-Kept: 1\r\nAccept-Encoding: gzip\r\nRange: bytes=0-20\r\nIf-Range: x\r\nTransfer-Encoding: chunked\r\n"+lines+"\r\n0\r\nAuthorization: Bearer mine\r\n\r\n")
 		response, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := <-arrived
-		if !slices.Equal(got.authorization, []string{"Bearer " + secret}) || !got.safe || got.others != "api.example.com/v1?x=1 [1] [] [identity] map[]" {
+		if !slices.Equal(got.authorization, []string{"Bearer " + secret}) || !got.safe || got.others != "api.example.com/v1?x=1 [1] [] [] [identity] map[]" {
 			t.Errorf("%q: the server heard %+v", lines, got)
 		}
 		stars := strings.Repeat("*", len(secret))

@@ -15,8 +15,8 @@ type Policy struct {
 	Hosts []policy.EgressHost
 	// Any adds every host with a public address, and every TCP port but 25.
 	Any bool
-	// Deny is never reached, whatever its name, beside all that is not public: the host's
-	// own public addresses, say, where they are not on its interfaces.
+	// Deny is never reached, whatever its name, beside all that is not public and what the
+	// host's interfaces have: networks of the operator's with public addresses, say.
 	Deny []netip.Prefix
 	// Injections are the credentials that are given on the way.
 	Injections []Injection

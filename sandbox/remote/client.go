@@ -46,6 +46,24 @@ type execution struct {
 	Stdin     bool          `json:"stdin,omitempty"`
 }
 
+// outcome is a result as it crosses: a command writes bytes, and texts of JSON are UTF-8.
+type outcome struct {
+	Stdout    []byte `json:"stdout_bytes,omitempty"`
+	Stderr    []byte `json:"stderr_bytes,omitempty"`
+	ExitCode  int    `json:"exit_code"`
+	Truncated bool   `json:"truncated,omitempty"`
+	TimedOut  bool   `json:"timed_out,omitempty"`
+	OOM       bool   `json:"oom,omitempty"`
+}
+
+func asOutcome(r sandbox.Result) outcome {
+	return outcome{Stdout: []byte(r.Stdout), Stderr: []byte(r.Stderr), ExitCode: r.ExitCode, Truncated: r.Truncated, TimedOut: r.TimedOut, OOM: r.OOM}
+}
+
+func (o outcome) result() sandbox.Result {
+	return sandbox.Result{Stdout: string(o.Stdout), Stderr: string(o.Stderr), ExitCode: o.ExitCode, Truncated: o.Truncated, TimedOut: o.TimedOut, OOM: o.OOM}
+}
+
 // Create asks for one.
 func (r *Remote) Create(ctx context.Context, spec sandbox.Spec) (is sandbox.Instance, err error) {
 	if err := spec.Check(); err != nil {
@@ -90,8 +108,9 @@ func (r *Remote) Execute(ctx context.Context, id string, command sandbox.Command
 	if command.Stdin != nil {
 		body = io.MultiReader(body, command.Stdin)
 	}
-	err = r.ask(ctx, http.MethodPost, root+"/"+id+"/exec", body, &result)
-	return result, err
+	var o outcome
+	err = r.ask(ctx, http.MethodPost, root+"/"+id+"/exec", body, &o)
+	return o.result(), err
 }
 
 // Put sends an archive.

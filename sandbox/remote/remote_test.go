@@ -104,6 +104,39 @@ func TestAFailureCrossesAsOne(t *testing.T) {
 	}
 }
 
+// What is asked for is bounded, and what a command reads is not.
+func TestACommandIsBoundedAndItsStandardInputIsNot(t *testing.T) {
+	socket := serve(t, memory())
+	r := connect(t, socket)
+	spec := sandboxtest.Spec("")
+	spec.ID = sandbox.NewID()
+	if _, err := r.Create(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	input := strings.Repeat("0123456789abcde\n", 1<<18)
+	got, err := r.Execute(t.Context(), spec.ID, sandbox.Command{Argv: []string{"probe", "copy"}, Stdin: strings.NewReader(input), MaxOutput: len(input)})
+	if err != nil || got.Stdout != input {
+		t.Errorf("%d bytes of %d, %v", len(got.Stdout), len(input), err)
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}, DisableKeepAlives: true}}
+	for name, c := range map[string]struct{ body, refused string }{
+		"words without end":             {`{"argv":["` + strings.Repeat("x", 2<<20) + `"]}`, `"field":"request"`},
+		"output that nobody could keep": {`{"argv":["probe","say","x"],"max_output":1000000000}`, `"field":"command"`},
+	} {
+		answer, err := client.Post("http://reaper/v1/sandboxes/"+spec.ID+"/exec", "application/json", strings.NewReader(c.body))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		said, err := io.ReadAll(answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(said), c.refused) || err != nil {
+			t.Errorf("%s: %s %s, %v", name, answer.Status, said, err)
+		}
+	}
+}
+
 // FuzzRequests: whatever is said to the reaper, it answers and starts nothing that the
 // contract does not allow.
 func FuzzRequests(f *testing.F) {

@@ -67,7 +67,7 @@ func (s *server) destroy(w http.ResponseWriter, r *http.Request) {
 // execute reads the command as one JSON document, and takes what follows for its standard
 // input.
 func (s *server) execute(w http.ResponseWriter, r *http.Request) {
-	decoder := json.NewDecoder(r.Body)
+	decoder := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
 	var asked execution
 	if err := decoder.Decode(&asked); err != nil {
 		s.refuse(w, &sandbox.InvalidError{Field: "request", Why: "is not JSON: " + err.Error()})
@@ -83,7 +83,7 @@ func (s *server) execute(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	result, err := s.boxes.Execute(r.Context(), r.PathValue("id"), command)
-	s.answer(w, result, err)
+	s.answer(w, asOutcome(result), err)
 }
 
 func (s *server) put(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -20,6 +22,16 @@ import (
 // acts are what hostile and broken programs do.
 var acts = map[string]func(argv []string) int{
 	"stay": stay, "bomb": bomb, "hog": hog, "fill": fill, "processes": processes, "leave": leave, "environment": environment,
+	"find": find,
+	"copy-file": func(argv []string) int {
+		content, err := os.ReadFile(argv[0])
+		_, _ = os.Stdout.Write(content)
+		return tried(err)
+	},
+	"user": func([]string) int {
+		fmt.Println(os.Getuid())
+		return 0
+	},
 }
 
 // again is the probe once more, out of reach of whoever started this one.
@@ -95,6 +107,53 @@ func fill(argv []string) int {
 			fmt.Println(written>>20, err)
 			return tried(err)
 		}
+	}
+}
+
+// find looks for the text in every file that it can read, and in the environment and the
+// words of every process but its own words, and tells where it is: 0, somewhere.
+func find(argv []string) int {
+	if len(argv) == 0 {
+		return 2
+	}
+	found := 1
+	own := fmt.Sprintf("/proc/%d/cmdline", os.Getpid())
+	// A folder that cannot be read is left out.
+	_ = filepath.WalkDir("/", func(at string, entry fs.DirEntry, _ error) error {
+		of, inProc := strings.CutPrefix(at, "/proc/")
+		switch {
+		case entry.IsDir() && (at == "/sys" || at == "/dev" || inProc && strings.Contains(of, "/")):
+			return fs.SkipDir
+		case !entry.Type().IsRegular() || at == own || inProc && entry.Name() != "environ" && entry.Name() != "cmdline":
+			return nil
+		case has(at, []byte(argv[0])):
+			fmt.Println(at)
+			found = 0
+		}
+		return nil
+	})
+	return found
+}
+
+// has reports whether the text is in a file, which may have more than there is memory.
+func has(file string, text []byte) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	block, kept := make([]byte, 1<<20), 0
+	for {
+		n, err := f.Read(block[kept:])
+		if bytes.Contains(block[:kept+n], text) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		tail := min(kept+n, len(text)-1)
+		copy(block, block[kept+n-tail:kept+n])
+		kept = tail
 	}
 }
 

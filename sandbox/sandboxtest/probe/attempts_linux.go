@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -38,8 +40,8 @@ var attempts = map[string]func(argv []string) error{
 		}
 		return errors.Join(err, errors.New("there is only loopback"))
 	},
-	"fetch": fetch,
-	"raw":   func([]string) error { return opened(unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)) },
+	"fetch": fetch, "ask-proxy": askProxy,
+	"raw": func([]string) error { return opened(unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)) },
 	"packet": func([]string) error {
 		return opened(unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0))
 	},
@@ -177,6 +179,31 @@ func fetch(argv []string) error {
 		return errors.Join(err, errors.New(answer.Status))
 	}
 	return err
+}
+
+// askProxy says the lines to the proxy that the environment names, and succeeds if that is
+// answered by 200.
+func askProxy(lines []string) error {
+	proxy, err := url.Parse(os.Getenv("HTTP_PROXY"))
+	if err != nil {
+		return err
+	}
+	c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", proxy.Host)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(c).ReadString('\n')
+	if fmt.Print(answer); err != nil || !strings.Contains(answer, " 200 ") {
+		return errors.Join(err, errors.New(answer))
+	}
+	return nil
 }
 
 // enter enters a namespace of PID 1's.
