@@ -138,7 +138,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	stop = killswitch.NewGitHubKillSwitch(killswitch.Config{
 		Stoppers: stoppers,
-		GitHub:   platform{client}, Store: facts, Gates: facts, Now: options.Now, Log: options.Log,
+		GitHub:   platform{client}, Store: facts, Gates: facts, Deputies: facts.Deputies, Now: options.Now, Log: options.Log,
 		OrganizationRepository: config.Policy.OrganizationRepository, Self: client.Self,
 		RepositoryProperty: config.KillSwitch.RepositoryProperty, OrganizationProperty: config.KillSwitch.OrganizationProperty,
 	})

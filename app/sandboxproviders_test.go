@@ -180,10 +180,13 @@ func TestASandboxThatActsForAPerson(t *testing.T) {
 	wantText(t, answered(pr), " hello")
 	tw.comment(other, "bob", "/approve")
 	wantText(t, answered(other), "the sandbox "+id+", where what runs has the rights of bob, could have said it")
+	agents := tw.halts(tw.shop, "ann", "Stop", switchLabel+"-agents")
+	wantText(t, tw.says(agents, "bob", "/killswitch off"), "@bob This `/killswitch` has no effect: the sandbox "+id+", where what runs has the rights of bob, could have said it")
 	tw.comment(pr, "lee", "/sandbox stop "+id)
 	wantText(t, answered(pr), "is gone")
 	// What was said then does not count later either.
 	c.pass(5 * time.Minute)
+	wantText(t, tw.says(agents, "bob", "/killswitch off"), "bob is not one of: acme/security")
 	tw.comment(other, "ann", "/tier")
 	wantText(t, answered(other), "1 more approval")
 	tw.comment(other, "bob", "/approve")

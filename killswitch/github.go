@@ -108,12 +108,15 @@ type Gates interface {
 	Bases(ctx context.Context, scope Scope) ([]string, error)
 }
 
-// Config is what a switch is made of. Every field but Stoppers and the properties is
-// required.
+// Config is what a switch is made of. Every field but Deputies, Stoppers and the
+// properties is required.
 type Config struct {
 	GitHub Platform
 	Store  Store
 	Gates  Gates
+	// Deputies lists the sandboxes in a repository that have, or had, a person's rights;
+	// nil: there are none.
+	Deputies func(ctx context.Context, repository policy.Repository) ([]policy.Deputy, error)
 	// Stoppers are stopped beside the gates, by name.
 	Stoppers map[string]Stopper
 	Now      func() time.Time

@@ -27,7 +27,7 @@ func (k *GitHubKillSwitch) ask(ctx context.Context, scope Scope, request Request
 	if err != nil {
 		return err
 	}
-	why, err := k.mayRelease(ctx, scope, rules, request.By)
+	why, err := k.mayRelease(ctx, scope, rules, request)
 	if err != nil {
 		return err
 	}
@@ -60,8 +60,12 @@ func (k *GitHubKillSwitch) ask(ctx context.Context, scope Scope, request Request
 }
 
 // mayRelease says why the person may not start again, or returns "". Nobody starts
-// their own pull request again.
-func (k *GitHubKillSwitch) mayRelease(ctx context.Context, scope Scope, rules policy.SwitchRules, person policy.Actor) (string, error) {
+// their own pull request again, and what runs in a sandbox starts nothing.
+func (k *GitHubKillSwitch) mayRelease(ctx context.Context, scope Scope, rules policy.SwitchRules, request Request) (string, error) {
+	person := request.By
+	if why, err := k.couldBeSaidFor(ctx, scope, request); err != nil || why != "" {
+		return why, err
+	}
 	standing, err := k.standing(ctx, scope, rules, person)
 	if err != nil {
 		return "", err
@@ -80,6 +84,25 @@ func (k *GitHubKillSwitch) mayRelease(ctx context.Context, scope Scope, rules po
 	default:
 		return "", nil
 	}
+}
+
+// couldBeSaidFor says which sandbox could have asked in the person's name, or returns "".
+func (k *GitHubKillSwitch) couldBeSaidFor(ctx context.Context, scope Scope, request Request) (string, error) {
+	if k.config.Deputies == nil {
+		return "", nil
+	}
+	repository, err := k.home(ctx, scope)
+	if gone(err) {
+		return "", nil // nothing is asked for there
+	}
+	if err != nil {
+		return "", err
+	}
+	deputies, err := k.config.Deputies(ctx, repository)
+	if err != nil {
+		return "", err
+	}
+	return policy.SaidByDeputy(deputies, request.By, request.At), nil
 }
 
 func (k *GitHubKillSwitch) standing(ctx context.Context, scope Scope, rules policy.SwitchRules, person policy.Actor) (policy.Standing, error) {

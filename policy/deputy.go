@@ -23,11 +23,12 @@ func (d Deputy) couldSay(at time.Time) bool {
 	return !at.Before(d.From.Add(-clocksApart)) && (d.Until.IsZero() || !at.After(d.Until.Add(clocksApart)))
 }
 
-// discountDeputy says why it is not known that a person gave the vote.
-func (j *judge) discountDeputy(vote Vote) string {
-	for _, d := range j.Deputies {
-		if d.For.ID == vote.By.ID && d.couldSay(vote.At) {
-			return fmt.Sprintf("the sandbox %s, where what runs has the rights of %s, could have said it; say it again some minutes after it has ended", d.Sandbox, vote.By)
+// SaidByDeputy says why it is not known that the person said something at that time;
+// empty: nothing else could have.
+func SaidByDeputy(deputies []Deputy, person Actor, at time.Time) string {
+	for _, d := range deputies {
+		if d.For.ID == person.ID && d.couldSay(at) {
+			return fmt.Sprintf("the sandbox %s, where what runs has the rights of %s, could have said it; say it again some minutes after it has ended", d.Sandbox, person)
 		}
 	}
 	return ""

@@ -101,7 +101,7 @@ func (j *judge) discountApproval(vote Vote) string {
 	if why := j.discountMaker(vote.By); why != "" {
 		return why
 	}
-	if why := j.discountDeputy(vote); why != "" {
+	if why := SaidByDeputy(j.Deputies, vote.By, vote.At); why != "" {
 		return why
 	}
 	head := j.Snapshot.PullRequest.HeadSHA
