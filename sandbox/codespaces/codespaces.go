@@ -156,7 +156,7 @@ type Codespaces struct {
 
 	mu sync.Mutex
 	// busy is held, for each sandbox, while one is created or a command runs in it.
-	busy map[string]*sync.Mutex
+	busy map[string]chan struct{}
 }
 
 var _ sandbox.Sandbox = (*Codespaces)(nil)
@@ -179,7 +179,7 @@ func New(config Config) (*Codespaces, error) {
 	if config.Idle < minIdle || config.Idle > maxIdle || config.Idle%time.Minute != 0 {
 		return nil, fmt.Errorf("a codespace's idle timeout is of whole minutes between %s and %s, not %s", minIdle, maxIdle, config.Idle)
 	}
-	return &Codespaces{config: config, busy: map[string]*sync.Mutex{}, lines: lines{open: map[string]*ssh.Client{}}}, nil
+	return &Codespaces{config: config, busy: map[string]chan struct{}{}, lines: lines{open: map[string]connection{}}}, nil
 }
 
 // or is the value, or the other if it is zero.
@@ -191,15 +191,23 @@ func or[T comparable](value, other T) T {
 }
 
 // Close gives up the connections to codespaces. They run on.
-func (c *Codespaces) Close() { c.lines.closeAll() }
+func (c *Codespaces) Close() { c.lines.closeThose(func(string, connection) bool { return true }) }
 
-func (c *Codespaces) lock(id string) *sync.Mutex {
+// alone waits until nothing else is done with the sandbox, which it is free for then, or
+// until ctx ends.
+func (c *Codespaces) alone(ctx context.Context, id string) (free func(), _ error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.busy[id] == nil {
-		c.busy[id] = &sync.Mutex{}
+		c.busy[id] = make(chan struct{}, 1)
 	}
-	return c.busy[id]
+	busy := c.busy[id]
+	c.mu.Unlock()
+	select {
+	case busy <- struct{}{}:
+		return func() { <-busy }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // forget forgets what was kept of a sandbox that is gone.

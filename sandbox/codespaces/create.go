@@ -36,11 +36,13 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 	if err != nil {
 		return sandbox.Instance{}, err
 	}
-	alone := c.lock(spec.ID)
-	alone.Lock()
-	defer alone.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, min(startTime, wanted.Lifetime), errSlow)
 	defer cancel()
+	free, err := c.alone(ctx, spec.ID)
+	if err != nil {
+		return sandbox.Instance{}, err
+	}
+	defer free()
 	by, err := c.creator(ctx, spec)
 	if err != nil {
 		return sandbox.Instance{}, err

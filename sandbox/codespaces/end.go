@@ -87,7 +87,7 @@ func (c *Codespaces) Sweep(ctx context.Context) (ended int, _ error) {
 		}
 	}
 	if err == nil {
-		c.lines.keep(there) // the others were ended by somebody else
+		c.lines.closeThose(func(id string, _ connection) bool { return !there[id] }) // somebody else has ended those
 	}
 	faults := make(chan error, len(over))
 	var ending errgroup.Group
