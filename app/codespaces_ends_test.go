@@ -360,7 +360,7 @@ func TestWhoHasTakenItBackUnheard(t *testing.T) {
 		t.Errorf("another: %v", err)
 	}
 	c.tokens.expected[c.ann.ID()] = usertoken.Expectation{Person: is.RequestedBy, Pays: true}
-	if all, err := c.another().List(t.Context()); err == nil || !strings.Contains(err.Error(), "list the codespaces of ann") || len(all) != 1 {
+	if all, err := c.another().List(t.Context()); err == nil || !strings.Contains(err.Error(), "a codespace that ann pays for may run, and cannot be seen") || len(all) != 1 {
 		t.Errorf("what ann pays for: %+v, %v", all, err)
 	}
 	c.tokens.expected = map[int64]usertoken.Expectation{}

@@ -65,6 +65,8 @@ type Tokens interface {
 	// Expect keeps that the person may have a codespace until then, and whether they pay
 	// for it: then nobody else can see it.
 	Expect(ctx context.Context, person policy.Actor, until time.Time, pays bool) error
+	// ExpectIn keeps that an organization may have one until then.
+	ExpectIn(ctx context.Context, place policy.Repository, until time.Time) error
 	// Expected lists those that may have one still.
 	Expected(ctx context.Context) ([]usertoken.Expectation, error)
 }

@@ -47,20 +47,19 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 	if err != nil {
 		return sandbox.Instance{}, err
 	}
-	found, err := c.find(ctx, spec.ID)
+	found, others, err := c.mine(ctx, wanted, spec, by)
 	switch {
-	case err == nil:
-		if err := c.same(found[0], wanted, spec, by); err != nil {
-			return sandbox.Instance{}, err
-		}
-	case !errors.Is(err, sandbox.ErrUnknown):
-		return sandbox.Instance{}, err
+	case err != nil:
+		return sandbox.Instance{}, fmt.Errorf("look for the sandbox %s: %w", spec.ID, err)
+	case len(found) > 0:
+	case len(others) > 0:
+		return sandbox.Instance{}, &sandbox.InvalidError{Field: "id", Why: "is that of another codespace"}
 	default:
 		if err := c.begin(ctx, spec, wanted, by); err != nil {
 			return sandbox.Instance{}, fmt.Errorf("create the sandbox %s: %w", spec.ID, err)
 		}
 	}
-	is, err := c.ready(ctx, wanted, by)
+	is, err := c.ready(ctx, wanted, spec, by)
 	if err != nil {
 		// What does not get ready is of no use to anybody, and costs.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
@@ -68,15 +67,6 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 		return sandbox.Instance{}, errors.Join(fmt.Errorf("create the sandbox %s: %w", spec.ID, err), c.Destroy(undo, spec.ID))
 	}
 	return is, nil
-}
-
-// same is an error for a codespace that is not what is asked for, though it has the id:
-// anybody can call one as they like.
-func (c *Codespaces) same(at sight, wanted marks, spec sandbox.Spec, by usertoken.Token) error {
-	if at.marks != wanted || at.Repository.ID != spec.For.Repository.ID || at.Owner.ID != by.Owner.ID {
-		return &sandbox.InvalidError{Field: "id", Why: "is that of another codespace"}
-	}
-	return nil
 }
 
 // begin has GitHub create the codespace, unless something is in the way.
@@ -105,7 +95,8 @@ func (c *Codespaces) begin(ctx context.Context, spec sandbox.Spec, wanted marks,
 		return err
 	}
 	until := c.config.Now().Add(wanted.Lifetime)
-	if err := c.config.Tokens.Expect(ctx, by.Owner, until, false); err != nil {
+	err = errors.Join(c.config.Tokens.Expect(ctx, by.Owner, until, false), c.config.Tokens.ExpectIn(ctx, on.Repository, until.Add(c.config.Idle)))
+	if err != nil {
 		return err
 	}
 	request := Request{DisplayName: wanted.displayName(c.config.App), Machine: machine.Name, Idle: c.config.Idle}
@@ -159,20 +150,23 @@ func (c *Codespaces) pause(ctx context.Context) error {
 	}
 }
 
-// ready waits until the sandbox takes commands, and has the commit. Of several with its
-// id the oldest is it, for everybody who created one.
-func (c *Codespaces) ready(ctx context.Context, wanted marks, by usertoken.Token) (sandbox.Instance, error) {
+// ready waits until the sandbox takes commands, and has the commit. Of several that are
+// what was asked for the oldest is it, for everybody who created one; what has its id and
+// is something else is left alone.
+func (c *Codespaces) ready(ctx context.Context, wanted marks, spec sandbox.Spec, by usertoken.Token) (sandbox.Instance, error) {
 	for missed := 0; ; {
-		found, err := c.find(ctx, wanted.ID)
+		found, _, err := c.mine(ctx, wanted, spec, by)
 		switch {
-		case errors.Is(err, sandbox.ErrUnknown) && missed < lookAgain:
+		case err != nil:
+			return sandbox.Instance{}, err
+		case len(found) == 0 && missed < lookAgain:
 			missed++ // GitHub's lists may be a moment behind
 			if err := c.pause(ctx); err != nil {
 				return sandbox.Instance{}, err
 			}
 			continue
-		case err != nil:
-			return sandbox.Instance{}, err
+		case len(found) == 0:
+			return sandbox.Instance{}, sandbox.ErrUnknown
 		}
 		at := found[0]
 		if err := c.endOthers(ctx, found[1:], by); err != nil {
@@ -209,12 +203,9 @@ func (c *Codespaces) wait(ctx context.Context, at sight, by usertoken.Token) err
 	}
 }
 
-// endOthers ends what the same person made beside the oldest.
+// endOthers ends what was made beside the oldest.
 func (c *Codespaces) endOthers(ctx context.Context, others []sight, by usertoken.Token) error {
 	for _, other := range others {
-		if other.Owner.ID != by.Owner.ID {
-			continue // whoever calls theirs as ours is called
-		}
 		if err := c.config.People.Delete(ctx, by, other.Name); err != nil {
 			return fmt.Errorf("end the codespace %s, of which there is another: %w", other.Name, err)
 		}

@@ -42,6 +42,7 @@ type world struct {
 	revoked  map[int64]bool
 	expected []usertoken.Expectation
 	deleted  []string
+	creating func() // called when one was created
 	named    int
 	now      time.Time
 
@@ -186,7 +187,11 @@ func (w asPeople) Machines(context.Context, usertoken.Token, policy.Repository, 
 }
 
 func (w asPeople) Create(_ context.Context, by usertoken.Token, _ policy.PullRequestRef, asked Request) (Codespace, error) {
-	return w.add(asked.DisplayName, by.Owner, "acme"), nil
+	made := w.add(asked.DisplayName, by.Owner, "acme")
+	if w.creating != nil {
+		w.creating()
+	}
+	return made, nil
 }
 
 func (w asPeople) Codespace(_ context.Context, _ usertoken.Token, name string) (Codespace, bool, error) {
@@ -310,11 +315,21 @@ func (f *freezing) Write(p []byte) (int, error) {
 }
 
 // Expect keeps what is expected.
-func (w *world) Expect(_ context.Context, person policy.Actor, _ time.Time, pays bool) error {
+func (w *world) Expect(_ context.Context, person policy.Actor, until time.Time, pays bool) error {
+	w.expects(usertoken.Expectation{Person: person, Until: until, Pays: pays})
+	return nil
+}
+
+// ExpectIn keeps that too.
+func (w *world) ExpectIn(_ context.Context, place policy.Repository, until time.Time) error {
+	w.expects(usertoken.Expectation{Place: policy.Repository{Installation: place.Installation, Owner: place.Owner}, Until: until})
+	return nil
+}
+
+func (w *world) expects(one usertoken.Expectation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.expected = append(w.expected, usertoken.Expectation{Person: person, Pays: pays})
-	return nil
+	w.expected = append(w.expected, one)
 }
 
 // Expected lists it.

@@ -314,31 +314,3 @@ func (k *Keeper) Revoke(ctx context.Context, person, by policy.Actor) error {
 	}
 	return nil
 }
-
-// Expect keeps until when something may be there that was made with the person's token.
-func (k *Keeper) Expect(ctx context.Context, person policy.Actor, until time.Time, pays bool) error {
-	return k.config.Store.ChangeUserToken(ctx, person.ID, func(kept *Kept) ([]audit.Entry, error) {
-		if !k.config.Now().Before(kept.ExpectedUntil.Add(expectedAfter)) {
-			kept.ExpectedUntil, kept.Pays = time.Time{}, false
-		}
-		kept.Person = person
-		if until.After(kept.ExpectedUntil) {
-			kept.ExpectedUntil = until
-		}
-		kept.Pays = kept.Pays || pays
-		return nil, nil
-	})
-}
-
-// Expected lists the people of whom something may be there still.
-func (k *Keeper) Expected(ctx context.Context) ([]Expectation, error) {
-	all, err := k.config.Store.ExpectingUserTokens(ctx, k.config.Now().Add(-expectedAfter))
-	if err != nil {
-		return nil, err
-	}
-	expected := make([]Expectation, len(all))
-	for i, kept := range all {
-		expected[i] = Expectation{Person: kept.Person, Pays: kept.Pays}
-	}
-	return expected, nil
-}
