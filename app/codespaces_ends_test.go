@@ -296,17 +296,27 @@ func TestSweepEndsWhatNobodyWaitsFor(t *testing.T) {
 		t.Fatalf("%+v, %v", left, err)
 	}
 	<-time.After(time.Until(left[0].Deadline) + 10*time.Millisecond)
-	if ended, err := fresh.Sweep(t.Context()); ended != 1 || err != nil || c.there() != 0 {
-		t.Errorf("%d ended, %v, %d are there", ended, err, c.there())
+	for _, when := range []time.Time{time.Now(), time.Now().Add(2 * time.Minute)} {
+		if ended, err := sandbox.Reap(t.Context(), fresh, when); len(ended) != 1 || err != nil || c.there() != 0 {
+			t.Errorf("%v ended, %v, %d are there", ended, err, c.there())
+		}
+		if ended, err := sandbox.Reap(t.Context(), fresh, when); len(ended) != 0 || err != nil {
+			t.Errorf("nothing: %v ended, %v", ended, err)
+		}
+		c.created()
+		c.sim.Codespaces()[0].SetState("Archived") // by GitHub
 	}
-	c.created()
-	c.sim.Codespaces()[0].SetState("Archived")
-	if ended, err := fresh.Sweep(t.Context()); ended != 1 || err != nil || c.there() != 0 {
-		t.Errorf("what was stopped: %d ended, %v, %d are there", ended, err, c.there())
+	c.destroyed(c.only().ID)
+}
+
+// only is the one that there is.
+func (c *cloud) only() sandbox.Instance {
+	c.t.Helper()
+	all, err := c.List(c.t.Context())
+	if err != nil || len(all) != 1 {
+		c.t.Fatalf("%+v, %v", all, err)
 	}
-	if ended, err := fresh.Sweep(t.Context()); ended != 0 || err != nil {
-		t.Errorf("nothing: %d ended, %v", ended, err)
-	}
+	return all[0]
 }
 
 // dies ends nothing any more once its process is dead.

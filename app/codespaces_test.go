@@ -169,7 +169,12 @@ func (c *cloud) another() *codespaces.Codespaces {
 func (c *cloud) sweeping(boxes *codespaces.Codespaces) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { boxes.Run(ctx) })
+	running.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = sandbox.Reap(ctx, boxes, time.Now()) // what it cannot end is there when the test ends
+			_ = wait(ctx, c.config.SweepEvery)
+		}
+	})
 	c.t.Cleanup(func() {
 		cancel()
 		running.Wait()

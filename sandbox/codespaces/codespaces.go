@@ -2,8 +2,8 @@
 // on the head of the pull request, which belongs to the person who asked for it.
 //
 // GitHub is the truth of what there is. It has no labels for codespaces: their display
-// names carry whose they are and for how long. Nor does it end one at a deadline, so that
-// [Codespaces.Run] does, on each replica. If none is left, a codespace in which nothing
+// names carry whose they are and for how long. Nor does it end one at a deadline: whoever
+// sweeps does, as a [sandbox.Lifecycle] on each replica. If none is left, a codespace in which nothing
 // happens for [Config.Idle] is stopped by GitHub, and deleted with that; one that keeps
 // itself busy is so after twelve hours.
 //
@@ -142,7 +142,8 @@ type Config struct {
 	// Idle is after how long without anything happening GitHub stops a codespace and
 	// deletes it, in whole minutes from 5 to 240; zero: 10 minutes.
 	Idle time.Duration
-	// SweepEvery is how often [Codespaces.Run] looks for what is over; zero: 30 s.
+	// SweepEvery is how often whoever has made it looks for what is over; zero:
+	// [sandbox.SweepEvery], as a [sandbox.Lifecycle] does.
 	SweepEvery time.Duration
 	// PollEvery is how often GitHub is asked whether something has happened; zero: 2 s.
 	PollEvery time.Duration
@@ -161,22 +162,24 @@ type Codespaces struct {
 	busy map[string]chan struct{}
 }
 
-var _ sandbox.Sandbox = (*Codespaces)(nil)
+var (
+	_ sandbox.Sandbox = (*Codespaces)(nil)
+	_ sandbox.Tender  = (*Codespaces)(nil)
+)
 
 const (
-	defaultFolder     = "/workspaces"
-	defaultIdle       = 10 * time.Minute
-	minIdle           = 5 * time.Minute
-	maxIdle           = 240 * time.Minute
-	defaultSweepEvery = 30 * time.Second
-	defaultPollEvery  = 2 * time.Second
+	defaultFolder    = "/workspaces"
+	defaultIdle      = 10 * time.Minute
+	minIdle          = 5 * time.Minute
+	maxIdle          = 240 * time.Minute
+	defaultPollEvery = 2 * time.Second
 )
 
 // New returns one, and asks nobody anything.
 func New(config Config) (*Codespaces, error) {
 	config.Folder = or(config.Folder, defaultFolder)
 	config.Idle = or(config.Idle, defaultIdle)
-	config.SweepEvery = or(config.SweepEvery, defaultSweepEvery)
+	config.SweepEvery = or(config.SweepEvery, sandbox.SweepEvery)
 	config.PollEvery = or(config.PollEvery, defaultPollEvery)
 	if config.Idle < minIdle || config.Idle > maxIdle || config.Idle%time.Minute != 0 {
 		return nil, fmt.Errorf("a codespace's idle timeout is of whole minutes between %s and %s, not %s", minIdle, maxIdle, config.Idle)

@@ -126,7 +126,7 @@ func (c *Codespaces) endable(ctx context.Context, repository policy.Repository) 
 }
 
 // made looks for a codespace whose creation GitHub did not confirm. If there is none, it
-// may come yet: then the next who asks finds it, or [Codespaces.Sweep] does.
+// may come yet: then the next who asks finds it, or the next who sweeps does.
 func (c *Codespaces) made(ctx context.Context, by usertoken.Token, name string, unconfirmed error) (Codespace, error) {
 	for range lookAgain {
 		all, err := c.config.People.Codespaces(ctx, by)
