@@ -47,6 +47,21 @@ func TestCodespacesOfAPerson(t *testing.T) {
 	if err != nil || !head.Open || head.Branch != "topic" || head.Repository != p.repo.ID() || head.SHA != p.repo.Head("topic") {
 		t.Fatalf("%+v, %v", head, err)
 	}
+	if !head.MovedAt.IsZero() {
+		t.Errorf("it was never forced, and at %s", head.MovedAt)
+	}
+	if _, err := p.repo.ForcePush(p.ann, "topic", head.SHA); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.repo.Push(p.ann, "topic", githubsim.Commit{Files: map[string]string{"x": "y\n"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.repo.ForcePush(p.ann, "topic", head.SHA); err != nil {
+		t.Fatal(err)
+	}
+	if back, err := p.client.Head(t.Context(), on); err != nil || back.SHA != head.SHA || time.Since(back.MovedAt).Abs() > time.Minute {
+		t.Errorf("there and back: %+v, %v", back, err)
+	}
 	machines, err := p.client.Machines(t.Context(), by, p.at, "topic")
 	if err != nil || len(machines) != 4 || machines[0] != (githubapi.Machine{Name: "basicLinux32gb", CPUs: 2, MemoryBytes: 8 << 30, StorageBytes: 32 << 30}) {
 		t.Fatalf("%+v, %v", machines, err)

@@ -123,6 +123,9 @@ type Head struct {
 	// Repository is the number of the one that it is in; 0: it is gone.
 	Repository int64
 	Open       bool
+	// MovedAt is when it last may have come back to where it was, by GitHub's clock in
+	// whole seconds; zero: never.
+	MovedAt time.Time
 }
 
 // Config is what a Codespaces is made of. All but Machine, Folder and the times is

@@ -174,7 +174,10 @@ func (c *Codespaces) ready(ctx context.Context, wanted marks, spec sandbox.Spec,
 		}
 		switch at.is.Status {
 		case sandbox.StatusRunning:
-			return at.is, c.onCommit(ctx, at)
+			if err := c.onCommit(ctx, at); err != nil {
+				return sandbox.Instance{}, err
+			}
+			return at.is, c.unmoved(ctx, spec, at)
 		case sandbox.StatusIdle:
 			if err := c.wait(ctx, at, by); err != nil {
 				return sandbox.Instance{}, err
@@ -211,6 +214,21 @@ func (c *Codespaces) endOthers(ctx context.Context, others []sight, by usertoken
 		}
 	}
 	return nil
+}
+
+// unmoved is an error if the head was elsewhere since the codespace was created. What is in
+// it may say that it has the commit and not have it; GitHub tells where the branch was: one
+// that left the commit before the codespace was made comes back to it only by force.
+func (c *Codespaces) unmoved(ctx context.Context, spec sandbox.Spec, at sight) error {
+	head, err := c.config.Platform.Head(ctx, policy.PullRequestRef{Repository: spec.For.Repository, Number: spec.For.Number})
+	switch {
+	case err != nil:
+		return err
+	case head.SHA != spec.HeadSHA || !head.MovedAt.Before(at.CreatedAt.Truncate(time.Second)):
+		return &MovedError{Approved: spec.HeadSHA, Head: head.SHA}
+	default:
+		return nil
+	}
 }
 
 // onCommit connects to a codespace, which may take a while after it is available, and is

@@ -152,6 +152,37 @@ func TestAForgedNameInTheMiddleOfACreation(t *testing.T) {
 	_ = w.remove(forged.Name)
 }
 
+// I22: a codespace that says that it has the commit is not believed where GitHub tells that
+// the branch was elsewhere.
+func TestI22TheHeadWasElsewhereInBetween(t *testing.T) {
+	for name, s := range map[string]struct {
+		after func(made time.Time) Head
+		moved string // the head that is told; empty: it is created
+	}{
+		"never moved":           {func(time.Time) Head { return Head{SHA: approved} }, ""},
+		"moved long before":     {func(made time.Time) Head { return Head{SHA: approved, MovedAt: made.Add(-2 * time.Second)} }, ""},
+		"moved on":              {func(time.Time) Head { return Head{SHA: "f00"} }, "f00"},
+		"there and back":        {func(made time.Time) Head { return Head{SHA: approved, MovedAt: made.Add(time.Second)} }, approved},
+		"in the same second":    {func(made time.Time) Head { return Head{SHA: approved, MovedAt: made.Truncate(time.Second)} }, approved},
+		"long after, by GitHub": {func(made time.Time) Head { return Head{SHA: approved, MovedAt: made.Add(time.Hour)} }, approved},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, c := newWorld(t)
+			w.shell = w.onCommit(approved)
+			spec := w.spec()
+			w.creating = func() { w.heads = []Head{s.after(w.all[0].CreatedAt)} }
+			_, err := c.Create(t.Context(), spec)
+			moved, is := errors.AsType[*MovedError](err)
+			if is != (s.moved != "") || is && moved.Head != s.moved || !is && err != nil {
+				t.Errorf("%v", err)
+			}
+			if left := len(w.all); left != 1 && err == nil || left != 0 && err != nil {
+				t.Errorf("%d are left", left)
+			}
+		})
+	}
+}
+
 // onCommit is a shell in which that commit is checked out.
 func (w *world) onCommit(sha string) func(string, ssh.Channel) {
 	return func(line string, channel ssh.Channel) {
