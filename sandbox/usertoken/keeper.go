@@ -155,7 +155,7 @@ func (k *Keeper) keep(ctx context.Context, grant Grant) (policy.Actor, error) {
 	}
 	err = k.config.Store.ChangeUserToken(ctx, owner.ID, func(kept *Kept) ([]audit.Entry, error) {
 		kept.Person = owner
-		return []audit.Entry{k.entry(owner, "user_token.keep", owner, "the App may act for them")}, k.seal(kept, grant)
+		return []audit.Entry{k.entry(owner, ActionKeep, owner, "the App may act for them")}, k.seal(kept, grant)
 	})
 	return owner, err
 }
@@ -170,9 +170,12 @@ func (k *Keeper) Accept(ctx context.Context, code, verifier, redirect string) (p
 	return k.keep(ctx, grant)
 }
 
+// ActionKeep is what the audit log calls it when a person lets the App act for them.
+const ActionKeep = "user_token.keep"
+
 func (k *Keeper) entry(by policy.Actor, action string, person policy.Actor, detail string) audit.Entry {
 	e := audit.Entry{At: k.config.Now(), Actor: by.Login, ActorID: by.ID, Action: action, Subject: "@" + person.Login, Detail: detail}
-	if by.ID == 0 {
+	if e.Actor == "" {
 		e.Actor = audit.Itself
 	}
 	return e
