@@ -47,7 +47,8 @@ func (k *tokens) Expect(_ context.Context, person policy.Actor, _ time.Time, pay
 	return nil
 }
 
-func (k *tokens) ExpectIn(context.Context, policy.Repository, time.Time) error { return nil }
+func (k *tokens) ExpectIn(context.Context, policy.Repository, time.Time) error     { return nil }
+func (k *tokens) ExpectNoMore(context.Context, policy.Repository, time.Time) error { return nil }
 
 func (k *tokens) Expected(context.Context) (all []usertoken.Expectation, _ error) {
 	k.mu.Lock()

@@ -67,6 +67,9 @@ type Tokens interface {
 	Expect(ctx context.Context, person policy.Actor, until time.Time, pays bool) error
 	// ExpectIn keeps that an organization may have one until then.
 	ExpectIn(ctx context.Context, place policy.Repository, until time.Time) error
+	// ExpectNoMore keeps that it has none any more, unless it is expected to until
+	// another time by now.
+	ExpectNoMore(ctx context.Context, place policy.Repository, until time.Time) error
 	// Expected lists those that may have one still.
 	Expected(ctx context.Context) ([]usertoken.Expectation, error)
 }

@@ -110,7 +110,8 @@ func (c *Codespaces) begin(ctx context.Context, spec sandbox.Spec, wanted marks,
 	if !strings.EqualFold(made.Payer, on.Repository.Owner) {
 		return c.config.Tokens.Expect(ctx, by.Owner, until, true)
 	}
-	return nil
+	// Once more: somebody may have looked in between and seen none.
+	return c.config.Tokens.ExpectIn(ctx, on.Repository, until.Add(c.config.Idle))
 }
 
 // endable is an error where the App could not end a codespace without its owner.

@@ -80,10 +80,46 @@ func (c *Codespaces) ofOrganizations(ctx context.Context, v *view, expected []us
 		reading.Go(func() error {
 			all, err := c.config.Platform.Codespaces(ctx, place)
 			c.see(v, all, place, usertoken.Token{}, wrap(err, "list the codespaces of %s", place.Owner))
+			if err == nil {
+				c.expectIn(ctx, place, all, expected)
+			}
 			return nil
 		})
 	}
 	_ = reading.Wait() // each adds its own error
+}
+
+// expectIn keeps what may be there by what was seen there. What was expected was read
+// before that. If it cannot be kept nothing is lost but for who has no other way to know.
+func (c *Codespaces) expectIn(ctx context.Context, place policy.Repository, all []Codespace, expected []usertoken.Expectation) {
+	var until, known time.Time
+	for _, one := range all {
+		if m, ours := readName(one.DisplayName, c.config.App); ours {
+			until = later(until, one.CreatedAt.Add(m.Lifetime+c.config.Idle))
+		}
+	}
+	for _, one := range expected {
+		if one.Place.Installation == place.Installation {
+			known = one.Until
+		}
+	}
+	var err error
+	switch {
+	case until.IsZero() && !known.IsZero():
+		err = c.config.Tokens.ExpectNoMore(ctx, place, known)
+	case until.After(known):
+		err = c.config.Tokens.ExpectIn(ctx, place, until)
+	}
+	if err != nil {
+		c.config.Log.Warn().Err(err).Str("event", "sandbox.unexpected").Str("provider", Provider).Str("owner", place.Owner).Msg("what codespaces an organization may have is not kept")
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // ofPeople lists those of people who may have one that they pay for.

@@ -117,9 +117,24 @@ func TestAnOrganizationThatCannotBeAskedAnyMore(t *testing.T) {
 	if all, err := c.List(t.Context()); err != nil || len(all) != 2 {
 		t.Errorf("installed anew: %+v, %v", all, err)
 	}
+	w.expected = []usertoken.Expectation{{Place: acme, Until: created.Deadline}}
 	w.places = []policy.Repository{{Installation: gone.Installation, Owner: "acme-inc"}}
-	if _, err := c.List(t.Context()); err != nil {
+	w.cannot["acme-inc"] = errors.New("not now")
+	if _, err := c.List(t.Context()); err == nil || strings.Contains(err.Error(), fault) {
 		t.Errorf("under another name: %v", err)
+	}
+	w.cannot = map[string]error{"ann": w.cannot["ann"]}
+	// What is seen is expected, whatever was, and what was seen to end is not.
+	w.places, w.expected = []policy.Repository{gone}, nil
+	if _, err := c.List(t.Context()); err != nil || len(w.expected) != 1 || !w.expected[0].Until.Equal(created.Deadline.Add(c.config.Idle)) {
+		t.Errorf("%v, %+v", err, w.expected)
+	}
+	if err := c.Destroy(t.Context(), spec.ID); err != nil || len(w.expected) != 0 {
+		t.Errorf("%v, %+v", err, w.expected)
+	}
+	w.places = nil
+	if _, err := c.List(t.Context()); err != nil {
+		t.Errorf("after its end: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -326,9 +327,22 @@ func (w *world) ExpectIn(_ context.Context, place policy.Repository, until time.
 	return nil
 }
 
+// ExpectNoMore forgets that.
+func (w *world) ExpectNoMore(_ context.Context, place policy.Repository, until time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expected = slices.DeleteFunc(w.expected, func(e usertoken.Expectation) bool {
+		return e.Place.Installation == place.Installation && e.Until.Equal(until)
+	})
+	return nil
+}
+
 func (w *world) expects(one usertoken.Expectation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if one.Place.Owner != "" {
+		w.expected = slices.DeleteFunc(w.expected, func(e usertoken.Expectation) bool { return e.Place == one.Place })
+	}
 	w.expected = append(w.expected, one)
 }
 

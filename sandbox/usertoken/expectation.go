@@ -39,6 +39,17 @@ func (k *Keeper) ExpectIn(ctx context.Context, place policy.Repository, until ti
 	return k.expect(ctx, policy.Actor{ID: -place.Installation, Login: place.Owner}, until, false)
 }
 
+// ExpectNoMore keeps that nothing is there any more that the organization pays for, unless
+// something else is expected there by now than until that time.
+func (k *Keeper) ExpectNoMore(ctx context.Context, place policy.Repository, until time.Time) error {
+	return k.config.Store.ChangeUserToken(ctx, -place.Installation, func(kept *Kept) ([]audit.Entry, error) {
+		if kept.ExpectedUntil.Equal(until) {
+			kept.ExpectedUntil = time.Time{}
+		}
+		return nil, nil
+	})
+}
+
 func (k *Keeper) expect(ctx context.Context, whom policy.Actor, until time.Time, pays bool) error {
 	return k.config.Store.ChangeUserToken(ctx, whom.ID, func(kept *Kept) ([]audit.Entry, error) {
 		if !k.config.Now().Before(kept.ExpectedUntil.Add(expectedAfter)) {

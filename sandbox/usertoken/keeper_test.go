@@ -374,6 +374,18 @@ func TestExpectationsOfOrganizations(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0] != (usertoken.Expectation{Place: policy.Repository{Installation: ann.ID, Owner: "acme"}, Until: until}) || all[1].Person.ID != ann.ID || all[1].Place.Owner != "" {
 		t.Errorf("%+v, %v", all, err)
 	}
+	if err := errors.Join(w.ExpectNoMore(t.Context(), place, until.Add(-time.Second)), w.ExpectIn(t.Context(), place, until)); err != nil {
+		t.Fatal(err)
+	}
+	if still, err := w.Expected(t.Context()); err != nil || len(still) != 2 {
+		t.Errorf("by another time: %+v, %v", still, err)
+	}
+	if err := w.ExpectNoMore(t.Context(), place, until); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := w.Expected(t.Context()); err != nil || len(left) != 1 || left[0].Person.ID != ann.ID {
+		t.Errorf("no more: %+v, %v", left, err)
+	}
 	for place, is := range map[policy.Repository]bool{
 		{Installation: ann.ID, Owner: "renamed"}: true, {Installation: 99, Owner: "Acme"}: true, {Installation: 99, Owner: "other"}: false,
 	} {
