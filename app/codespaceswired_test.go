@@ -128,8 +128,14 @@ func TestAServersCodespacesFromTheCommentToTheEnd(t *testing.T) {
 	pr, id = started()
 	tw.comment(pr, "bob", "/sandbox exec "+id+" pwd")
 	wantText(t, answered(pr), inside.workspaces()+"/shop")
+	if !inside.soonConnected(1) {
+		t.Error("his codespace has no connection")
+	}
 	tw.github.User("bob").RevokeApp(tw.hook)
 	tw.settled()
+	if !inside.soonConnected(0) {
+		t.Error("the connection to his codespace is open still")
+	}
 	if kept, err := tw.server.store.UserToken(t.Context(), tw.github.User("bob").ID()); err != nil || len(kept.Sealed) != 0 {
 		t.Errorf("%+v, %v", kept, err)
 	}
