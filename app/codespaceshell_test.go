@@ -53,7 +53,7 @@ type shells struct {
 	inside map[string]*inner
 	heads  map[string]string // by names: what is checked out, if it is another commit
 	dials  int
-	conns  int // that are open
+	conns  int               // that are open
 	refuse int               // how many connections fail yet
 	hangs  bool              // whether nobody answers
 	users  map[string]string // whose tokens were shown, by names
