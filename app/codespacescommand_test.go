@@ -47,7 +47,7 @@ func TestSandboxCommandsSeeWhatPeoplePayFor(t *testing.T) {
 		t.Fatalf("%v, %v", who, err)
 	}
 	ann := policy.Actor{ID: c.ann.ID(), Login: "ann"}
-	if err := errors.Join(people.Expect(t.Context(), ann, is.Deadline, true), facts.Close()); err != nil {
+	if err := errors.Join(people.Expect(t.Context(), ann, is.Deadline, true), people.ExpectIn(t.Context(), is.For.Repository, is.Deadline), facts.Close()); err != nil {
 		t.Fatal(err)
 	}
 	c.tokens.of = map[int64]usertoken.Token{}

@@ -99,6 +99,17 @@ func TestAnSSHServerThatAnswersNoMore(t *testing.T) {
 					t.Error("a tool that got no answer is content")
 				}
 			})
+			c.config.SweepEvery = time.Millisecond
+			late := w.spec()
+			late.Constraints.Timeout = time.Second
+			inTime(t, late.Constraints.Timeout+slack, func() {
+				if is, err := c.Create(t.Context(), late); err == nil || !errors.Is(err, errSlow) {
+					t.Errorf("%+v, %v", is, err)
+				}
+			})
+			if _, err := c.Status(t.Context(), late.ID); !errors.Is(err, sandbox.ErrUnknown) {
+				t.Errorf("what did not get ready: %v", err)
+			}
 			inTime(t, slack, c.Close)
 		})
 	}
