@@ -27,6 +27,7 @@ import (
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces"
 	"github.com/portcullis-app/portcullis/web"
 )
 
@@ -75,6 +76,8 @@ type Options struct {
 	stoppers func(killswitch.KillSwitch) map[string]killswitch.Stopper
 	// sandboxes are providers of sandboxes instead of those of the configuration.
 	sandboxes map[string]sandbox.Sandbox
+	// codespaces changes what codespaces are made of.
+	codespaces func(*codespaces.Config)
 	// tokenNow is the clock by which a world's tokens live, if not by Now.
 	tokenNow func() time.Time
 	// around goes around a world's simulated GitHub: tests judge what it is asked.

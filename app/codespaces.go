@@ -78,7 +78,7 @@ func (p codespacePlatform) Delete(ctx context.Context, place policy.Repository, 
 // Head reads where the head of a pull request is.
 func (p codespacePlatform) Head(ctx context.Context, on policy.PullRequestRef) (codespaces.Head, error) {
 	head, err := p.client.Head(ctx, on)
-	return codespaces.Head{SHA: head.SHA, Branch: head.Branch, Repository: head.Repository, Open: head.Open}, platformAnswer(err)
+	return codespaces.Head{SHA: head.SHA, Branch: head.Branch, Repository: head.Repository, Open: head.Open, MovedAt: head.MovedAt}, platformAnswer(err)
 }
 
 // Machines lists what a codespace may run on.

@@ -118,8 +118,8 @@ func TestACommandEndsWithItsCodespace(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the command runs on")
 	}
-	if ended, err := c.Sweep(t.Context()); ended != 0 || err != nil {
-		t.Errorf("%d ended, %v", ended, err)
+	if err := c.Tend(t.Context()); err != nil {
+		t.Error(err)
 	}
 
 	is = c.created()

@@ -296,17 +296,27 @@ func TestSweepEndsWhatNobodyWaitsFor(t *testing.T) {
 		t.Fatalf("%+v, %v", left, err)
 	}
 	<-time.After(time.Until(left[0].Deadline) + 10*time.Millisecond)
-	if ended, err := fresh.Sweep(t.Context()); ended != 1 || err != nil || c.there() != 0 {
-		t.Errorf("%d ended, %v, %d are there", ended, err, c.there())
+	for _, when := range []time.Time{time.Now(), time.Now().Add(2 * time.Minute)} {
+		if ended, err := sandbox.Reap(t.Context(), fresh, when); len(ended) != 1 || err != nil || c.there() != 0 {
+			t.Errorf("%v ended, %v, %d are there", ended, err, c.there())
+		}
+		if ended, err := sandbox.Reap(t.Context(), fresh, when); len(ended) != 0 || err != nil {
+			t.Errorf("nothing: %v ended, %v", ended, err)
+		}
+		c.created()
+		c.sim.Codespaces()[0].SetState("Archived") // by GitHub
 	}
-	c.created()
-	c.sim.Codespaces()[0].SetState("Archived")
-	if ended, err := fresh.Sweep(t.Context()); ended != 1 || err != nil || c.there() != 0 {
-		t.Errorf("what was stopped: %d ended, %v, %d are there", ended, err, c.there())
+	c.destroyed(c.only().ID)
+}
+
+// only is the one that there is.
+func (c *cloud) only() sandbox.Instance {
+	c.t.Helper()
+	all, err := c.List(c.t.Context())
+	if err != nil || len(all) != 1 {
+		c.t.Fatalf("%+v, %v", all, err)
 	}
-	if ended, err := fresh.Sweep(t.Context()); ended != 0 || err != nil {
-		t.Errorf("nothing: %d ended, %v", ended, err)
-	}
+	return all[0]
 }
 
 // dies ends nothing any more once its process is dead.
@@ -360,7 +370,7 @@ func TestWhoHasTakenItBackUnheard(t *testing.T) {
 		t.Errorf("another: %v", err)
 	}
 	c.tokens.expected[c.ann.ID()] = usertoken.Expectation{Person: is.RequestedBy, Pays: true}
-	if all, err := c.another().List(t.Context()); err == nil || !strings.Contains(err.Error(), "list the codespaces of ann") || len(all) != 1 {
+	if all, err := c.another().List(t.Context()); err == nil || !strings.Contains(err.Error(), "a codespace that ann pays for may run, and cannot be seen") || len(all) != 1 {
 		t.Errorf("what ann pays for: %+v, %v", all, err)
 	}
 	c.tokens.expected = map[int64]usertoken.Expectation{}

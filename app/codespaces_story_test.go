@@ -162,13 +162,12 @@ func TestCodespacesConfig(t *testing.T) {
 		"none": {func(c *CodespacesConfig, s *ServerConfig, g *githubapp.Config) {
 			*c, *s, *g = CodespacesConfig{}, ServerConfig{}, githubapp.Config{}
 		}, ""},
-		"gh by its name":  {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.GH = "gh" }, "sandbox.codespaces.gh"},
-		"an odd user":     {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.User = "-x" }, "sandbox.codespaces.user"},
-		"a line in it":    {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.MachineToken = "ghp_x\n" }, "sandbox.codespaces.machine_token"},
-		"idle too short":  {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.Idle = time.Minute }, "sandbox.codespaces.idle"},
-		"swept too often": {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.SweepEvery = time.Second }, "sandbox.codespaces.sweep_every"},
-		"no client":       {func(_ *CodespacesConfig, _ *ServerConfig, g *githubapp.Config) { g.OAuth.ClientSecret = "" }, "github.oauth"},
-		"no address":      {func(_ *CodespacesConfig, s *ServerConfig, _ *githubapp.Config) { s.PublicURL = "" }, "server.public_url"},
+		"gh by its name": {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.GH = "gh" }, "sandbox.codespaces.gh"},
+		"an odd user":    {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.User = "-x" }, "sandbox.codespaces.user"},
+		"a line in it":   {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.MachineToken = "ghp_x\n" }, "sandbox.codespaces.machine_token"},
+		"idle too short": {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.Idle = time.Minute }, "sandbox.codespaces.idle"},
+		"no client":      {func(_ *CodespacesConfig, _ *ServerConfig, g *githubapp.Config) { g.OAuth.ClientSecret = "" }, "github.oauth"},
+		"no address":     {func(_ *CodespacesConfig, s *ServerConfig, _ *githubapp.Config) { s.PublicURL = "" }, "server.public_url"},
 		"without TLS": {func(_ *CodespacesConfig, s *ServerConfig, _ *githubapp.Config) {
 			s.PublicURL = "http://portcullis.example"
 		}, "server.public_url"},

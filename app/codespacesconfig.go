@@ -14,6 +14,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/handlers"
 	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
@@ -36,15 +37,7 @@ type CodespacesConfig struct {
 	// deletes it, also with no server running: 5m to 240m, in whole minutes. The default is
 	// 10m.
 	Idle time.Duration `yaml:"idle" env:"IDLE"`
-	// SweepEvery is how often codespaces are looked for whose time is over; half of the
-	// shortest timeout that a policy may set. The default is 30s.
-	SweepEvery time.Duration `yaml:"sweep_every" env:"SWEEP_EVERY"`
 }
-
-const (
-	minSweepEvery = 5 * time.Second
-	maxSweepEvery = 10 * time.Minute
-)
 
 // remoteUser is what a user may be called to whom SSH goes.
 var remoteUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
@@ -67,9 +60,6 @@ func (c CodespacesConfig) validate(fault func(field, problem string), server Ser
 	}
 	if c.Idle != 0 && (c.Idle < 5*time.Minute || c.Idle > 240*time.Minute || c.Idle%time.Minute != 0) {
 		fault(block+"idle", "is not between 5m and 240m in whole minutes")
-	}
-	if c.SweepEvery != 0 && (c.SweepEvery < minSweepEvery || c.SweepEvery > maxSweepEvery) {
-		fault(block+"sweep_every", fmt.Sprintf("is not between %s and %s", minSweepEvery, maxSweepEvery))
 	}
 	if c.MachineToken != "" {
 		return
@@ -107,13 +97,21 @@ func (a authorizer) AuthorizeURL(redirect, state, challenge string) string {
 
 // codespaceParts are what a server with codespaces has.
 type codespaceParts struct {
-	// boxes are to be closed. They need not Run where a [sandbox.Lifecycle] sweeps.
+	// boxes are to be closed.
 	boxes  toldCodespaces
 	people *usertoken.Keeper
 	// authorization is nil if a machine user's token is there.
 	authorization *web.Authorization
 	// gh is the way into codespaces.
 	gh *codespaces.GH
+}
+
+// newPeople are those who let the App act for them.
+func newPeople(settings Config, client *githubapi.Client, kept usertoken.Store, sealed usertoken.Cipher, options Options) *usertoken.Keeper {
+	return usertoken.NewKeeper(usertoken.Config{
+		GitHub: userTokens{client}, Store: kept, Cipher: sealed, SettingsURL: strings.TrimSuffix(settings.GitHub.WebURL, "/") + "/settings/apps/authorizations",
+		Now: options.Now, Wait: wait, Log: options.Log,
+	})
 }
 
 // newCodespaces makes the parts. It asks GitHub whose the machine user's token is, if
@@ -123,10 +121,7 @@ func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config
 	if err != nil {
 		return codespaceParts{}, err
 	}
-	parts.people = usertoken.NewKeeper(usertoken.Config{
-		GitHub: userTokens{client}, Store: kept, Cipher: sealed, SettingsURL: strings.TrimSuffix(settings.GitHub.WebURL, "/") + "/settings/apps/authorizations",
-		Now: options.Now, Wait: wait, Log: options.Log,
-	})
+	parts.people = newPeople(settings, client, kept, sealed, options)
 	var machine usertoken.Token
 	var link string
 	if config.MachineToken != "" {
@@ -140,10 +135,14 @@ func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config
 	} else {
 		link = strings.TrimSuffix(settings.Server.PublicURL, "/") + web.AuthorizePath
 	}
-	boxes, err := codespaces.New(codespaces.Config{
+	made := codespaces.Config{
 		App: settings.GitHub.App.IntegrationID, Platform: codespacePlatform{client}, People: codespacePeople{client}, Tokens: parts.people, Dialer: dialer,
-		Machine: machine, Idle: config.Idle, SweepEvery: config.SweepEvery, Now: options.Now, Log: options.Log,
-	})
+		Machine: machine, Idle: config.Idle, Now: options.Now, Log: options.Log,
+	}
+	if options.codespaces != nil {
+		options.codespaces(&made)
+	}
+	boxes, err := codespaces.New(made)
 	parts.boxes = toldCodespaces{boxes, link}
 	return parts, err
 }
@@ -172,7 +171,20 @@ func (p codespaceParts) tokens() handlers.UserTokens {
 	if p.people == nil {
 		return nil
 	}
-	return p.people
+	return revocations{p.people, p.boxes}
+}
+
+// revocations forget people with the connections to their codespaces.
+type revocations struct {
+	people *usertoken.Keeper
+	boxes  toldCodespaces
+}
+
+// Forget does so. What runs over a connection ends with it, whatever the database says.
+func (f revocations) Forget(ctx context.Context, person policy.Actor) error {
+	err := f.people.Forget(ctx, person)
+	f.boxes.Forget(person.ID) // after it: until then somebody might have opened another
+	return err
 }
 
 // close gives up the connections to codespaces.

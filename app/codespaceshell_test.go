@@ -53,6 +53,7 @@ type shells struct {
 	inside map[string]*inner
 	heads  map[string]string // by names: what is checked out, if it is another commit
 	dials  int
+	conns  int               // that are open
 	refuse int               // how many connections fail yet
 	hangs  bool              // whether nobody answers
 	users  map[string]string // whose tokens were shown, by names
@@ -159,7 +160,28 @@ func (s *shells) accept() {
 	}
 }
 
+func (s *shells) count(by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns += by
+}
+
+// soonConnected waits until so many connections are open.
+func (s *shells) soonConnected(want int) bool {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+		s.mu.Lock()
+		conns := s.conns
+		s.mu.Unlock()
+		if conns == want {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *shells) serve(conn net.Conn) {
+	s.count(1)
+	defer s.count(-1)
 	defer func() { _ = conn.Close() }()
 	client, channels, requests, err := ssh.NewServerConn(conn, s.server)
 	if err != nil {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"io"
 	"maps"
 	"slices"
 	"time"
@@ -19,7 +20,7 @@ const sandboxTime = 20 * time.Second
 func (d *doctor) sandboxes(ctx context.Context, config Config) {
 	ctx, cancel := context.WithTimeout(ctx, sandboxTime)
 	defer cancel()
-	providers, closing, err := sandboxesOf(ctx, config)
+	providers, closing, err := sandboxesOf(ctx, config, io.Discard)
 	if err != nil {
 		d.finding(err.Error(), "mend `sandbox` in the configuration; the server does not start with it")
 		return

@@ -37,7 +37,7 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 	root.SetOut(stdio.Out)
 	root.SetErr(stdio.Err)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(stdio), demoCommand(stdio), policyCommand(stdio), killswitchCommand(stdio), credentialsCommand(stdio), sandboxCommand(stdio), doctorCommand(stdio), versionCommand(stdio))
+	root.AddCommand(serveCommand(stdio), demoCommand(stdio), policyCommand(stdio), killswitchCommand(stdio), credentialsCommand(stdio), sandboxCommand(stdio), authorizationCommand(stdio), doctorCommand(stdio), versionCommand(stdio))
 	if err := root.ExecuteContext(ctx); err != nil {
 		if code, is := errors.AsType[exitCodeError](err); is {
 			return int(code)

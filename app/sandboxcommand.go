@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portcullis-app/portcullis/internal/githubapi"
+	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
@@ -34,7 +35,9 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 	command := &cobra.Command{
 		Use: "sandbox", Short: "List sandboxes, end them, and hold the engine they run on",
 		Long: "`list` and `destroy` ask what sandboxes run on, not the database: they find what any\n" +
-			"Portcullis of this App has started, and need no server, and no GitHub but for codespaces.",
+			"Portcullis of this App has started, and need no server, and no GitHub but for codespaces.\n" +
+			"Codespaces that people pay for themselves only their tokens can see, which are in the\n" +
+			"database: where it cannot be read, that is said.",
 	}
 	b := &boxes{out: stdio.Out}
 	sub := func(s *cobra.Command, run func(ctx context.Context, args []string) error) *cobra.Command {
@@ -43,7 +46,7 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			providers, closing, err := sandboxesOf(cmd.Context(), settings)
+			providers, closing, err := sandboxesOf(cmd.Context(), settings, stdio.Err)
 			if err != nil {
 				return err
 			}
@@ -73,8 +76,9 @@ func sandboxCommand(stdio Stdio) *cobra.Command {
 }
 
 // sandboxesOf are the places of the configuration where sandboxes run, for a command that
-// creates none. Codespaces are seen as the organizations see them that pay for them.
-func sandboxesOf(ctx context.Context, settings Config) (map[string]sandbox.Sandbox, func() error, error) {
+// creates none. Codespaces are seen as the organizations see them that pay for them, and
+// with the tokens that the database has; that it has none to give is told on errs.
+func sandboxesOf(ctx context.Context, settings Config, errs io.Writer) (map[string]sandbox.Sandbox, func() error, error) {
 	options := Options{Now: time.Now, Log: zerolog.Nop()}
 	providers, closing, err := newProvidersOfSandboxes(settings, options, nil)
 	if err != nil {
@@ -84,11 +88,30 @@ func sandboxesOf(ctx context.Context, settings Config) (map[string]sandbox.Sandb
 	if err != nil {
 		return nil, nil, errors.Join(err, closing())
 	}
-	people, err := withCodespaces(ctx, providers, settings, client, usertoken.NewMemoryStore(), options)
-	if err != nil {
-		return nil, nil, errors.Join(err, closing())
+	kept, forget := usertoken.Store(usertoken.NewMemoryStore()), func() error { return nil }
+	if settings.Sandbox.Codespaces != (CodespacesConfig{}) {
+		switch recorded, found, err := store.OpenRecorded(ctx, settings.Database.URL, time.Now); {
+		case err == nil && found:
+			kept, forget = recorded, recorded.Close
+		case settings.Sandbox.Codespaces.MachineToken == "":
+			_, _ = fmt.Fprintln(errs, "note: "+unseenCodespaces, because(err))
+		}
 	}
-	return providers, func() error { return errors.Join(people.close(), closing()) }, nil
+	people, err := withCodespaces(ctx, providers, settings, client, kept, options)
+	if err != nil {
+		return nil, nil, errors.Join(err, closing(), forget())
+	}
+	return providers, func() error { return errors.Join(people.close(), closing(), forget()) }, nil
+}
+
+// unseenCodespaces is told where there are no tokens of people.
+const unseenCodespaces = "codespaces that people pay for themselves are neither seen nor ended here, because their tokens are in the server's database, and"
+
+func because(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "there is none where database.url says"
 }
 
 // scopePattern is how a scope is written.
@@ -116,22 +139,22 @@ func (b *boxes) chosen(ctx context.Context) ([]sandbox.Instance, error) {
 }
 
 func (b *boxes) list(ctx context.Context, _ []string) error {
-	there, err := b.chosen(ctx)
+	there, unlisted := b.chosen(ctx)
 	switch {
-	case err != nil:
-		return err
 	case b.asJSON:
-		return writeSandboxesJSON(b.out, there)
-	case len(there) == 0:
+		return errors.Join(unlisted, writeSandboxesJSON(b.out, there))
+	case len(there) == 0 && unlisted == nil:
 		_, err := fmt.Fprintln(b.out, "no sandbox is there")
 		return err
+	case len(there) == 0:
+		return unlisted
 	}
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "ID\tPROVIDER\tSTATUS\tFOR\tCOMMIT\tASKED FOR BY\tUNTIL\tNOTE")
 	for _, is := range there {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.7s\t%s\t%s\t%s\n", is.ID, is.Provider, is.Status, is.For, is.HeadSHA, askedBy(is), moment(is.Deadline), strings.ReplaceAll(is.Reason, "\n", "; "))
 	}
-	return w.Flush()
+	return errors.Join(unlisted, w.Flush())
 }
 
 func askedBy(is sandbox.Instance) string {

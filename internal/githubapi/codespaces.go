@@ -216,7 +216,23 @@ type PullRequestHead struct {
 	// is gone.
 	Repository int64
 	Open       bool
+	// MovedAt is when it was last forced to another commit, or the pull request closed or
+	// opened again, by GitHub's clock, which has whole seconds: a branch does not come back
+	// to a commit without one of these. Zero: never.
+	MovedAt time.Time
 }
+
+// movesQuery reads the last of what brings a head back to where it was.
+const movesQuery = `query Moves($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      timelineItems(last: 1, itemTypes: [HEAD_REF_FORCE_PUSHED_EVENT, CLOSED_EVENT, REOPENED_EVENT]) {nodes {
+        ... on HeadRefForcePushedEvent {createdAt}
+        ... on ClosedEvent {createdAt}
+        ... on ReopenedEvent {createdAt}}}
+    }
+  }
+}`
 
 // Head reads where the head of a pull request is, from GitHub and not from what is kept.
 func (c *Client) Head(ctx context.Context, on policy.PullRequestRef) (PullRequestHead, error) {
@@ -228,8 +244,28 @@ func (c *Client) Head(ctx context.Context, on policy.PullRequestRef) (PullReques
 	if err != nil {
 		return PullRequestHead{}, failed(err, "read the head of %s", on)
 	}
+	var told struct {
+		Repository struct {
+			PullRequest struct {
+				TimelineItems struct {
+					Nodes []struct{ CreatedAt time.Time }
+				}
+			}
+		}
+	}
+	asked := map[string]any{"owner": on.Repository.Owner, "name": on.Repository.Name, "number": on.Number}
+	if _, faults, err := c.graphql(alone(ctx), client, movesQuery, asked, &told); err != nil || len(faults) > 0 {
+		if err == nil {
+			err = faults[0]
+		}
+		return PullRequestHead{}, failed(err, "read when the head of %s was forced", on)
+	}
 	head := read.GetHead()
-	return PullRequestHead{SHA: head.GetSHA(), Branch: head.GetRef(), Repository: head.GetRepo().GetID(), Open: read.GetState() == "open"}, nil
+	is := PullRequestHead{SHA: head.GetSHA(), Branch: head.GetRef(), Repository: head.GetRepo().GetID(), Open: read.GetState() == "open"}
+	for _, moved := range told.Repository.PullRequest.TimelineItems.Nodes {
+		is.MovedAt = moved.CreatedAt
+	}
+	return is, nil
 }
 
 // asPerson makes a call with a person's token, which is in no error: of GitHub's own the

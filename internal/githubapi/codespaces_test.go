@@ -39,6 +39,31 @@ func soon(t *testing.T, what string, so func() bool) {
 	}
 }
 
+// A head that comes back to where it was by force tells that it did.
+func TestHeadOfAPullRequest(t *testing.T) {
+	p := newPeople(t)
+	_, on := p.onTopic(t)
+	head, err := p.client.Head(t.Context(), on)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !head.MovedAt.IsZero() {
+		t.Errorf("it was never forced, and at %s", head.MovedAt)
+	}
+	if _, err := p.repo.ForcePush(p.ann, "topic", head.SHA); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.repo.Push(p.ann, "topic", githubsim.Commit{Files: map[string]string{"x": "y\n"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.repo.ForcePush(p.ann, "topic", head.SHA); err != nil {
+		t.Fatal(err)
+	}
+	if back, err := p.client.Head(t.Context(), on); err != nil || back.SHA != head.SHA || time.Since(back.MovedAt).Abs() > time.Minute {
+		t.Errorf("there and back: %+v, %v", back, err)
+	}
+}
+
 func TestCodespacesOfAPerson(t *testing.T) {
 	p := newPeople(t)
 	p.sim.SetCodespaceKnobs(githubsim.CodespaceKnobs{Create: 20 * time.Millisecond, Stop: 20 * time.Millisecond, Delete: 20 * time.Millisecond})

@@ -274,8 +274,9 @@ func putListed(ctx context.Context, tx *transaction, repository policy.Repositor
 const prunedTogether = 500
 
 // Prune deletes deliveries that were worked off before that time, the work of
-// those that were about no pull request, and what failed before, and leases of which
-// nothing has been left for long; it reports whether there is more.
+// those that were about no pull request, what failed before, leases of which nothing has
+// been left for long, and tokens of people that are good for nothing any more; it reports
+// whether there is more.
 func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 	more := false
 	err := s.write(ctx, func(ctx context.Context, tx *transaction) error {
@@ -302,7 +303,10 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (bool, error) {
 		}
 		sandboxes, err := pruneSandboxes(ctx, tx, s.now())
 		more = more || leases == prunedTogether || sandboxes == prunedTogether
-		return err
+		if err != nil {
+			return err
+		}
+		return pruneUserTokens(ctx, tx, s.now().Add(-userTokensKept))
 	})
 	if err != nil {
 		return false, fmt.Errorf("delete what was worked off before %s: %w", before, err)

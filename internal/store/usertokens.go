@@ -14,6 +14,10 @@ import (
 
 var _ usertoken.Store = (*Store)(nil)
 
+// userTokensKept is how long a token stays that is good for nothing any more, and what was
+// expected: longer than any Keeper asks for it.
+const userTokensKept = 24 * time.Hour
+
 const userTokenColumns = `person_id, login, sealed, expires_at, refresh_expires_at, turn, turn_until, expected_until, pays` //nolint:gosec // names of columns
 
 func scanUserToken(row scanner) (k usertoken.Kept, err error) {
@@ -84,6 +88,49 @@ func saveUserToken(ctx context.Context, tx *transaction, person int64, k usertok
 			expected_until = excluded.expected_until, pays = excluded.pays`,
 		person, storableText(k.Person.Login), k.Sealed, nullMillis(k.ExpiresAt), nullMillis(k.RefreshExpiresAt), k.Turn, nullMillis(k.TurnUntil),
 		nullMillis(k.ExpectedUntil), asNumber(k.Pays))
+	return err
+}
+
+// Authorization is that a person lets the App act for them.
+type Authorization struct {
+	usertoken.Kept
+
+	// Since is when they last said so; zero: nothing on record tells.
+	Since time.Time
+}
+
+// Authorizations lists the people who let the App act for them, by their logins.
+func (s *Store) Authorizations(ctx context.Context) (all []Authorization, err error) {
+	const since = `(SELECT MAX(at) FROM audit_entries WHERE action = '` + usertoken.ActionKeep + `' AND actor_id = person_id)`
+	scan := func(row scanner) (a Authorization, err error) {
+		var since sql.NullInt64
+		a.Kept, err = scanUserToken(scannerFunc(func(into ...any) error { return row.Scan(append(into, &since)...) }))
+		a.Since = fromNullMillis(since)
+		return a, err
+	}
+	err = s.read(ctx, func(tx *transaction) error {
+		all, err = list(ctx, tx, scan, `SELECT `+userTokenColumns+`, `+since+` FROM user_tokens WHERE sealed IS NOT NULL ORDER BY LOWER(login), person_id`)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the people who let the App act for them: %w", err)
+	}
+	return all, nil
+}
+
+// scannerFunc is a [scanner].
+type scannerFunc func(into ...any) error
+
+func (f scannerFunc) Scan(into ...any) error { return f(into...) }
+
+// pruneUserTokens deletes tokens that cannot be renewed since that time, and forgets what
+// is expected no more.
+func pruneUserTokens(ctx context.Context, tx *transaction, before time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE user_tokens SET sealed = NULL, expires_at = NULL, refresh_expires_at = NULL, turn = '', turn_until = NULL
+		WHERE refresh_expires_at < ? AND expires_at < ?`, before.UnixMilli(), before.UnixMilli())
+	if err == nil {
+		_, err = tx.ExecContext(ctx, `DELETE FROM user_tokens WHERE sealed IS NULL AND (expected_until IS NULL OR expected_until < ?)`, before.UnixMilli())
+	}
 	return err
 }
 

@@ -84,3 +84,39 @@ func TestUserTokens(t *testing.T) {
 		}
 	})
 }
+
+// What cannot be renewed any more is not kept, and neither is what was expected long ago.
+func TestUserTokensArePruned(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		put := func(k usertoken.Kept, entries ...audit.Entry) {
+			t.Helper()
+			must(t, d.ChangeUserToken(t.Context(), k.Person.ID, func(kept *usertoken.Kept) ([]audit.Entry, error) {
+				*kept = k
+				return entries, nil
+			}))
+		}
+		const day = 24 * time.Hour
+		now := d.clock.Now()
+		person := func(id int64, login string) policy.Actor { return policy.Actor{ID: id, Login: login} }
+		said := audit.Entry{At: start, Actor: "Zoe", ActorID: 1, Action: usertoken.ActionKeep, Subject: "@Zoe"}
+		put(usertoken.Kept{Person: person(1, "Zoe"), Sealed: []byte("x"), ExpiresAt: now.Add(-3 * day), RefreshExpiresAt: now.Add(day)}, said)
+		put(usertoken.Kept{Person: person(2, "ann"), Sealed: []byte("x")})
+		put(usertoken.Kept{Person: person(3, "bob"), Sealed: []byte("x"), ExpiresAt: now.Add(-3 * day), RefreshExpiresAt: now.Add(-2 * day)})
+		put(usertoken.Kept{Person: person(4, "cid"), Sealed: []byte("x"), ExpiresAt: now.Add(-3 * day), RefreshExpiresAt: now.Add(-2 * day), ExpectedUntil: now.Add(-time.Hour), Pays: true})
+		put(usertoken.Kept{Person: person(-5, "acme"), ExpectedUntil: now.Add(-2 * day)})
+		put(usertoken.Kept{Person: person(-6, "other"), ExpectedUntil: now})
+		_, err := d.Prune(t.Context(), now)
+		must(t, err)
+		all, err := d.Authorizations(t.Context())
+		must(t, err)
+		if len(all) != 2 || all[0].Person.Login != "ann" || !all[0].Since.IsZero() || all[1].Person.Login != "Zoe" || !all[1].Since.Equal(start) {
+			t.Errorf("%+v", all)
+		}
+		expected, err := d.ExpectingUserTokens(t.Context(), start.Add(-1000*time.Hour))
+		must(t, err)
+		if len(expected) != 2 || expected[0].Person.ID != -6 || expected[1].Person.Login != "cid" || len(expected[1].Sealed) != 0 || !expected[1].Pays {
+			t.Errorf("%+v", expected)
+		}
+	})
+}

@@ -2,8 +2,8 @@
 // on the head of the pull request, which belongs to the person who asked for it.
 //
 // GitHub is the truth of what there is. It has no labels for codespaces: their display
-// names carry whose they are and for how long. Nor does it end one at a deadline, so that
-// [Codespaces.Run] does, on each replica. If none is left, a codespace in which nothing
+// names carry whose they are and for how long. Nor does it end one at a deadline: whoever
+// sweeps does, as a [sandbox.Lifecycle] on each replica. If none is left, a codespace in which nothing
 // happens for [Config.Idle] is stopped by GitHub, and deleted with that; one that keeps
 // itself busy is so after twelve hours.
 //
@@ -65,6 +65,11 @@ type Tokens interface {
 	// Expect keeps that the person may have a codespace until then, and whether they pay
 	// for it: then nobody else can see it.
 	Expect(ctx context.Context, person policy.Actor, until time.Time, pays bool) error
+	// ExpectIn keeps that an organization may have one until then.
+	ExpectIn(ctx context.Context, place policy.Repository, until time.Time) error
+	// ExpectNoMore keeps that it has none any more, unless it is expected to until
+	// another time by now.
+	ExpectNoMore(ctx context.Context, place policy.Repository, until time.Time) error
 	// Expected lists those that may have one still.
 	Expected(ctx context.Context) ([]usertoken.Expectation, error)
 }
@@ -121,6 +126,9 @@ type Head struct {
 	// Repository is the number of the one that it is in; 0: it is gone.
 	Repository int64
 	Open       bool
+	// MovedAt is when it last may have come back to where it was, by GitHub's clock in
+	// whole seconds; zero: never.
+	MovedAt time.Time
 }
 
 // Config is what a Codespaces is made of. All but Machine, Folder and the times is
@@ -140,7 +148,8 @@ type Config struct {
 	// Idle is after how long without anything happening GitHub stops a codespace and
 	// deletes it, in whole minutes from 5 to 240; zero: 10 minutes.
 	Idle time.Duration
-	// SweepEvery is how often [Codespaces.Run] looks for what is over; zero: 30 s.
+	// SweepEvery is how often whoever has made it looks for what is over; zero:
+	// [sandbox.SweepEvery], as a [sandbox.Lifecycle] does.
 	SweepEvery time.Duration
 	// PollEvery is how often GitHub is asked whether something has happened; zero: 2 s.
 	PollEvery time.Duration
@@ -156,30 +165,32 @@ type Codespaces struct {
 
 	mu sync.Mutex
 	// busy is held, for each sandbox, while one is created or a command runs in it.
-	busy map[string]*sync.Mutex
+	busy map[string]chan struct{}
 }
 
-var _ sandbox.Sandbox = (*Codespaces)(nil)
+var (
+	_ sandbox.Sandbox = (*Codespaces)(nil)
+	_ sandbox.Tender  = (*Codespaces)(nil)
+)
 
 const (
-	defaultFolder     = "/workspaces"
-	defaultIdle       = 10 * time.Minute
-	minIdle           = 5 * time.Minute
-	maxIdle           = 240 * time.Minute
-	defaultSweepEvery = 30 * time.Second
-	defaultPollEvery  = 2 * time.Second
+	defaultFolder    = "/workspaces"
+	defaultIdle      = 10 * time.Minute
+	minIdle          = 5 * time.Minute
+	maxIdle          = 240 * time.Minute
+	defaultPollEvery = 2 * time.Second
 )
 
 // New returns one, and asks nobody anything.
 func New(config Config) (*Codespaces, error) {
 	config.Folder = or(config.Folder, defaultFolder)
 	config.Idle = or(config.Idle, defaultIdle)
-	config.SweepEvery = or(config.SweepEvery, defaultSweepEvery)
+	config.SweepEvery = or(config.SweepEvery, sandbox.SweepEvery)
 	config.PollEvery = or(config.PollEvery, defaultPollEvery)
 	if config.Idle < minIdle || config.Idle > maxIdle || config.Idle%time.Minute != 0 {
 		return nil, fmt.Errorf("a codespace's idle timeout is of whole minutes between %s and %s, not %s", minIdle, maxIdle, config.Idle)
 	}
-	return &Codespaces{config: config, busy: map[string]*sync.Mutex{}, lines: lines{open: map[string]*ssh.Client{}}}, nil
+	return &Codespaces{config: config, busy: map[string]chan struct{}{}, lines: lines{open: map[string]connection{}}}, nil
 }
 
 // or is the value, or the other if it is zero.
@@ -191,15 +202,23 @@ func or[T comparable](value, other T) T {
 }
 
 // Close gives up the connections to codespaces. They run on.
-func (c *Codespaces) Close() { c.lines.closeAll() }
+func (c *Codespaces) Close() { c.lines.closeThose(func(string, connection) bool { return true }) }
 
-func (c *Codespaces) lock(id string) *sync.Mutex {
+// alone waits until nothing else is done with the sandbox, which it is free for then, or
+// until ctx ends.
+func (c *Codespaces) alone(ctx context.Context, id string) (free func(), _ error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.busy[id] == nil {
-		c.busy[id] = &sync.Mutex{}
+		c.busy[id] = make(chan struct{}, 1)
 	}
-	return c.busy[id]
+	busy := c.busy[id]
+	c.mu.Unlock()
+	select {
+	case busy <- struct{}{}:
+		return func() { <-busy }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // forget forgets what was kept of a sandbox that is gone.

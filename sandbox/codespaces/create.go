@@ -36,29 +36,30 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 	if err != nil {
 		return sandbox.Instance{}, err
 	}
-	alone := c.lock(spec.ID)
-	alone.Lock()
-	defer alone.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, min(startTime, wanted.Lifetime), errSlow)
 	defer cancel()
+	free, err := c.alone(ctx, spec.ID)
+	if err != nil {
+		return sandbox.Instance{}, err
+	}
+	defer free()
 	by, err := c.creator(ctx, spec)
 	if err != nil {
 		return sandbox.Instance{}, err
 	}
-	found, err := c.find(ctx, spec.ID)
+	found, others, err := c.mine(ctx, wanted, spec, by)
 	switch {
-	case err == nil:
-		if err := c.same(found[0], wanted, spec, by); err != nil {
-			return sandbox.Instance{}, err
-		}
-	case !errors.Is(err, sandbox.ErrUnknown):
-		return sandbox.Instance{}, err
+	case err != nil:
+		return sandbox.Instance{}, fmt.Errorf("look for the sandbox %s: %w", spec.ID, err)
+	case len(found) > 0:
+	case len(others) > 0:
+		return sandbox.Instance{}, &sandbox.InvalidError{Field: "id", Why: "is that of another codespace"}
 	default:
 		if err := c.begin(ctx, spec, wanted, by); err != nil {
 			return sandbox.Instance{}, fmt.Errorf("create the sandbox %s: %w", spec.ID, err)
 		}
 	}
-	is, err := c.ready(ctx, wanted, by)
+	is, err := c.ready(ctx, wanted, spec, by)
 	if err != nil {
 		// What does not get ready is of no use to anybody, and costs.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTime)
@@ -66,15 +67,6 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 		return sandbox.Instance{}, errors.Join(fmt.Errorf("create the sandbox %s: %w", spec.ID, err), c.Destroy(undo, spec.ID))
 	}
 	return is, nil
-}
-
-// same is an error for a codespace that is not what is asked for, though it has the id:
-// anybody can call one as they like.
-func (c *Codespaces) same(at sight, wanted marks, spec sandbox.Spec, by usertoken.Token) error {
-	if at.marks != wanted || at.Repository.ID != spec.For.Repository.ID || at.Owner.ID != by.Owner.ID {
-		return &sandbox.InvalidError{Field: "id", Why: "is that of another codespace"}
-	}
-	return nil
 }
 
 // begin has GitHub create the codespace, unless something is in the way.
@@ -103,7 +95,8 @@ func (c *Codespaces) begin(ctx context.Context, spec sandbox.Spec, wanted marks,
 		return err
 	}
 	until := c.config.Now().Add(wanted.Lifetime)
-	if err := c.config.Tokens.Expect(ctx, by.Owner, until, false); err != nil {
+	err = errors.Join(c.config.Tokens.Expect(ctx, by.Owner, until, false), c.config.Tokens.ExpectIn(ctx, on.Repository, until.Add(c.config.Idle)))
+	if err != nil {
 		return err
 	}
 	request := Request{DisplayName: wanted.displayName(c.config.App), Machine: machine.Name, Idle: c.config.Idle}
@@ -117,7 +110,8 @@ func (c *Codespaces) begin(ctx context.Context, spec sandbox.Spec, wanted marks,
 	if !strings.EqualFold(made.Payer, on.Repository.Owner) {
 		return c.config.Tokens.Expect(ctx, by.Owner, until, true)
 	}
-	return nil
+	// Once more: somebody may have looked in between and seen none.
+	return c.config.Tokens.ExpectIn(ctx, on.Repository, until.Add(c.config.Idle))
 }
 
 // endable is an error where the App could not end a codespace without its owner.
@@ -133,7 +127,7 @@ func (c *Codespaces) endable(ctx context.Context, repository policy.Repository) 
 }
 
 // made looks for a codespace whose creation GitHub did not confirm. If there is none, it
-// may come yet: then the next who asks finds it, or [Codespaces.Sweep] does.
+// may come yet: then the next who asks finds it, or the next who sweeps does.
 func (c *Codespaces) made(ctx context.Context, by usertoken.Token, name string, unconfirmed error) (Codespace, error) {
 	for range lookAgain {
 		all, err := c.config.People.Codespaces(ctx, by)
@@ -157,20 +151,23 @@ func (c *Codespaces) pause(ctx context.Context) error {
 	}
 }
 
-// ready waits until the sandbox takes commands, and has the commit. Of several with its
-// id the oldest is it, for everybody who created one.
-func (c *Codespaces) ready(ctx context.Context, wanted marks, by usertoken.Token) (sandbox.Instance, error) {
+// ready waits until the sandbox takes commands, and has the commit. Of several that are
+// what was asked for the oldest is it, for everybody who created one; what has its id and
+// is something else is left alone.
+func (c *Codespaces) ready(ctx context.Context, wanted marks, spec sandbox.Spec, by usertoken.Token) (sandbox.Instance, error) {
 	for missed := 0; ; {
-		found, err := c.find(ctx, wanted.ID)
+		found, _, err := c.mine(ctx, wanted, spec, by)
 		switch {
-		case errors.Is(err, sandbox.ErrUnknown) && missed < lookAgain:
+		case err != nil:
+			return sandbox.Instance{}, err
+		case len(found) == 0 && missed < lookAgain:
 			missed++ // GitHub's lists may be a moment behind
 			if err := c.pause(ctx); err != nil {
 				return sandbox.Instance{}, err
 			}
 			continue
-		case err != nil:
-			return sandbox.Instance{}, err
+		case len(found) == 0:
+			return sandbox.Instance{}, sandbox.ErrUnknown
 		}
 		at := found[0]
 		if err := c.endOthers(ctx, found[1:], by); err != nil {
@@ -178,7 +175,10 @@ func (c *Codespaces) ready(ctx context.Context, wanted marks, by usertoken.Token
 		}
 		switch at.is.Status {
 		case sandbox.StatusRunning:
-			return at.is, c.onCommit(ctx, at)
+			if err := c.onCommit(ctx, at); err != nil {
+				return sandbox.Instance{}, err
+			}
+			return at.is, c.unmoved(ctx, spec, at)
 		case sandbox.StatusIdle:
 			if err := c.wait(ctx, at, by); err != nil {
 				return sandbox.Instance{}, err
@@ -207,17 +207,29 @@ func (c *Codespaces) wait(ctx context.Context, at sight, by usertoken.Token) err
 	}
 }
 
-// endOthers ends what the same person made beside the oldest.
+// endOthers ends what was made beside the oldest.
 func (c *Codespaces) endOthers(ctx context.Context, others []sight, by usertoken.Token) error {
 	for _, other := range others {
-		if other.Owner.ID != by.Owner.ID {
-			continue // whoever calls theirs as ours is called
-		}
 		if err := c.config.People.Delete(ctx, by, other.Name); err != nil {
 			return fmt.Errorf("end the codespace %s, of which there is another: %w", other.Name, err)
 		}
 	}
 	return nil
+}
+
+// unmoved is an error if the head was elsewhere since the codespace was created. What is in
+// it may say that it has the commit and not have it; GitHub tells where the branch was: one
+// that left the commit before the codespace was made comes back to it only by force.
+func (c *Codespaces) unmoved(ctx context.Context, spec sandbox.Spec, at sight) error {
+	head, err := c.config.Platform.Head(ctx, policy.PullRequestRef{Repository: spec.For.Repository, Number: spec.For.Number})
+	switch {
+	case err != nil:
+		return err
+	case head.SHA != spec.HeadSHA || !head.MovedAt.Before(at.CreatedAt.Truncate(time.Second)):
+		return &MovedError{Approved: spec.HeadSHA, Head: head.SHA}
+	default:
+		return nil
+	}
 }
 
 // onCommit connects to a codespace, which may take a while after it is available, and is

@@ -59,10 +59,14 @@ func (e *RefusedError) Error() string { return "GitHub creates no codespace: " +
 // Unwrap returns GitHub's answer, for the log.
 func (e *RefusedError) Unwrap() error { return e.cause }
 
-// MovedError is returned for a codespace that is not on the commit that was approved.
+// MovedError is returned for a codespace that is not, or may not be, on the commit that was
+// approved. Head is that commit if the head was elsewhere in between.
 type MovedError struct{ Approved, Head string }
 
 func (e *MovedError) Error() string {
+	if e.Head == e.Approved {
+		return fmt.Sprintf("the head of the pull request was forced to another commit, or the pull request closed and opened again, while the codespace was created: it may have another one than %.12s", e.Approved)
+	}
 	return fmt.Sprintf("the head of the pull request is %.12s by now, and not %.12s", e.Head, e.Approved)
 }
 

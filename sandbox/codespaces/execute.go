@@ -40,9 +40,11 @@ func (c *Codespaces) Execute(ctx context.Context, id string, command sandbox.Com
 		return sandbox.Result{}, &sandbox.StartError{Program: command.Argv[0], Why: "no program's name begins so"}
 	}
 	command = command.Bounded()
-	alone := c.lock(id)
-	alone.Lock()
-	defer alone.Unlock()
+	free, err := c.alone(ctx, id)
+	if err != nil {
+		return sandbox.Result{}, err
+	}
+	defer free()
 	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
 	defer cancel()
 	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
@@ -52,7 +54,9 @@ func (c *Codespaces) Execute(ctx context.Context, id string, command sandbox.Com
 		stdin: command.Stdin, stdout: stdout, stderr: stderr,
 	})
 	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: e.code, Truncated: stdout.Truncated() || stderr.Truncated()}
-	if waiting.Err() != nil && (e.started || ctx.Err() != nil) {
+	flooded := errors.Is(err, errFlood)
+	result.Truncated = result.Truncated || flooded
+	if flooded || waiting.Err() != nil && (e.started || ctx.Err() != nil) {
 		if !e.started {
 			return sandbox.Result{}, ctx.Err()
 		}

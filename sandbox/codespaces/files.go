@@ -66,9 +66,11 @@ func (c *Codespaces) copy(ctx context.Context, id, script, path string, stdin io
 	if err != nil {
 		return err
 	}
-	alone := c.lock(id)
-	alone.Lock()
-	defer alone.Unlock()
+	free, err := c.alone(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer free()
 	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errSlowCopy)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)

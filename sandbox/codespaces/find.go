@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,16 +46,33 @@ type view struct {
 // look looks at everything.
 func (c *Codespaces) look(ctx context.Context) ([]sight, error) {
 	v := &view{seen: map[string]sight{}}
-	c.ofOrganizations(ctx, v)
-	c.ofPeople(ctx, v)
+	expected := c.expected(ctx, v)
+	c.ofOrganizations(ctx, v, expected)
+	c.ofPeople(ctx, v, expected)
 	return v.all()
 }
 
-// ofOrganizations lists those that organizations pay for.
-func (c *Codespaces) ofOrganizations(ctx context.Context, v *view) {
+// expected are those of whom something may be there.
+func (c *Codespaces) expected(ctx context.Context, v *view) []usertoken.Expectation {
+	expected, err := c.config.Tokens.Expected(ctx)
+	if err != nil {
+		v.faults = append(v.faults, fmt.Errorf("list who may have codespaces: %w", err))
+	}
+	return expected
+}
+
+// ofOrganizations lists those that organizations pay for. One that the App may not ask any
+// more may have some still for as long as they are expected there.
+func (c *Codespaces) ofOrganizations(ctx context.Context, v *view, expected []usertoken.Expectation) {
 	var err error
 	if v.places, err = c.config.Platform.Organizations(ctx); err != nil {
 		v.faults = append(v.faults, fmt.Errorf("list the organizations that codespaces may be in: %w", err))
+	} else {
+		for _, one := range expected {
+			if one.Place.Owner != "" && c.config.Now().Before(one.Until) && !slices.ContainsFunc(v.places, one.IsIn) {
+				v.faults = append(v.faults, fmt.Errorf("codespaces of %s may run until %s, and the App may not list them any more: its installation there was ended or suspended, or lost a permission", one.Place.Owner, one.Until.UTC().Format(time.RFC3339)))
+			}
+		}
 	}
 	var reading errgroup.Group
 	reading.SetLimit(listedTogether)
@@ -62,25 +80,57 @@ func (c *Codespaces) ofOrganizations(ctx context.Context, v *view) {
 		reading.Go(func() error {
 			all, err := c.config.Platform.Codespaces(ctx, place)
 			c.see(v, all, place, usertoken.Token{}, wrap(err, "list the codespaces of %s", place.Owner))
+			if err == nil {
+				c.expectIn(ctx, place, all, expected)
+			}
 			return nil
 		})
 	}
 	_ = reading.Wait() // each adds its own error
 }
 
-// ofPeople lists those of people who may have one that they pay for.
-func (c *Codespaces) ofPeople(ctx context.Context, v *view) {
-	expected, err := c.config.Tokens.Expected(ctx)
-	if err != nil {
-		v.faults = append(v.faults, fmt.Errorf("list who may have codespaces: %w", err))
+// expectIn keeps what may be there by what was seen there. What was expected was read
+// before that. If it cannot be kept nothing is lost but for who has no other way to know.
+func (c *Codespaces) expectIn(ctx context.Context, place policy.Repository, all []Codespace, expected []usertoken.Expectation) {
+	var until, known time.Time
+	for _, one := range all {
+		if m, ours := readName(one.DisplayName, c.config.App); ours {
+			until = later(until, one.CreatedAt.Add(m.Lifetime+c.config.Idle))
+		}
 	}
-	if m := c.config.Machine; !m.IsZero() {
-		expected = slices.DeleteFunc(expected, func(e usertoken.Expectation) bool { return e.Person.ID == m.Owner.ID })
-		expected = append(expected, usertoken.Expectation{Person: m.Owner})
+	for _, one := range expected {
+		if one.Place.Installation == place.Installation {
+			known = one.Until
+		}
+	}
+	var err error
+	switch {
+	case until.IsZero() && !known.IsZero():
+		err = c.config.Tokens.ExpectNoMore(ctx, place, known)
+	case until.Truncate(time.Millisecond).After(known): // a store may keep no less
+		err = c.config.Tokens.ExpectIn(ctx, place, until)
+	}
+	if err != nil {
+		c.config.Log.Warn().Err(err).Str("event", "sandbox.unexpected").Str("provider", Provider).Str("owner", place.Owner).Msg("what codespaces an organization may have is not kept")
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// ofPeople lists those of people who may have one that they pay for.
+func (c *Codespaces) ofPeople(ctx context.Context, v *view, expected []usertoken.Expectation) {
+	people := slices.DeleteFunc(slices.Clone(expected), func(e usertoken.Expectation) bool { return e.Place.Owner != "" })
+	if m := c.config.Machine; !m.IsZero() && !slices.ContainsFunc(people, func(e usertoken.Expectation) bool { return e.Person.ID == m.Owner.ID }) {
+		people = append(people, usertoken.Expectation{Person: m.Owner})
 	}
 	var reading errgroup.Group
 	reading.SetLimit(listedTogether)
-	for _, one := range expected {
+	for _, one := range people {
 		reading.Go(func() error {
 			by, all, err := c.own(ctx, one)
 			c.see(v, all, policy.Repository{}, by, err)
@@ -116,21 +166,42 @@ func (v *view) all() ([]sight, error) {
 	return found, errors.Join(v.faults...)
 }
 
-// own lists a person's. Somebody who does not let the App act for them any more hides
-// only what they pay for themselves.
+// unseenError is that a person's codespaces cannot be seen. It has no cause: that the
+// calls of one are used up is nothing that others wait for.
+type unseenError struct {
+	person policy.Actor
+	pays   bool
+	why    string
+}
+
+func (e *unseenError) Error() string {
+	if e.pays {
+		return fmt.Sprintf("a codespace that %s pays for may run, and cannot be seen: %s", e.person.Login, e.why)
+	}
+	return fmt.Sprintf("list the codespaces of %s: %s", e.person.Login, e.why)
+}
+
+// own lists a person's. Somebody of whom GitHub, or they themselves, let the App see
+// nothing any more hides only what they pay for.
 func (c *Codespaces) own(ctx context.Context, one usertoken.Expectation) (usertoken.Token, []Codespace, error) {
 	by, err := c.actFor(ctx, one.Person)
-	if _, needed := errors.AsType[*NeedsUserTokenError](err); needed && !one.Pays {
+	var all []Codespace
+	if err == nil {
+		all, err = c.config.People.Codespaces(ctx, by)
+	}
+	if err == nil {
+		return by, all, nil
+	}
+	needed, needs := errors.AsType[*NeedsUserTokenError](err)
+	answer, answered := errors.AsType[*AnswerError](err)
+	switch {
+	case !one.Pays && (needs || answered && (answer.Status == unauthorized || answer.Status == forbidden)):
 		return usertoken.Token{}, nil, nil
+	case needs:
+		return usertoken.Token{}, nil, fmt.Errorf("a codespace that %s pays for may run, and cannot be seen: %w", one.Person.Login, needed)
 	}
-	if err != nil {
-		return usertoken.Token{}, nil, fmt.Errorf("a codespace that %s pays for may run, and cannot be seen: %w", one.Person.Login, err)
-	}
-	all, err := c.config.People.Codespaces(ctx, by)
-	if answer, is := errors.AsType[*AnswerError](err); is && answer.Status == unauthorized && !one.Pays {
-		return usertoken.Token{}, nil, nil // taken back, and nobody has told yet
-	}
-	return by, all, wrap(err, "list the codespaces of %s", one.Person.Login)
+	c.config.Log.Warn().Err(err).Str("event", "sandbox.unseen").Str("provider", Provider).Str("person", one.Person.Login).Msg("the codespaces of a person cannot be listed; those of others are")
+	return usertoken.Token{}, nil, &unseenError{one.Person, one.Pays, err.Error()}
 }
 
 // wrap adds what was being done to an error, and nothing to nil.
@@ -141,6 +212,50 @@ func wrap(err error, doing string, args ...any) error {
 	return fmt.Errorf(doing+": %w", append(args, err)...)
 }
 
+// mine are those with the id that are what the spec asks for, the oldest first, and those
+// that are not: anybody can call one as they like. Nobody else's lists are asked than
+// those that it may be in.
+func (c *Codespaces) mine(ctx context.Context, wanted marks, spec sandbox.Spec, by usertoken.Token) (same, others []sight, _ error) {
+	v := &view{seen: map[string]sight{}}
+	var err error
+	if v.places, err = c.config.Platform.Organizations(ctx); err != nil {
+		return nil, nil, fmt.Errorf("list the organizations that codespaces may be in: %w", err)
+	}
+	look := func(all []Codespace, place policy.Repository, by usertoken.Token) {
+		c.see(v, all, place, by, nil)
+		seen, _ := v.all()
+		same, others = nil, nil
+		for _, at := range seen {
+			switch {
+			case at.ID != wanted.ID:
+			case at.marks == wanted && at.Repository.ID == spec.For.Repository.ID && at.Owner.ID == by.Owner.ID:
+				at.is.For = spec.For
+				same = append(same, at)
+			default:
+				others = append(others, at)
+			}
+		}
+	}
+	for _, place := range v.places {
+		if place.Installation != spec.For.Repository.Installation {
+			continue
+		}
+		all, err := c.config.Platform.Codespaces(ctx, place)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the codespaces of %s: %w", place.Owner, err)
+		}
+		if look(all, place, by); len(same) > 0 {
+			return same, others, nil
+		}
+	}
+	all, err := c.config.People.Codespaces(ctx, by)
+	if err != nil {
+		return nil, nil, refusal(by, err)
+	}
+	look(all, policy.Repository{}, by)
+	return same, others, nil
+}
+
 // find finds those with the id, the oldest first: there may be more than one if several
 // created it at the same time. That there is none is an error of its own, and only known
 // if everything could be looked through. People are asked for what no organization has.
@@ -149,8 +264,9 @@ func (c *Codespaces) find(ctx context.Context, id string) ([]sight, error) {
 		return nil, sandbox.ErrUnknown
 	}
 	v := &view{seen: map[string]sight{}}
-	for _, look := range []func(context.Context, *view){c.ofOrganizations, c.ofPeople} {
-		look(ctx, v)
+	expected := c.expected(ctx, v)
+	for _, look := range []func(context.Context, *view, []usertoken.Expectation){c.ofOrganizations, c.ofPeople} {
+		look(ctx, v, expected)
 		all, err := v.all()
 		switch found := slices.DeleteFunc(all, func(at sight) bool { return at.ID != id }); {
 		case len(found) > 0:
@@ -179,6 +295,8 @@ func (c *Codespaces) instance(at sight, places []policy.Repository) sandbox.Inst
 	}
 	if m := c.config.Machine; !m.IsZero() && m.Owner.ID == at.Owner.ID {
 		is.RequestedBy = policy.Actor{} // a machine user's are somebody's, whose name is not kept
+	} else {
+		is.ActsAs = at.Owner
 	}
 	if is.Status == sandbox.StatusIdle {
 		is.StartBy = at.CreatedAt.Add(min(startTime, at.Lifetime))

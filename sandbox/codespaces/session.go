@@ -9,124 +9,12 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/portcullis-app/portcullis/sandbox"
 )
-
-// lines are the open connections to codespaces, by the ids of the sandboxes.
-type lines struct {
-	mu   sync.Mutex
-	open map[string]*ssh.Client
-}
-
-func (l *lines) get(id string) *ssh.Client {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.open[id]
-}
-
-// put keeps a connection, unless there is one; it returns the one that is kept.
-func (l *lines) put(id string, client *ssh.Client) *ssh.Client {
-	l.mu.Lock()
-	known := l.open[id]
-	if known == nil {
-		l.open[id] = client
-	}
-	l.mu.Unlock()
-	if known == nil {
-		return client
-	}
-	_ = client.Close()
-	return known
-}
-
-// close gives up a connection; what it says to that helps nobody.
-func (l *lines) close(id string) {
-	l.mu.Lock()
-	client := l.open[id]
-	delete(l.open, id)
-	l.mu.Unlock()
-	if client != nil {
-		_ = client.Close()
-	}
-}
-
-// keep gives up the connections of all others.
-func (l *lines) keep(ids map[string]bool) {
-	l.mu.Lock()
-	var gone []string
-	for id := range l.open {
-		if !ids[id] {
-			gone = append(gone, id)
-		}
-	}
-	l.mu.Unlock()
-	for _, id := range gone {
-		l.close(id)
-	}
-}
-
-func (l *lines) closeAll() {
-	l.mu.Lock()
-	all := l.open
-	l.open = map[string]*ssh.Client{}
-	l.mu.Unlock()
-	for _, client := range all {
-		_ = client.Close()
-	}
-}
-
-// session begins a session in a codespace, on the connection that there is or a new one.
-func (c *Codespaces) session(ctx context.Context, at sight) (*ssh.Session, error) {
-	if client := c.lines.get(at.ID); client != nil {
-		if session, err := within(ctx, client, client.NewSession); err == nil {
-			return session, nil
-		}
-		c.lines.close(at.ID)
-	}
-	client, err := c.dial(ctx, at)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the codespace %s: %w", at.Name, err)
-	}
-	client = c.lines.put(at.ID, client)
-	return within(ctx, client, client.NewSession)
-}
-
-// within gives up a connection on which something does not end with ctx.
-func within[T any](ctx context.Context, conn io.Closer, do func() (T, error)) (T, error) {
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	done, err := do()
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return done, err
-}
-
-func (c *Codespaces) dial(ctx context.Context, at sight) (*ssh.Client, error) {
-	by, err := c.actFor(ctx, at.Owner)
-	if err != nil {
-		return nil, err
-	}
-	line, err := c.config.Dialer.Dial(ctx, at.Name, by)
-	if err != nil {
-		return nil, err
-	}
-	client, err := within(ctx, line, func() (*ssh.Client, error) {
-		conn, channels, requests, err := ssh.NewClientConn(line, at.Name, &ssh.ClientConfig{User: line.User, Auth: []ssh.AuthMethod{line.Auth}, HostKeyCallback: line.HostKey})
-		if err != nil {
-			return nil, err
-		}
-		return ssh.NewClient(conn, channels, requests), nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, line.Close())
-	}
-	return client, nil
-}
 
 // job is a script of ours that is run, with its arguments.
 type job struct {
@@ -147,75 +35,138 @@ type ended struct {
 	code    int
 }
 
-// run runs a job and returns once its outputs have ended, or ctx: then what it started may
-// run on, to which SIGKILL was sent.
+// endTime is how long a session may take to end by SSH's means once nobody waits for it:
+// then its connection goes, which needs nobody's help at the other side.
+const endTime = 2 * time.Second
+
+// endWith ends a session with ctx. returned is to be called when nothing waits for it any
+// more.
+func (c *Codespaces) endWith(ctx context.Context, id string, client *ssh.Client, session *ssh.Session) (returned func()) {
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		go func() { // a connection that nobody reads at the other side takes no more
+			_ = session.Signal(ssh.SIGKILL) // whoever does not know signals is ended otherwise
+			_ = session.Close()
+		}()
+		select {
+		case <-over:
+		case <-time.After(endTime):
+			c.lines.giveUp(id, client)
+		}
+	})
+	return func() {
+		stop()
+		close(over)
+	}
+}
+
+// run runs a job and returns once its outputs have ended, or a moment after ctx: then what
+// it started may run on, to which SIGKILL was sent. It is errFlood if it says too much
+// before it begins.
 func (c *Codespaces) run(ctx context.Context, at sight, j job) (ended, error) {
 	e := ended{secret: rand.Text()}
-	session, err := c.session(ctx, at)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	session, client, err := c.session(ctx, at)
 	if err != nil {
 		return e, err
 	}
+	defer c.endWith(ctx, at.ID, client, session)()
 	defer func() { _ = session.Close() }() // it has ended, or is to
-	stdout, stderr := &after{mark: e.secret, to: j.stdout}, &after{mark: e.secret, to: j.stderr}
+	flood := func() { stop(errFlood) }
+	stdout, stderr := &after{mark: e.secret, to: j.stdout, flood: flood}, &after{mark: e.secret, to: j.stderr, flood: flood}
 	session.Stdout, session.Stderr = stdout, stderr
 	input, err := session.StdinPipe()
 	if err != nil {
 		return e, err
 	}
-	defer context.AfterFunc(ctx, func() {
-		_ = session.Signal(ssh.SIGKILL) // whoever does not know signals is ended otherwise
-		_ = session.Close()
-	})()
 	e.started = true
 	if err := session.Start(line(e.secret, j.script, j.arguments...)); err != nil {
 		return e, err
 	}
-	var feeding sync.WaitGroup
-	feeding.Go(func() {
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
 		if j.stdin != nil {
 			_, _ = io.Copy(input, j.stdin) // what it does not read is its own affair
 		}
 		_ = input.Close()
-	})
+	}()
 	err = session.Wait()
 	_ = session.Close()
-	feeding.Wait()
+	select {
+	case <-fed:
+	case <-ctx.Done(): // whoever was to give it something may never do
+	}
 	e.process, e.began = stderr.process()
+	if errors.Is(context.Cause(ctx), errFlood) {
+		return e, errFlood
+	}
 	if e.code, err = exitCode(err); err == nil && e.process == 0 {
 		err = fmt.Errorf("its login shell runs no scripts: %.200q", stderr.noise())
 	}
 	return e, err
 }
 
-// after passes on what comes after the line that begins with a mark.
+// after passes on what comes after the line that begins with a mark. It calls flood if
+// there is too much before that.
 type after struct {
-	mark string
-	to   io.Writer
+	mark  string
+	to    io.Writer
+	flood func()
 
-	// seen is what came before, and then the line.
-	seen   []byte
-	passes bool
+	// seen is what came before, as far as it is kept, and then the line; skipped is how
+	// much came before and is not kept.
+	seen    []byte
+	skipped int
+	passes  bool
 }
 
-// maxNoise is how much is kept of what comes before the mark; a line with it is shorter.
-const maxNoise = 4 << 10
+const (
+	// maxNoise is how much is kept of what comes before the mark; a line with it is
+	// shorter.
+	maxNoise = 4 << 10
+	// maxGreeting is how much may come before it: login shells greet.
+	maxGreeting = 1 << 20
+)
+
+var errFlood = errors.New("its login shell says more than anybody reads before the command begins")
 
 // Write fails as what it passes on to does.
 func (a *after) Write(p []byte) (int, error) {
 	if a.passes {
 		return a.to.Write(p)
 	}
+	if a.skipped > maxGreeting {
+		return 0, errFlood
+	}
 	a.seen = append(a.seen, p...)
 	if _, rest, found := bytes.Cut(a.seen, []byte(a.mark)); found {
-		if told, rest, whole := bytes.Cut(rest, []byte("\n")); whole {
-			a.seen, a.passes = told, true
+		if told, rest, whole := bytes.Cut(rest, []byte("\n")); whole && len(told) <= maxNoise {
+			a.seen, a.passes = bytes.Clone(told), true
 			_, err := a.to.Write(rest)
 			return len(p), err
 		}
-	} else if len(a.seen) > maxNoise {
+		if len(rest) > maxNoise {
+			return a.drown()
+		}
+		return len(p), nil
+	}
+	if len(a.seen) > maxNoise {
+		a.skipped += len(a.seen) - maxNoise/2
 		a.seen = bytes.Clone(a.seen[len(a.seen)-maxNoise/2:])
 	}
+	if a.skipped > maxGreeting {
+		return a.drown()
+	}
 	return len(p), nil
+}
+
+// drown keeps no more, and takes nothing either.
+func (a *after) drown() (int, error) {
+	a.seen, a.skipped = nil, maxGreeting+1
+	a.flood()
+	return 0, errFlood
 }
 
 // process is what the line says of the process; 0 if it has not come.

@@ -155,7 +155,7 @@ func (k *Keeper) keep(ctx context.Context, grant Grant) (policy.Actor, error) {
 	}
 	err = k.config.Store.ChangeUserToken(ctx, owner.ID, func(kept *Kept) ([]audit.Entry, error) {
 		kept.Person = owner
-		return []audit.Entry{k.entry(owner, "user_token.keep", owner, "the App may act for them")}, k.seal(kept, grant)
+		return []audit.Entry{k.entry(owner, ActionKeep, owner, "the App may act for them")}, k.seal(kept, grant)
 	})
 	return owner, err
 }
@@ -170,9 +170,12 @@ func (k *Keeper) Accept(ctx context.Context, code, verifier, redirect string) (p
 	return k.keep(ctx, grant)
 }
 
+// ActionKeep is what the audit log calls it when a person lets the App act for them.
+const ActionKeep = "user_token.keep"
+
 func (k *Keeper) entry(by policy.Actor, action string, person policy.Actor, detail string) audit.Entry {
 	e := audit.Entry{At: k.config.Now(), Actor: by.Login, ActorID: by.ID, Action: action, Subject: "@" + person.Login, Detail: detail}
-	if by.ID == 0 {
+	if e.Actor == "" {
 		e.Actor = audit.Itself
 	}
 	return e
@@ -313,32 +316,4 @@ func (k *Keeper) Revoke(ctx context.Context, person, by policy.Actor) error {
 		return fmt.Errorf("nothing of %s is kept any more, but GitHub did not take back that the App may act for them; they can, at %s: %w", kept.Person.Login, k.config.SettingsURL, unrevoked)
 	}
 	return nil
-}
-
-// Expect keeps until when something may be there that was made with the person's token.
-func (k *Keeper) Expect(ctx context.Context, person policy.Actor, until time.Time, pays bool) error {
-	return k.config.Store.ChangeUserToken(ctx, person.ID, func(kept *Kept) ([]audit.Entry, error) {
-		if !k.config.Now().Before(kept.ExpectedUntil.Add(expectedAfter)) {
-			kept.ExpectedUntil, kept.Pays = time.Time{}, false
-		}
-		kept.Person = person
-		if until.After(kept.ExpectedUntil) {
-			kept.ExpectedUntil = until
-		}
-		kept.Pays = kept.Pays || pays
-		return nil, nil
-	})
-}
-
-// Expected lists the people of whom something may be there still.
-func (k *Keeper) Expected(ctx context.Context) ([]Expectation, error) {
-	all, err := k.config.Store.ExpectingUserTokens(ctx, k.config.Now().Add(-expectedAfter))
-	if err != nil {
-		return nil, err
-	}
-	expected := make([]Expectation, len(all))
-	for i, kept := range all {
-		expected[i] = Expectation{Person: kept.Person, Pays: kept.Pays}
-	}
-	return expected, nil
 }

@@ -362,3 +362,35 @@ func TestExpectations(t *testing.T) {
 	}
 	expected("what the organization sees", "")
 }
+
+// An organization is told apart from a person of the same number.
+func TestExpectationsOfOrganizations(t *testing.T) {
+	w := newWorld(t)
+	place, until := policy.Repository{Installation: ann.ID, ID: 7, Owner: "acme", Name: "shop"}, w.config.Now().Add(time.Hour)
+	if err := errors.Join(w.ExpectIn(t.Context(), place, until), w.Expect(t.Context(), ann, until.Add(time.Minute), false)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := w.Expected(t.Context())
+	if err != nil || len(all) != 2 || all[0] != (usertoken.Expectation{Place: policy.Repository{Installation: ann.ID, Owner: "acme"}, Until: until}) || all[1].Person.ID != ann.ID || all[1].Place.Owner != "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := errors.Join(w.ExpectNoMore(t.Context(), place, until.Add(-time.Second)), w.ExpectIn(t.Context(), place, until)); err != nil {
+		t.Fatal(err)
+	}
+	if still, err := w.Expected(t.Context()); err != nil || len(still) != 2 {
+		t.Errorf("by another time: %+v, %v", still, err)
+	}
+	if err := w.ExpectNoMore(t.Context(), place, until); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := w.Expected(t.Context()); err != nil || len(left) != 1 || left[0].Person.ID != ann.ID {
+		t.Errorf("no more: %+v, %v", left, err)
+	}
+	for place, is := range map[policy.Repository]bool{
+		{Installation: ann.ID, Owner: "renamed"}: true, {Installation: 99, Owner: "Acme"}: true, {Installation: 99, Owner: "other"}: false,
+	} {
+		if all[0].IsIn(place) != is {
+			t.Errorf("in %+v: %v", place, !is)
+		}
+	}
+}
