@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/portcullis-app/portcullis/killswitch"
+	"github.com/portcullis-app/portcullis/policy"
 )
 
 // Part is what sandboxes are called among the parts that a kill switch ends.
@@ -91,7 +93,7 @@ func (g Guard) allowed(ctx context.Context, place killswitch.Scope) error {
 // can be are destroyed.
 func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err error) {
 	all, unlisted := g.List(ctx)
-	if unlisted != nil {
+	if unlisted = concerning(unlisted, scope); unlisted != nil {
 		unlisted = fmt.Errorf("list the sandboxes: %w", unlisted)
 	}
 	var covered []string
@@ -102,4 +104,38 @@ func (g Guard) Stop(ctx context.Context, scope killswitch.Scope) (ended int, err
 	}
 	gone, err := destroy(ctx, g.Sandbox, covered)
 	return len(gone), errors.Join(unlisted, err)
+}
+
+// UnseenError is returned with a list that lacks what is an owner's: it says nothing of
+// what is others'.
+type UnseenError struct {
+	// Owner is the organization, by its installation and its name.
+	Owner policy.Repository
+	Err   error
+}
+
+func (e *UnseenError) Error() string { return e.Err.Error() }
+
+func (e *UnseenError) Unwrap() error { return e.Err }
+
+// concerning is what of an error is about the scope, or about nobody in particular.
+func concerning(err error, scope killswitch.Scope) error {
+	if unseen, is := err.(*UnseenError); is { //nolint:errorlint // each of those that are joined is looked at
+		at := scope.Repository
+		if at.Owner != "" && !strings.EqualFold(at.Owner, unseen.Owner.Owner) && at.Installation != unseen.Owner.Installation {
+			return nil
+		}
+		return err
+	}
+	if joined, is := err.(interface{ Unwrap() []error }); is { //nolint:errorlint // as above
+		var left []error
+		for _, one := range joined.Unwrap() {
+			left = append(left, concerning(one, scope))
+		}
+		return errors.Join(left...)
+	}
+	if cause := errors.Unwrap(err); cause != nil && concerning(cause, scope) == nil {
+		return nil
+	}
+	return err
 }

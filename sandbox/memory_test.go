@@ -103,11 +103,15 @@ func TestI16AStopEndsWhatItCovers(t *testing.T) {
 }
 
 // halfBlind cannot list everything.
-type halfBlind struct{ sandbox.Sandbox }
+type halfBlind struct {
+	sandbox.Sandbox
+
+	err error
+}
 
 func (h halfBlind) List(ctx context.Context) ([]sandbox.Instance, error) {
 	all, _ := h.Sandbox.List(ctx)
-	return all, errors.New("an organization does not answer")
+	return all, h.err
 }
 
 func TestI16AStopEndsWhatCanBeSeen(t *testing.T) {
@@ -115,9 +119,35 @@ func TestI16AStopEndsWhatCanBeSeen(t *testing.T) {
 	if _, err := boxes.Create(t.Context(), sandbox.Spec{ID: "x", For: shop}); err != nil {
 		t.Fatal(err)
 	}
-	ended, err := sandbox.Guard{Sandbox: halfBlind{boxes}}.Stop(t.Context(), acme)
+	ended, err := sandbox.Guard{Sandbox: halfBlind{boxes, errors.New("GitHub does not answer")}}.Stop(t.Context(), acme)
 	if ended != 1 || err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("%d ended, %v", ended, err)
+	}
+}
+
+// What cannot be seen of one organization keeps no stop of another's from being whole.
+func TestI16AStopIsWholeThoughAnotherPlaceCannotBeSeen(t *testing.T) {
+	unseen := func(owner string, installation int64) error {
+		return &sandbox.UnseenError{Owner: policy.Repository{Owner: owner, Installation: installation}, Err: errors.New(owner + " does not answer")}
+	}
+	elsewhere, here := unseen("Elsewhere", 99), unseen("ACME", shop.Repository.Installation)
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"elsewhere alone":      {fmt.Errorf("list: %w", errors.Join(elsewhere, elsewhere)), ""},
+		"here too":             {errors.Join(elsewhere, here), "ACME does not answer"},
+		"here, renamed":        {unseen("acme-now", shop.Repository.Installation), "acme-now does not answer"},
+		"nobody knows of whom": {errors.Join(elsewhere, errors.New("GitHub does not answer")), "GitHub does not answer"},
+	} {
+		_, err := sandbox.Guard{Sandbox: halfBlind{sandbox.NewMemorySandbox(time.Now, echo), c.err}}.Stop(t.Context(), shop)
+		switch {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "Elsewhere")):
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := (sandbox.Guard{Sandbox: halfBlind{sandbox.NewMemorySandbox(time.Now, echo), elsewhere}}).Stop(t.Context(), killswitch.Scope{}); err == nil {
+		t.Error("a stop of everything does not tell what it could not see")
 	}
 }
 

@@ -236,6 +236,15 @@ func (c *Codespaces) actFor(ctx context.Context, person policy.Actor) (usertoken
 	return c.config.Tokens.Token(ctx, person)
 }
 
+// ActsFor is whose rights programs have in a codespace that the person asks for: the
+// token that GitHub puts into each is its owner's.
+func (c *Codespaces) ActsFor(by policy.Actor) policy.Actor {
+	if !c.config.Machine.IsZero() {
+		return policy.Actor{}
+	}
+	return by
+}
+
 // creator is the person whose the sandbox is to be.
 func (c *Codespaces) creator(ctx context.Context, spec sandbox.Spec) (usertoken.Token, error) {
 	if m := c.config.Machine; !m.IsZero() {

@@ -70,7 +70,8 @@ func (c *Codespaces) ofOrganizations(ctx context.Context, v *view, expected []us
 	} else {
 		for _, one := range expected {
 			if one.Place.Owner != "" && c.config.Now().Before(one.Until) && !slices.ContainsFunc(v.places, one.IsIn) {
-				v.faults = append(v.faults, fmt.Errorf("codespaces of %s may run until %s, and the App may not list them any more: its installation there was ended or suspended, or lost a permission", one.Place.Owner, one.Until.UTC().Format(time.RFC3339)))
+				gone := fmt.Errorf("codespaces of %s may run until %s, and the App may not list them any more: its installation there was ended or suspended, or lost a permission", one.Place.Owner, one.Until.UTC().Format(time.RFC3339))
+				v.faults = append(v.faults, &sandbox.UnseenError{Owner: one.Place, Err: gone})
 			}
 		}
 	}
@@ -79,7 +80,7 @@ func (c *Codespaces) ofOrganizations(ctx context.Context, v *view, expected []us
 	for _, place := range v.places {
 		reading.Go(func() error {
 			all, err := c.config.Platform.Codespaces(ctx, place)
-			c.see(v, all, place, usertoken.Token{}, wrap(err, "list the codespaces of %s", place.Owner))
+			c.see(v, all, place, usertoken.Token{}, unseen(place, err))
 			if err == nil {
 				c.expectIn(ctx, place, all, expected)
 			}
@@ -202,6 +203,14 @@ func (c *Codespaces) own(ctx context.Context, one usertoken.Expectation) (userto
 	}
 	c.config.Log.Warn().Err(err).Str("event", "sandbox.unseen").Str("provider", Provider).Str("person", one.Person.Login).Msg("the codespaces of a person cannot be listed; those of others are")
 	return usertoken.Token{}, nil, &unseenError{one.Person, one.Pays, err.Error()}
+}
+
+// unseen is that what an organization pays for could not be listed.
+func unseen(place policy.Repository, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &sandbox.UnseenError{Owner: place, Err: fmt.Errorf("list the codespaces of %s: %w", place.Owner, err)}
 }
 
 // wrap adds what was being done to an error, and nothing to nil.
