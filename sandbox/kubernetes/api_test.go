@@ -152,6 +152,13 @@ func (a *api) writes() int64 {
 	return n
 }
 
+// there counts the objects of a kind.
+func (a *api) there(resource string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.objects[resource])
+}
+
 func (a *api) calls() []call {
 	a.mu.Lock()
 	defer a.mu.Unlock()

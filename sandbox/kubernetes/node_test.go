@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type node struct {
 	// refuseKill has a sandbox in which nothing can be killed, and noMemory one whose
 	// container is ended with what is.
 	refuseKill, noMemory bool
+	// slow has it start no Pod yet.
+	slow atomic.Bool
 	// packed is what comes out of it in place of its files.
 	packed []byte
 
@@ -78,6 +81,10 @@ func (n *node) sync(pods []corev1.Pod, at podsAt) {
 			n.stop(pod.UID)
 			at.gone(pod)
 		case pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "":
+			if n.slow.Load() {
+				at.report(creating(pod))
+				break
+			}
 			if !runs {
 				n.start(pod)
 			}
@@ -104,6 +111,14 @@ func started(pod corev1.Pod) corev1.Pod {
 			Name: c.Name, Ready: true, Image: c.Image, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 		})
 	}
+	return pod
+}
+
+// creating is what a kubelet reports of a Pod whose image it fetches.
+func creating(pod corev1.Pod) corev1.Pod {
+	pod.Status.Phase, pod.Status.ContainerStatuses = corev1.PodPending, []corev1.ContainerStatus{{
+		Name: workload, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+	}}
 	return pod
 }
 
