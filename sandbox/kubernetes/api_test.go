@@ -45,8 +45,10 @@ type api struct {
 	refuse, lose func(call) *metav1.Status
 	// onlySPDY is an old one, and deaf one that makes no Pods.
 	onlySPDY, deaf bool
-	// cut has the connection of each command break under it.
-	cut bool
+	// ends is how the connection of each command ends under it; nil: with the command. With
+	// killsToo those that end commands do not come to be run.
+	ends     error
+	killsToo bool
 }
 
 // kinds are what the API server knows.
@@ -246,17 +248,25 @@ func (a *api) exec(w http.ResponseWriter, r *http.Request, pod string) {
 	}
 	query := r.URL.Query()
 	serveExec(w, r, command{pod: pod, container: query.Get("container"), argv: query["command"]}, func(c command) (int, error) {
-		if !a.cut || c.argv[2] == "kill" {
+		switch {
+		case a.ends == nil || c.argv[2] == "kill" && !a.killsToo:
 			return a.node.exec(c)
+		case c.argv[2] == "kill":
+			return 0, a.ends
 		}
 		broken := make(chan struct{})
-		a.t.Cleanup(func() { <-broken })
+		a.t.Cleanup(func() {
+			for _, uid := range a.node.all() {
+				a.node.stop(uid)
+			}
+			<-broken
+		})
 		go func() {
 			defer close(broken)
 			_, _ = a.node.exec(c)
 		}()
 		<-time.After(100 * time.Millisecond)
-		return 0, errCut
+		return 0, a.ends
 	})
 }
 

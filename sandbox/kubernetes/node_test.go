@@ -33,8 +33,9 @@ type node struct {
 	// refuseKill has a sandbox in which nothing can be killed, and noMemory one whose
 	// container is ended with what is.
 	refuseKill, noMemory bool
-	// slow has it start no Pod yet.
-	slow atomic.Bool
+	// stuck has files go nowhere, and slow no Pod start yet.
+	stuck atomic.Bool
+	slow  atomic.Bool
 	// packed is what comes out of it in place of its files.
 	packed []byte
 
@@ -222,17 +223,22 @@ func (n *node) exec(c command) (code int, _ error) {
 		}
 	}
 	n.mu.Unlock()
-	if pod == nil || len(c.argv) < 3 || c.argv[0] != InitProgram || c.argv[1] != "sandbox" {
+	if pod == nil || len(c.argv) < 4 || c.argv[0] != InitProgram || c.argv[1] != "sandbox" {
 		return 0, fmt.Errorf("exec failed: unable to start container process: %q", c.argv)
 	}
 	word, rest := c.argv[2], c.argv[3:]
+	token := rest[0]
 	if word == "kill" {
 		if n.refuseKill {
 			return 1, nil
 		}
 		n.killAll(pod)
-		return 0, nil
+		return 0, inside.SayDone(token, c.stderr)
 	}
+	if word != "attend" || len(rest) < 4 || rest[1] != "sandbox" {
+		return 2, nil
+	}
+	word, rest = rest[2], rest[3:]
 	ctx, done := n.begin(pod)
 	defer done()
 	n.mu.Lock()
@@ -246,6 +252,9 @@ func (n *node) exec(c command) (code int, _ error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	pod.ended = n.noMemory && code == killedCode
+	if code == 0 {
+		_ = inside.SayDone(token, c.stderr) // whoever called may be gone
+	}
 	return code, nil
 }
 
@@ -268,6 +277,10 @@ func (n *node) begin(pod *running) (ctx context.Context, done func()) {
 }
 
 func (n *node) run(ctx context.Context, c command, word string, rest []string) int {
+	if n.stuck.Load() && word != "run" {
+		<-ctx.Done()
+		return killedCode
+	}
 	switch word {
 	case "run": // TOKEN FOLDER PROCESSES ARGUMENT…
 		argv, err := inside.Unquote(rest[3:])
