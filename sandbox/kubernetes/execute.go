@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func (k *Kubernetes) Execute(ctx context.Context, id string, command sandbox.Com
 	defer cancel()
 	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
 	token := rand.Text()
-	run := slices.Concat(inside.RunCommand, []string{token, command.Folder, "0"}, inside.Quote(command.Argv))
+	run := slices.Concat(inside.RunCommand, []string{token, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
 	err = k.cluster.attended(waiting, at.pod.Name, workload, run, streams{command.Stdin, stdout, stderr})
 	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
 	if waiting.Err() != nil {

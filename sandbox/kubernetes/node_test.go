@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -284,7 +285,7 @@ func (n *node) run(ctx context.Context, c command, word string, rest []string) i
 	switch word {
 	case "run": // TOKEN FOLDER PROCESSES ARGUMENT…
 		argv, err := inside.Unquote(rest[3:])
-		if err != nil || !strings.HasPrefix(rest[1], sandbox.Workspace) {
+		if err != nil || !strings.HasPrefix(rest[1], sandbox.Workspace) || rest[2] != strconv.Itoa(inside.MaxProcesses) {
 			return 2
 		}
 		code := sandbox.NoProgram

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func TestI24ThePodIsRestricted(t *testing.T) {
 			t.Errorf("%s starts anew", name)
 		}
 		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
-			if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.RunAsUser != workloadID {
+			if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.RunAsUser != workloadID(spec.ID) {
 				t.Errorf("%s: %s is %+v", name, c.Name, c.SecurityContext)
 			}
 			for _, resource := range []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceCPU, corev1.ResourceEphemeralStorage} {
@@ -148,6 +149,27 @@ func TestI24ThePodIsRestricted(t *testing.T) {
 		pod.Containers[0].SecurityContext.Capabilities = nil
 		if verdict(&pod) == "" {
 			t.Errorf("%s: the judge lets everything pass", name)
+		}
+	}
+}
+
+// The kernel counts the processes of a user on the whole node: each sandbox has its own.
+func TestEachSandboxHasAUserOfItsOwn(t *testing.T) {
+	k, seen := newAPI(t, time.Now).boxes(), map[int64]bool{}
+	for n := range 100 {
+		s := spec(func(s *sandbox.Spec) { s.ID = sandbox.IDFor(strconv.Itoa(n)) })
+		planned, err := k.plan(s, s.Instance(Provider, time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := planned.job.Spec.Template.Spec
+		user := *pod.SecurityContext.RunAsUser
+		if user < firstWorkloadID || user >= firstWorkloadID+workloadIDs || seen[user] {
+			t.Errorf("%s is the user %d", s.ID, user)
+		}
+		seen[user] = true
+		if *pod.SecurityContext.FSGroup != user || *pod.Containers[0].SecurityContext.RunAsUser != user {
+			t.Errorf("%s: %+v", s.ID, pod.SecurityContext)
 		}
 	}
 }
