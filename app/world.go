@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 )
@@ -140,7 +141,7 @@ func (w *world) config() Config {
 	config.Database.URL = w.database
 	config.KillSwitch = w.killSwitch
 	config.Credentials.Vault = w.vault
-	if w.sandbox != (SandboxConfig{}) {
+	if !reflect.ValueOf(w.sandbox).IsZero() {
 		config.Sandbox = w.sandbox
 	}
 	config.Credentials.Introspection.Clients = []IntrospectionClient{{ID: demoClient, Secret: demoClientSecret}}

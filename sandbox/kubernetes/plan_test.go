@@ -263,9 +263,20 @@ func TestConfigurationFaults(t *testing.T) {
 		"now":               func(c *Config) { c.Now = nil },
 		"egress_proxies[0]": func(c *Config) { c.EgressProxies = []EgressProxy{{}} },
 		"resolvers":         func(c *Config) { c.FullNetwork = &FullNetwork{} },
-		"10.96.0.10 is not publ": func(c *Config) {
+		"10.96.0.10, which is not public": func(c *Config) {
 			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("10.96.0.10")}}
 		},
+		"9.9.9.9, which is not public": func(c *Config) {
+			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("9.9.9.9")}, Except: prefixes("9.9.9.0/24")}
+		},
+		"cannot except 0.0.0.0/0": func(c *Config) {
+			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("9.9.9.9")}, Except: prefixes("0.0.0.0/0")}
+		},
+		"cannot except ::/0": func(c *Config) {
+			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("9.9.9.9")}, Except: prefixes("::/0")}
+		},
+		"egress_proxies[0] needs the namespace": func(c *Config) { everyNetwork(c); c.EgressProxies[0].Labels = nil },
+		"egress_proxies[0] names no host":       func(c *Config) { everyNetwork(c); c.EgressProxies[0].Hosts = nil },
 	} {
 		config := Config{Cluster: a.config(), Namespace: namespace, App: app, InitImage: initImage, Now: a.now}
 		change(&config)
