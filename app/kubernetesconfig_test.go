@@ -54,6 +54,23 @@ func TestKubernetesConfigFaults(t *testing.T) {
 	}
 }
 
+// What the manual has an operator write is a configuration.
+func TestTheManualsClusterIsOne(t *testing.T) {
+	manual, err := os.ReadFile("../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(manual), "```yaml\n")
+	block, _, closed := strings.Cut(block, "```")
+	if !found || !closed {
+		t.Fatal("there is none")
+	}
+	config, err := LoadConfig(writeConfig(t, validConfig()+block))
+	if k := config.Sandbox.Kubernetes; err != nil || len(k.EgressProxies) != 1 || len(k.FullNetwork.Resolvers) != 1 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
 // kubernetesAPI stands in for an API server that keeps the first two objects that it is
 // sent, and then has a fault.
 type kubernetesAPI struct {
