@@ -242,17 +242,20 @@ func (a *api) ask(c call) *metav1.Status {
 }
 
 func (a *api) exec(w http.ResponseWriter, r *http.Request, pod string) {
-	if a.onlySPDY && r.Method == http.MethodGet {
+	a.mu.Lock()
+	ends, killsToo, onlySPDY := a.ends, a.killsToo, a.onlySPDY
+	a.mu.Unlock()
+	if onlySPDY && r.Method == http.MethodGet {
 		http.Error(w, "no WebSocket here", http.StatusBadRequest)
 		return
 	}
 	query := r.URL.Query()
 	serveExec(w, r, command{pod: pod, container: query.Get("container"), argv: query["command"]}, func(c command) (int, error) {
 		switch {
-		case a.ends == nil || c.argv[2] == "kill" && !a.killsToo:
+		case ends == nil || c.argv[2] == "kill" && !killsToo:
 			return a.node.exec(c)
 		case c.argv[2] == "kill":
-			return 0, a.ends
+			return 0, ends
 		}
 		broken := make(chan struct{})
 		a.t.Cleanup(func() {
@@ -266,7 +269,7 @@ func (a *api) exec(w http.ResponseWriter, r *http.Request, pod string) {
 			_, _ = a.node.exec(c)
 		}()
 		<-time.After(100 * time.Millisecond)
-		return 0, a.ends
+		return 0, ends
 	})
 }
 

@@ -77,7 +77,7 @@ func TestI6NothingIsLeftOfACommandThatNobodyHears(t *testing.T) {
 		for _, ends := range []error{errCut, errHushed, errClaimed} {
 			t.Run(speaks+" "+ends.Error(), func(t *testing.T) {
 				a, k := created(t)
-				a.onlySPDY, a.ends = speaks == "SPDY", ends
+				a.set(func() { a.onlySPDY, a.ends = speaks == "SPDY", ends })
 				a.node.stuck.Store(true)
 				if got, err := k.Execute(t.Context(), "pc-1", waits); err == nil || got != (sandbox.Result{}) || a.node.commands() != 0 {
 					t.Errorf("%+v, %v, and %d commands run", got, err, a.node.commands())
@@ -92,12 +92,12 @@ func TestI6NothingIsLeftOfACommandThatNobodyHears(t *testing.T) {
 				if n := a.node.commands(); n != 0 {
 					t.Errorf("%d copies run", n)
 				}
-				a.ends = nil
+				a.set(func() { a.ends = nil })
 				if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "say", "here"}}); err != nil || got != (sandbox.Result{Stdout: "here"}) {
 					t.Errorf("after that: %+v, %v", got, err)
 				}
 				// If it is not known either that it was ended, the sandbox is.
-				a.ends, a.killsToo = ends, true
+				a.set(func() { a.ends, a.killsToo = ends, true })
 				if got, err := k.Execute(t.Context(), "pc-1", waits); err == nil || a.node.commands() != 0 {
 					t.Errorf("%+v, %v, and %d commands run", got, err, a.node.commands())
 				}
