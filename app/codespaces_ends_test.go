@@ -377,16 +377,21 @@ func TestWhoHasTakenItBackUnheard(t *testing.T) {
 	c.destroyed(is.ID)
 }
 
-// I16: a kill switch ends what any replica created, though not every organization answers.
+// I16: a kill switch ends what any replica created, though another organization does not
+// answer; where that is the one to be stopped, it is told.
 func TestI16AKillSwitchEndsCodespaces(t *testing.T) {
 	c := newCloud(t)
 	c.created()
 	c.created()
 	other := c.sim.CreateOrganization("other")
-	c.hook.Install(other)
+	elsewhere := c.hook.Install(other)
 	defer c.sim.Inject(githubsim.Fault{Method: http.MethodGet, Path: regexp.MustCompile("^/orgs/other/codespaces"), Status: http.StatusForbidden})()
 	ended, err := sandbox.Guard{Sandbox: c.another()}.Stop(t.Context(), killswitch.Organization("acme", c.install.ID()))
-	if ended != 2 || err == nil || !strings.Contains(err.Error(), "list the codespaces of other") || c.there() != 0 {
+	if ended != 2 || err != nil || c.there() != 0 {
 		t.Errorf("%d ended, %v; %d are there", ended, err, c.there())
+	}
+	_, err = sandbox.Guard{Sandbox: c.another()}.Stop(t.Context(), killswitch.Organization("other", elsewhere.ID()))
+	if err == nil || !strings.Contains(err.Error(), "list the codespaces of other") {
+		t.Errorf("the other is told to be stopped: %v", err)
 	}
 }

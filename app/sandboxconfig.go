@@ -83,24 +83,8 @@ func (c DockerConfig) denied() ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// KubernetesConfig is a namespace of a cluster, in which nothing else is.
-type KubernetesConfig struct {
-	// Namespace is its name; empty: there is none.
-	Namespace string `yaml:"namespace" env:"NAMESPACE"`
-	// Kubeconfig is the path of the file that says how to reach the cluster; empty: as
-	// from within a Pod of it.
-	Kubeconfig string `yaml:"kubeconfig" env:"KUBECONFIG"`
-	// InitImage is Portcullis' own image by its digest, whose program is PID 1.
-	InitImage string `yaml:"init_image" env:"INIT_IMAGE"`
-	// RuntimeClass isolates every sandbox, as gvisor; empty: the cluster's default.
-	RuntimeClass string `yaml:"runtime_class" env:"RUNTIME_CLASS"`
-	// NetworkPolicyEnforced declares that the cluster's network plugin enforces
-	// NetworkPolicy; nobody can see that from the API, and without it nothing is started.
-	NetworkPolicyEnforced bool `yaml:"network_policy_enforced" env:"NETWORK_POLICY_ENFORCED"`
-}
-
 func defaultSandboxConfig() SandboxConfig {
-	return SandboxConfig{MaxPerRepository: 5, MaxPerPerson: 3, MaxTotal: 20, Docker: DockerConfig{DeniedNetworks: []string{}}}
+	return SandboxConfig{MaxPerRepository: 5, MaxPerPerson: 3, MaxTotal: 20, Docker: DockerConfig{DeniedNetworks: []string{}}, Kubernetes: defaultKubernetesConfig()}
 }
 
 func (c SandboxConfig) caps() sandbox.Caps {
@@ -129,12 +113,10 @@ func (c SandboxConfig) validate(fault func(field, problem string)) {
 	case d.Host == "" && d.has():
 		fault("sandbox.docker.host", "is empty, and other fields of sandbox.docker are not")
 	}
-	if k := c.Kubernetes; k.Namespace == "" && k != (KubernetesConfig{}) {
-		fault("sandbox.kubernetes.namespace", "is empty, and other fields of sandbox.kubernetes are not")
-	}
 	if _, err := d.denied(); err != nil {
 		fault("sandbox.docker.denied_networks", err.Error())
 	}
+	c.Kubernetes.validate(fault)
 	if d.EgressFolder != "" && !filepath.IsAbs(d.EgressFolder) {
 		fault("sandbox.docker.egress_folder", "is not an absolute path; the engine and Portcullis must mean the same folder")
 	}
@@ -171,17 +153,6 @@ func newProvidersOfSandboxes(config Config, options Options, give gives) (map[st
 		providers[kubernetes.Provider] = cluster
 	}
 	return providers, closing, nil
-}
-
-// newKubernetes is the cluster of the configuration.
-func newKubernetes(of KubernetesConfig, app int64, now func() time.Time) (*kubernetes.Kubernetes, error) {
-	cluster, err := kubernetes.Connect(of.Kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("sandbox.kubernetes: find the cluster: %w", err)
-	}
-	return kubernetes.New(kubernetes.Config{
-		Cluster: cluster, Namespace: of.Namespace, App: app, InitImage: of.InitImage, RuntimeClass: of.RuntimeClass, NetworkPolicyEnforced: of.NetworkPolicyEnforced, Now: now,
-	})
 }
 
 // newDocker is the engine of the configuration.

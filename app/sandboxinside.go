@@ -41,8 +41,19 @@ func insideCommands(stdin io.Reader, stdio Stdio) []*cobra.Command {
 			},
 		},
 		{
-			Use: inside.KillCommand[1], Hidden: true, Short: "End everything in the sandbox but PID 1", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return inside.Kill() },
+			Use: inside.AttendCommand[1] + " TOKEN WORD…", Hidden: true, Short: "Run this program, and say that it ended well", DisableFlagParsing: true, Args: cobra.MinimumNArgs(2),
+			RunE: func(_ *cobra.Command, args []string) error {
+				return exitCodeError(inside.Attend(args[0], args[1:], stdio.Err))
+			},
+		},
+		{
+			Use: inside.KillCommand[1] + " TOKEN", Hidden: true, Short: "End everything in the sandbox but PID 1", Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error {
+				if err := inside.Kill(); err != nil {
+					return err
+				}
+				return inside.SayDone(args[0], stdio.Err)
+			},
 		},
 		{
 			Use: inside.InstallCommand[1] + " FILE", Hidden: true, Short: "Copy this program", Args: cobra.ExactArgs(1),

@@ -21,6 +21,7 @@ import (
 var (
 	InitCommand    = []string{"sandbox", "init"}
 	RunCommand     = []string{"sandbox", "run"}
+	AttendCommand  = []string{"sandbox", "attend"}
 	KillCommand    = []string{"sandbox", "kill"}
 	UnpackCommand  = []string{"sandbox", "unpack"}
 	PackCommand    = []string{"sandbox", "pack"}

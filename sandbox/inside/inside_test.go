@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/portcullis-app/portcullis/sandbox/inside"
@@ -21,6 +23,11 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("INSIDE") {
 	case "run":
 		os.Exit(inside.Run(os.Args[1], os.Args[2], 0, os.Args[3:], os.Stderr))
+	case "attend":
+		if err := os.Setenv("INSIDE", "run"); err != nil { // whom it attends
+			panic(err)
+		}
+		os.Exit(inside.Attend(os.Args[1], os.Args[2:], os.Stderr))
 	case "kill":
 		if err := inside.Kill(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -87,6 +94,78 @@ func TestRun(t *testing.T) {
 	command := own(t, "run", "TOKEN", folder, "pwd")
 	if out, err := command.CombinedOutput(); err == nil || !strings.Contains(string(out), "not quoted") {
 		t.Errorf("%s, %v", out, err)
+	}
+}
+
+// A command that is attended ends as it does alone, and says so if that is with 0.
+func TestAttend(t *testing.T) {
+	folder := t.TempDir()
+	for name, c := range map[string]struct {
+		argv           []string
+		stdout, stderr string
+		code           int
+		done           bool
+	}{
+		"it ends well":                {[]string{"/bin/sh", "-c", "cat; echo problem >&2"}, "in", "problem\n", 0, true},
+		"its exit code":               {[]string{"/bin/sh", "-c", "exit 37"}, "", "", 37, false},
+		"a signal ends it":            {[]string{"/bin/sh", "-c", "kill -TERM $$"}, "", "", 143, false},
+		"it signals its group":        {[]string{"/bin/sh", "-c", "trap '' TERM; kill -TERM 0; echo alive"}, "alive\n", "", 0, true},
+		"it signals who attends":      {[]string{"/bin/sh", "-c", "kill -TERM $PPID; kill -INT $PPID; echo alive"}, "alive\n", "", 0, true},
+		"it ends who attends":         {[]string{"/bin/sh", "-c", "kill -KILL $PPID"}, "", "", 137, false},
+		"a child of its is left":      {[]string{"/bin/sh", "-c", "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!"}, "", "", 0, true},
+		"no such program":             {[]string{"/no/such/program"}, "", inside.NotStarted("TOKEN", `exec: "/no/such/program": stat /no/such/program: no such file or directory`), inside.NotThereCode, false},
+		"signals are as they were":    {[]string{"/bin/sh", "-c", "kill -PIPE $$; echo alive"}, "", "", 141, false},
+		"it closes what it writes to": {[]string{"/bin/sh", "-c", "exec >&- 2>&-"}, "", "", 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			command := own(t, "attend", slices.Concat([]string{"TOKEN", "TOKEN", folder}, inside.Quote(c.argv))...)
+			var stdout, stderr bytes.Buffer
+			command.Stdin, command.Stdout, command.Stderr = strings.NewReader("in"), &stdout, &stderr
+			err := command.Run()
+			code := command.ProcessState.ExitCode()
+			if code < 0 { // a signal
+				code = 137
+			}
+			if code != c.code || c.stdout != "" && stdout.String() != c.stdout {
+				t.Errorf("%v, %q", err, stdout.String())
+			}
+			if name == "a child of its is left" {
+				_ = exec.CommandContext(t.Context(), "kill", strings.TrimSpace(stdout.String())).Run()
+			}
+			if c.done {
+				c.stderr += inside.Done("TOKEN")
+			}
+			if stderr.String() != c.stderr {
+				t.Errorf("%q", stderr.String())
+			}
+		})
+	}
+}
+
+// full takes nothing twice, as a pipe does that is full and that a program has had not
+// wait.
+type full struct {
+	bytes.Buffer
+
+	times int
+}
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.times++; f.times < 3 {
+		return 0, &os.PathError{Op: "write", Path: "pipe", Err: syscall.EAGAIN}
+	}
+	return f.Buffer.Write(p)
+}
+
+func TestWhatIsSaidArrives(t *testing.T) {
+	var pipe full
+	if err := inside.SayDone("TOKEN", &pipe); err != nil || pipe.String() != inside.Done("TOKEN") {
+		t.Errorf("%q, %v", pipe.String(), err)
+	}
+	broken, into := io.Pipe()
+	_ = broken.Close()
+	if err := inside.SayDone("TOKEN", into); err == nil {
+		t.Error("nobody hears it")
 	}
 }
 

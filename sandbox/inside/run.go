@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // MaxProcesses is how many processes and threads a workload may have, where it has a user
@@ -54,6 +56,25 @@ func NotStarted(token, why string) string {
 func Why(token, said string) (why string, is bool) {
 	said, is = strings.CutPrefix(said, strings.TrimSuffix(NotStarted(token, ""), "\n"))
 	return strings.TrimSuffix(said, "\n"), is
+}
+
+// Done is what [Attend] and [SayDone] say, at some place among what else is said there,
+// once a command has ended with 0. The token is the caller's.
+func Done(token string) string { return fmt.Sprintf("portcullis %s ended with 0\n", token) }
+
+// sayEvery is how often what takes nothing is asked again.
+const sayEvery = 10 * time.Millisecond
+
+// SayDone says [Done] in one piece, also where a program has had the writer take nothing
+// while it is full.
+func SayDone(token string, to io.Writer) error {
+	for {
+		_, err := io.WriteString(to, Done(token))
+		if !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+		<-time.After(sayEvery)
+	}
 }
 
 // Quote writes arguments so that any bytes arrive, and can be read in an audit log; what

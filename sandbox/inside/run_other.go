@@ -15,5 +15,11 @@ func Run(token, _ string, _ uint64, _ []string, stderr io.Writer) int {
 	return NotRunCode
 }
 
+// Attend starts nothing.
+func Attend(token string, _ []string, stderr io.Writer) int {
+	_, _ = io.WriteString(stderr, NotStarted(token, errNoSandbox.Error()))
+	return NotRunCode
+}
+
 // Kill ends nothing.
 func Kill() error { return errNoSandbox }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -61,6 +62,50 @@ func become(argv []string) error {
 		return err
 	}
 	return syscall.Exec(program, argv, os.Environ()) //nolint:gosec // that is what it is for
+}
+
+// signalBase is what a shell adds to the number of the signal that ended a command.
+const signalBase = 128
+
+// Attend runs this program with other words, waits for it and returns its exit code. If
+// that is 0, it says [Done] first: a connection over which a command is run may end as if
+// the command had, and only what is said is believed then. What runs there can say it too,
+// for the token is no secret to it. So it can claim to have ended well before it has, as it
+// can by leaving a child behind.
+func Attend(token string, words []string, stderr io.Writer) int {
+	// Whoever has a signal sent to all of the user's processes, or to its group, does not
+	// mean this one.
+	signal.Notify(make(chan os.Signal, 1))
+	code, err := attend(words)
+	if err != nil {
+		_, _ = io.WriteString(stderr, NotStarted(token, err.Error()))
+		return NotRunCode
+	}
+	if code == 0 && SayDone(token, stderr) != nil {
+		return NotRunCode
+	}
+	return code
+}
+
+func attend(words []string) (code int, _ error) {
+	own, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	child, err := os.StartProcess(own, append([]string{own}, words...), &os.ProcAttr{
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return 0, err
+	}
+	ended, err := child.Wait()
+	if err != nil {
+		return 0, err
+	}
+	if how, is := ended.Sys().(syscall.WaitStatus); is && how.Signaled() {
+		return signalBase + int(how.Signal()), nil
+	}
+	return ended.ExitCode(), nil
 }
 
 const (

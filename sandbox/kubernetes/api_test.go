@@ -45,8 +45,10 @@ type api struct {
 	refuse, lose func(call) *metav1.Status
 	// onlySPDY is an old one, and deaf one that makes no Pods.
 	onlySPDY, deaf bool
-	// cut has the connection of each command break under it.
-	cut bool
+	// ends is how the connection of each command ends under it; nil: with the command. With
+	// killsToo those that end commands do not come to be run.
+	ends     error
+	killsToo bool
 }
 
 // kinds are what the API server knows.
@@ -152,6 +154,13 @@ func (a *api) writes() int64 {
 	return n
 }
 
+// there counts the objects of a kind.
+func (a *api) there(resource string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.objects[resource])
+}
+
 func (a *api) calls() []call {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -233,23 +242,34 @@ func (a *api) ask(c call) *metav1.Status {
 }
 
 func (a *api) exec(w http.ResponseWriter, r *http.Request, pod string) {
-	if a.onlySPDY && r.Method == http.MethodGet {
+	a.mu.Lock()
+	ends, killsToo, onlySPDY := a.ends, a.killsToo, a.onlySPDY
+	a.mu.Unlock()
+	if onlySPDY && r.Method == http.MethodGet {
 		http.Error(w, "no WebSocket here", http.StatusBadRequest)
 		return
 	}
 	query := r.URL.Query()
 	serveExec(w, r, command{pod: pod, container: query.Get("container"), argv: query["command"]}, func(c command) (int, error) {
-		if !a.cut || c.argv[2] == "kill" {
+		switch {
+		case ends == nil || c.argv[2] == "kill" && !killsToo:
 			return a.node.exec(c)
+		case c.argv[2] == "kill":
+			return 0, ends
 		}
 		broken := make(chan struct{})
-		a.t.Cleanup(func() { <-broken })
+		a.t.Cleanup(func() {
+			for _, uid := range a.node.all() {
+				a.node.stop(uid)
+			}
+			<-broken
+		})
 		go func() {
 			defer close(broken)
 			_, _ = a.node.exec(c)
 		}()
 		<-time.After(100 * time.Millisecond)
-		return 0, errCut
+		return 0, ends
 	})
 }
 

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// createTime is how long a cluster may take until a sandbox takes commands, and
-	// lookEvery how often it is asked.
+	// createTime is how long a cluster may take until a sandbox takes commands, also where
+	// whoever created it has died meanwhile, and lookEvery how often it is asked.
 	createTime = 5 * time.Minute
 	lookEvery  = 100 * time.Millisecond
 )

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +19,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+
+	"github.com/portcullis-app/portcullis/sandbox/inside"
 )
 
 const (
 	nodeName = "node-1"
+	// cutWord as an argument has the connection of a command break under it.
+	cutWord = "cut"
 	// kubeletVariable has the test be a kubelet: with the API server's address and token,
 	// a folder, and the port on which it answers.
 	kubeletVariable = "PORTCULLIS_TEST_KUBELET"
@@ -68,7 +73,14 @@ func (k kubelet) answer(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/") // exec/NAMESPACE/POD/CONTAINER
 	switch {
 	case len(parts) == 4 && parts[0] == "exec":
-		serveExec(w, r, command{pod: parts[2], container: parts[3], argv: r.URL.Query()["command"]}, k.node.exec)
+		serveExec(w, r, command{pod: parts[2], container: parts[3], argv: r.URL.Query()["command"]}, func(c command) (int, error) {
+			if !slices.Contains(c.argv, inside.Quote([]string{cutWord})[0]) {
+				return k.node.exec(c)
+			}
+			go func() { _, _ = k.node.exec(c) }()
+			<-time.After(300 * time.Millisecond)
+			return 0, errCut
+		})
 	case parts[0] == "count":
 		_ = json.NewEncoder(w).Encode(struct{ Pods, Commands int }{len(k.node.all()), k.node.commands()})
 	default:

@@ -11,10 +11,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +29,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/inside"
 	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
 
@@ -328,6 +331,28 @@ func TestRealAPIServer(t *testing.T) {
 		err = r.boxes(as).cluster.stream(t.Context(), at.pod.Name, workload, []string{"x"}, streams{stdout: new(bytes.Buffer)})
 		if forbidden, is := errors.AsType[*ForbiddenError](err); !is || forbidden.Resource != "pods/exec" {
 			t.Errorf("%v", err)
+		}
+	})
+	t.Run("I6 the node's connection breaks, and the server says that all went well", func(t *testing.T) {
+		k := r.boxes()
+		if _, err := k.Create(t.Context(), spec()); err != nil {
+			t.Fatal(err)
+		}
+		defer k.Destroy(t.Context(), "pc-1")
+		at, err := k.look(t.Context(), "pc-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := []string{probe, "wait", "1h", cutWord}
+		argv := words(inside.AttendCommand, slices.Concat([]string{"TOKEN"}, inside.RunCommand, []string{"TOKEN", sandbox.Workspace, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(waits))...)
+		err = k.cluster.stream(t.Context(), at.pod.Name, workload, argv, streams{stdout: io.Discard, stderr: io.Discard})
+		t.Logf("client-go says %v", err)
+		got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: waits})
+		if !errors.Is(err, errSilent) || got != (sandbox.Result{}) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if count, err := r.ask(); err != nil || count.Commands != 0 {
+			t.Errorf("%+v, %v", count, err)
 		}
 	})
 	t.Run("a quota is told", func(t *testing.T) {

@@ -26,13 +26,20 @@ func serveExec(w http.ResponseWriter, r *http.Request, c command, run func(comma
 	serveSPDY(w, r, c, run)
 }
 
-// errCut is of a command that runs on, and whose connection is to break.
-var errCut = errors.New("cut")
+// These are of a command that runs on, and of which the connection breaks, is closed in
+// good order with nothing said, and with the word that it ended well, as an API server has
+// it whose own connection to the node broke.
+var (
+	errCut     = errors.New("cut")
+	errHushed  = errors.New("hushed")
+	errClaimed = errors.New("claimed")
+)
 
 // outcome is what is said at the end on the stream for errors.
 func outcome(code int, err error) []byte {
 	status := metav1.Status{Status: metav1.StatusSuccess}
 	switch {
+	case errors.Is(err, errClaimed):
 	case err != nil:
 		status = metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonInternalError, Message: err.Error()}
 	case code != 0:
@@ -96,13 +103,15 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request, c command, run func(
 		}
 	})
 	code, err := run(c)
+	_ = stdin.Close()
 	if errors.Is(err, errCut) {
 		_ = conn.Close()
 		reading.Wait()
 		return
 	}
-	_ = stdin.Close()
-	_, _ = channel{protocol.StreamErr, conn, &mu}.Write(outcome(code, err))
+	if !errors.Is(err, errHushed) {
+		_, _ = channel{protocol.StreamErr, conn, &mu}.Write(outcome(code, err))
+	}
 	mu.Lock()
 	_ = conn.WriteMessage(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseNormalClosure, ""))
 	mu.Unlock()
@@ -157,7 +166,12 @@ func serveSPDY(w http.ResponseWriter, r *http.Request, c command, run func(comma
 		}
 	}
 	code, err := run(c)
-	_, _ = said.Write(outcome(code, err))
+	switch {
+	case errors.Is(err, errCut):
+		_ = conn.Close()
+	case !errors.Is(err, errHushed):
+		_, _ = said.Write(outcome(code, err))
+	}
 }
 
 type eof struct{}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,8 +54,8 @@ func (k *Kubernetes) Execute(ctx context.Context, id string, command sandbox.Com
 	defer cancel()
 	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
 	token := rand.Text()
-	argv := words(inside.RunCommand, append([]string{token, command.Folder, "0"}, inside.Quote(command.Argv)...)...)
-	err = k.cluster.stream(waiting, at.pod.Name, workload, argv, streams{command.Stdin, stdout, stderr})
+	run := slices.Concat(inside.RunCommand, []string{token, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
+	err = k.cluster.attended(waiting, at.pod.Name, workload, run, streams{command.Stdin, stdout, stderr})
 	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
 	if waiting.Err() != nil {
 		// Nobody waits any more, and it runs on.
@@ -102,7 +104,8 @@ func (k *Kubernetes) kill(ctx context.Context, at there) error {
 	ctx = context.WithoutCancel(ctx)
 	killing, cancel := context.WithTimeout(ctx, killTime)
 	defer cancel()
-	err := k.cluster.stream(killing, at.pod.Name, workload, words(inside.KillCommand), streams{stdout: io.Discard, stderr: io.Discard})
+	token := rand.Text()
+	err := k.cluster.told(killing, at.pod.Name, workload, token, words(inside.KillCommand, token), streams{stdout: io.Discard, stderr: io.Discard})
 	if err == nil {
 		return nil
 	}

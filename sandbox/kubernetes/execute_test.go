@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/inside"
 	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
 
@@ -68,16 +69,75 @@ func TestI6NothingIsLeftOfACommand(t *testing.T) {
 	}
 }
 
-// The connection breaks, and the command, which nobody sees the end of any more, is ended.
+// The connection ends before the command does, in whatever way: that is an error and never
+// an exit code, and the command, which nobody sees the end of any more, is ended.
 func TestI6NothingIsLeftOfACommandThatNobodyHears(t *testing.T) {
-	a, k := created(t)
-	a.cut = true
-	if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "wait", "1h"}}); err == nil || a.node.commands() != 0 {
-		t.Errorf("%+v, %v, and %d commands run", got, err, a.node.commands())
+	waits := sandbox.Command{Argv: []string{probe, "wait", "1h"}}
+	for _, speaks := range []string{"WebSocket", "SPDY"} {
+		for _, ends := range []error{errCut, errHushed, errClaimed} {
+			t.Run(speaks+" "+ends.Error(), func(t *testing.T) {
+				a, k := created(t)
+				a.set(func() { a.onlySPDY, a.ends = speaks == "SPDY", ends })
+				a.node.stuck.Store(true)
+				if got, err := k.Execute(t.Context(), "pc-1", waits); err == nil || got != (sandbox.Result{}) || a.node.commands() != 0 {
+					t.Errorf("%+v, %v, and %d commands run", got, err, a.node.commands())
+				}
+				files := sandboxtest.Files(tar.Header{Typeflag: tar.TypeReg, Name: "a"})
+				if err := k.Put(t.Context(), "pc-1", sandbox.Workspace, files); err == nil {
+					t.Error("files went in")
+				}
+				if err := k.Get(t.Context(), "pc-1", sandbox.Workspace, new(bytes.Buffer)); err == nil {
+					t.Error("files came out")
+				}
+				if n := a.node.commands(); n != 0 {
+					t.Errorf("%d copies run", n)
+				}
+				a.set(func() { a.ends = nil })
+				if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "say", "here"}}); err != nil || got != (sandbox.Result{Stdout: "here"}) {
+					t.Errorf("after that: %+v, %v", got, err)
+				}
+				// If it is not known either that it was ended, the sandbox is.
+				a.set(func() { a.ends, a.killsToo = ends, true })
+				if got, err := k.Execute(t.Context(), "pc-1", waits); err == nil || a.node.commands() != 0 {
+					t.Errorf("%+v, %v, and %d commands run", got, err, a.node.commands())
+				}
+				if _, err := k.Status(t.Context(), "pc-1"); !errors.Is(err, sandbox.ErrUnknown) {
+					t.Errorf("after that: %v", err)
+				}
+			})
+		}
 	}
-	a.cut = false
-	if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "say", "here"}}); err != nil || got.Stdout != "here" {
-		t.Errorf("after that: %+v, %v", got, err)
+}
+
+// The word by which a command ends is found wherever it is cut, and nowhere in the output.
+func TestTheWordByWhichACommandEnds(t *testing.T) {
+	word := inside.Done("TOKEN")
+	for name, c := range map[string]struct {
+		written, kept string
+		said          bool
+	}{
+		"nothing else":         {word, "", true},
+		"after a line":         {"a\n" + word, "a\n", true},
+		"in one":               {"a" + word, "a", true},
+		"something comes last": {"a" + word + "b", "ab", true},
+		"a beginning before":   {"portcullis TOK" + word, "portcullis TOK", true},
+		"twice":                {word + word, word, true},
+		"only its beginning":   {"a" + word[:len(word)-1], "a" + word[:len(word)-1], false},
+		"another's":            {inside.Done("OTHER"), inside.Done("OTHER"), false},
+		"nothing":              {"", "", false},
+	} {
+		for size := range len(c.written) + 1 {
+			var kept bytes.Buffer
+			e := &ending{to: &kept, word: []byte(word)}
+			for part := range slices.Chunk([]byte(c.written), size+1) {
+				if n, err := e.Write(part); n != len(part) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			if err := e.flush(); err != nil || kept.String() != c.kept || e.said != c.said {
+				t.Errorf("%s, in parts of %d: %q, %t", name, size+1, kept.String(), e.said)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,7 +41,7 @@ func (k *Kubernetes) Put(ctx context.Context, id, folder string, archive io.Read
 	if _, err := clean.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return k.tool(ctx, id, folder, words(inside.UnpackCommand, folder), streams{stdin: clean})
+	return k.tool(ctx, id, folder, append(slices.Clone(inside.UnpackCommand), folder), streams{stdin: clean})
 }
 
 // Get has Portcullis in the sandbox pack what is there. What comes out is looked through:
@@ -61,7 +62,7 @@ func (k *Kubernetes) Get(ctx context.Context, id, from string, archive io.Writer
 		_ = out.CloseWithError(err)
 		copied <- err
 	}()
-	err := k.tool(ctx, id, from, words(inside.PackCommand, from), streams{stdout: in})
+	err := k.tool(ctx, id, from, append(slices.Clone(inside.PackCommand), from), streams{stdout: in})
 	_ = in.CloseWithError(err)
 	if refused := <-copied; err == nil {
 		err = refused
@@ -70,7 +71,7 @@ func (k *Kubernetes) Get(ctx context.Context, id, from string, archive io.Writer
 }
 
 // tool runs Portcullis in the sandbox, in the container that may write everywhere.
-func (k *Kubernetes) tool(ctx context.Context, id, path string, argv []string, s streams) error {
+func (k *Kubernetes) tool(ctx context.Context, id, path string, arguments []string, s streams) error {
 	at, err := k.runs(ctx, id)
 	if err != nil {
 		return err
@@ -84,7 +85,7 @@ func (k *Kubernetes) tool(ctx context.Context, id, path string, argv []string, s
 	defer cancel()
 	complaint := sandbox.NewOutput(maxComplaint, cancel)
 	s.stderr = complaint
-	err = k.cluster.stream(ctx, at.pod.Name, copier(at.pod), argv, s)
+	err = k.cluster.attended(ctx, at.pod.Name, copier(at.pod), arguments, s)
 	if ctx.Err() != nil {
 		return errors.Join(context.Cause(ctx), k.kill(ctx, at))
 	}

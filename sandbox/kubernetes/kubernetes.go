@@ -110,15 +110,12 @@ func New(config Config) (*Kubernetes, error) {
 	fault(!pinned.MatchString(config.InitImage), "init_image must be pinned by its digest, as name@sha256:…, not %q", config.InitImage)
 	fault(config.Now == nil, "now is missing: there is no clock")
 	for n, p := range config.EgressProxies {
-		fault(!p.Address.IsValid() || p.Port == 0, "egress_proxies[%d] needs the address of its Service and the port of its Pods", n)
-		fault(p.Namespace == "" || len(p.Labels) == 0, "egress_proxies[%d] needs the namespace and the labels of its Pods", n)
-		fault(len(p.Hosts) == 0, "egress_proxies[%d] names no host", n)
+		err := p.Check()
+		fault(err != nil, "egress_proxies[%d] %w", n, err)
 	}
-	if full := config.FullNetwork; full != nil {
-		fault(len(full.Resolvers) == 0, "full_network needs resolvers")
-		for _, r := range full.Resolvers {
-			fault(!public(r), "full_network: the resolver %s is not public, so that no sandbox reaches it", r)
-		}
+	if config.FullNetwork != nil {
+		err := config.FullNetwork.Check()
+		fault(err != nil, "full_network %w", err)
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("sandboxes on Kubernetes: %w", errors.Join(faults...))

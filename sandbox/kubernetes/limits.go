@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,19 @@ import (
 
 	"github.com/portcullis-app/portcullis/sandbox"
 )
+
+// The users that sandboxes have: each one of its own, because the kernel counts a user's
+// processes on the whole node, whatever the Pod. Who shares one has fewer, and never more.
+const (
+	firstWorkloadID = 10_000
+	workloadIDs     = 50_000
+)
+
+func workloadID(id string) int64 {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(id))
+	return firstWorkloadID + int64(sum.Sum32()%workloadIDs)
+}
 
 // limits are what a sandbox may use.
 type limits struct {

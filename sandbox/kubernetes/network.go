@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,6 +15,38 @@ import (
 
 	"github.com/portcullis-app/portcullis/sandbox"
 )
+
+// Check is an error that names what is missing.
+func (p EgressProxy) Check() error {
+	switch {
+	case !p.Address.IsValid() || p.Address.Port() == 0 || p.Port == 0:
+		return errors.New("needs the address of its Service and the port of its Pods")
+	case p.Namespace == "" || len(p.Labels) == 0:
+		return errors.New("needs the namespace and the labels of its Pods")
+	case len(p.Hosts) == 0:
+		return errors.New("names no host")
+	default:
+		return nil
+	}
+}
+
+// Check is an error that names what would not be reached, or not be excepted.
+func (f FullNetwork) Check() error {
+	if len(f.Resolvers) == 0 {
+		return errors.New("needs resolvers")
+	}
+	for _, except := range f.Except {
+		if !except.IsValid() || slices.ContainsFunc(reachedRanges, func(reached netip.Prefix) bool { return reached.Overlaps(except) && reached.Bits() >= except.Bits() }) {
+			return fmt.Errorf("cannot except %s, of which nothing is left", except)
+		}
+	}
+	for _, r := range f.Resolvers {
+		if !public(r) || slices.ContainsFunc(f.Except, func(except netip.Prefix) bool { return except.Contains(r) }) {
+			return fmt.Errorf("has the resolver %s, which is not public, so that no sandbox reaches it", r)
+		}
+	}
+	return nil
+}
 
 // network is what a sandbox reaches.
 type network struct {

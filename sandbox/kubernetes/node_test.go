@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +34,9 @@ type node struct {
 	// refuseKill has a sandbox in which nothing can be killed, and noMemory one whose
 	// container is ended with what is.
 	refuseKill, noMemory bool
+	// stuck has files go nowhere, and slow no Pod start yet.
+	stuck atomic.Bool
+	slow  atomic.Bool
 	// packed is what comes out of it in place of its files.
 	packed []byte
 
@@ -78,6 +83,10 @@ func (n *node) sync(pods []corev1.Pod, at podsAt) {
 			n.stop(pod.UID)
 			at.gone(pod)
 		case pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "":
+			if n.slow.Load() {
+				at.report(creating(pod))
+				break
+			}
 			if !runs {
 				n.start(pod)
 			}
@@ -104,6 +113,14 @@ func started(pod corev1.Pod) corev1.Pod {
 			Name: c.Name, Ready: true, Image: c.Image, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 		})
 	}
+	return pod
+}
+
+// creating is what a kubelet reports of a Pod whose image it fetches.
+func creating(pod corev1.Pod) corev1.Pod {
+	pod.Status.Phase, pod.Status.ContainerStatuses = corev1.PodPending, []corev1.ContainerStatus{{
+		Name: workload, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+	}}
 	return pod
 }
 
@@ -207,17 +224,22 @@ func (n *node) exec(c command) (code int, _ error) {
 		}
 	}
 	n.mu.Unlock()
-	if pod == nil || len(c.argv) < 3 || c.argv[0] != InitProgram || c.argv[1] != "sandbox" {
+	if pod == nil || len(c.argv) < 4 || c.argv[0] != InitProgram || c.argv[1] != "sandbox" {
 		return 0, fmt.Errorf("exec failed: unable to start container process: %q", c.argv)
 	}
 	word, rest := c.argv[2], c.argv[3:]
+	token := rest[0]
 	if word == "kill" {
 		if n.refuseKill {
 			return 1, nil
 		}
 		n.killAll(pod)
-		return 0, nil
+		return 0, inside.SayDone(token, c.stderr)
 	}
+	if word != "attend" || len(rest) < 4 || rest[1] != "sandbox" {
+		return 2, nil
+	}
+	word, rest = rest[2], rest[3:]
 	ctx, done := n.begin(pod)
 	defer done()
 	n.mu.Lock()
@@ -231,6 +253,9 @@ func (n *node) exec(c command) (code int, _ error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	pod.ended = n.noMemory && code == killedCode
+	if code == 0 {
+		_ = inside.SayDone(token, c.stderr) // whoever called may be gone
+	}
 	return code, nil
 }
 
@@ -253,10 +278,14 @@ func (n *node) begin(pod *running) (ctx context.Context, done func()) {
 }
 
 func (n *node) run(ctx context.Context, c command, word string, rest []string) int {
+	if n.stuck.Load() && word != "run" {
+		<-ctx.Done()
+		return killedCode
+	}
 	switch word {
 	case "run": // TOKEN FOLDER PROCESSES ARGUMENT…
 		argv, err := inside.Unquote(rest[3:])
-		if err != nil || !strings.HasPrefix(rest[1], sandbox.Workspace) {
+		if err != nil || !strings.HasPrefix(rest[1], sandbox.Workspace) || rest[2] != strconv.Itoa(inside.MaxProcesses) {
 			return 2
 		}
 		code := sandbox.NoProgram

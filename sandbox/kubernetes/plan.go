@@ -25,9 +25,6 @@ const (
 	files    = "files"
 	install  = "install"
 
-	// workloadID is whoever runs there: nobody's number.
-	workloadID = 65534
-
 	defaultMemoryMB   = 512
 	defaultCPUPercent = 100
 	defaultDiskMB     = 1024
@@ -110,7 +107,7 @@ func seconds(d time.Duration) *int64 {
 }
 
 func (k *Kubernetes) pod(spec sandbox.Spec, is sandbox.Instance, limits limits, net network) corev1.PodSpec {
-	no, yes, grace, user := false, true, int64(graceSeconds), int64(workloadID)
+	no, yes, grace, user := false, true, int64(graceSeconds), workloadID(is.ID)
 	writable := spec.Constraints.Writable()
 	all, mounts := limits.volumes(writable)
 	main := corev1.Container{
@@ -152,15 +149,15 @@ func (k *Kubernetes) pod(spec sandbox.Spec, is sandbox.Instance, limits limits, 
 	}
 	for _, list := range [][]corev1.Container{spot.InitContainers, spot.Containers} {
 		for n := range list {
-			list[n].ImagePullPolicy, list[n].SecurityContext = corev1.PullIfNotPresent, confined()
+			list[n].ImagePullPolicy, list[n].SecurityContext = corev1.PullIfNotPresent, confined(user)
 		}
 	}
 	return spot
 }
 
 // confined is how each container is.
-func confined() *corev1.SecurityContext {
-	no, yes, user := false, true, int64(workloadID)
+func confined(user int64) *corev1.SecurityContext {
+	no, yes := false, true
 	return &corev1.SecurityContext{
 		Privileged: &no, AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &user,
 		Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func TestI24ThePodIsRestricted(t *testing.T) {
 			t.Errorf("%s starts anew", name)
 		}
 		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
-			if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.RunAsUser != workloadID {
+			if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.RunAsUser != workloadID(spec.ID) {
 				t.Errorf("%s: %s is %+v", name, c.Name, c.SecurityContext)
 			}
 			for _, resource := range []corev1.ResourceName{corev1.ResourceMemory, corev1.ResourceCPU, corev1.ResourceEphemeralStorage} {
@@ -148,6 +149,27 @@ func TestI24ThePodIsRestricted(t *testing.T) {
 		pod.Containers[0].SecurityContext.Capabilities = nil
 		if verdict(&pod) == "" {
 			t.Errorf("%s: the judge lets everything pass", name)
+		}
+	}
+}
+
+// The kernel counts the processes of a user on the whole node: each sandbox has its own.
+func TestEachSandboxHasAUserOfItsOwn(t *testing.T) {
+	k, seen := newAPI(t, time.Now).boxes(), map[int64]bool{}
+	for n := range 100 {
+		s := spec(func(s *sandbox.Spec) { s.ID = sandbox.IDFor(strconv.Itoa(n)) })
+		planned, err := k.plan(s, s.Instance(Provider, time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := planned.job.Spec.Template.Spec
+		user := *pod.SecurityContext.RunAsUser
+		if user < firstWorkloadID || user >= firstWorkloadID+workloadIDs || seen[user] {
+			t.Errorf("%s is the user %d", s.ID, user)
+		}
+		seen[user] = true
+		if *pod.SecurityContext.FSGroup != user || *pod.Containers[0].SecurityContext.RunAsUser != user {
+			t.Errorf("%s: %+v", s.ID, pod.SecurityContext)
 		}
 	}
 }
@@ -241,9 +263,20 @@ func TestConfigurationFaults(t *testing.T) {
 		"now":               func(c *Config) { c.Now = nil },
 		"egress_proxies[0]": func(c *Config) { c.EgressProxies = []EgressProxy{{}} },
 		"resolvers":         func(c *Config) { c.FullNetwork = &FullNetwork{} },
-		"10.96.0.10 is not publ": func(c *Config) {
+		"10.96.0.10, which is not public": func(c *Config) {
 			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("10.96.0.10")}}
 		},
+		"9.9.9.9, which is not public": func(c *Config) {
+			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("9.9.9.9")}, Except: prefixes("9.9.9.0/24")}
+		},
+		"cannot except 0.0.0.0/0": func(c *Config) {
+			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("9.9.9.9")}, Except: prefixes("0.0.0.0/0")}
+		},
+		"cannot except ::/0": func(c *Config) {
+			c.FullNetwork = &FullNetwork{Resolvers: []netip.Addr{netip.MustParseAddr("9.9.9.9")}, Except: prefixes("::/0")}
+		},
+		"egress_proxies[0] needs the namespace": func(c *Config) { everyNetwork(c); c.EgressProxies[0].Labels = nil },
+		"egress_proxies[0] names no host":       func(c *Config) { everyNetwork(c); c.EgressProxies[0].Hosts = nil },
 	} {
 		config := Config{Cluster: a.config(), Namespace: namespace, App: app, InitImage: initImage, Now: a.now}
 		change(&config)

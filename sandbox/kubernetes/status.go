@@ -89,18 +89,23 @@ func (k *Kubernetes) tell(job *batchv1.Job, pod *corev1.Pod) there {
 	if err != nil {
 		is.Status, is.Reason = sandbox.StatusError, err.Error()
 	}
+	if is.Status == sandbox.StatusIdle {
+		is.StartBy = is.CreatedAt.Add(createTime)
+	}
 	return there{is: is, job: job, pod: pod}
 }
 
-// stuckTime is how long a cluster may try before what it waits for counts as an error.
+// stuckTime is how long a cluster may try again what has failed, or what takes no time in
+// one that works, before that counts as an error. What does take its time, as a node that
+// is being set up or a large image, has createTime.
 const stuckTime = 2 * time.Minute
 
 // waits are the reasons for which a container may not run yet, and how long each is
 // nothing to worry about. One that is not here is an error.
 var waits = map[string]time.Duration{
-	"":                     stuckTime,
-	"PodInitializing":      stuckTime,
-	"ContainerCreating":    stuckTime,
+	"":                     createTime,
+	"PodInitializing":      createTime,
+	"ContainerCreating":    createTime,
 	"ErrImagePull":         stuckTime,
 	"ImagePullBackOff":     stuckTime,
 	"RegistryUnavailable":  stuckTime,
@@ -162,7 +167,7 @@ func waiting(took, atMost time.Duration, why string) (sandbox.SandboxStatus, str
 func pending(pod *corev1.Pod, took time.Duration) (sandbox.SandboxStatus, string) {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return waiting(took, stuckTime, c.Reason+": "+c.Message)
+			return waiting(took, createTime, c.Reason+": "+c.Message)
 		}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
@@ -178,7 +183,7 @@ func pending(pod *corev1.Pod, took time.Duration) (sandbox.SandboxStatus, string
 			}
 		}
 	}
-	return waiting(took, stuckTime, "its Pod does not run yet")
+	return waiting(took, createTime, "its Pod does not run yet")
 }
 
 // told is what a Pod says of its end.

@@ -59,7 +59,7 @@ func TestI15Statuses(t *testing.T) {
 		}
 	}
 	goes := func(p *corev1.Pod) { p.DeletionTimestamp = &made }
-	const soon, late = time.Minute, 2*time.Minute + time.Second
+	const soon, late, never = time.Minute, 2*time.Minute + time.Second, 5*time.Minute + time.Second
 	for name, c := range map[string]struct {
 		job    *batchv1.Job
 		pod    *corev1.Pod
@@ -81,13 +81,16 @@ func TestI15Statuses(t *testing.T) {
 		"running and ready":            {job(), pod(corev1.PodRunning, ready(corev1.ConditionTrue)), 24 * time.Hour, sandbox.StatusRunning, ""},
 		"running, not ready":           {job(), pod(corev1.PodRunning, ready(corev1.ConditionFalse)), soon, sandbox.StatusIdle, ""},
 		"running, nobody knows":        {job(), pod(corev1.PodRunning, ready(corev1.ConditionUnknown)), soon, sandbox.StatusIdle, ""},
-		"running, never ready":         {job(), pod(corev1.PodRunning), late, sandbox.StatusError, ""},
+		"running, never ready":         {job(), pod(corev1.PodRunning), never, sandbox.StatusError, ""},
 		"pending":                      {job(), pod(corev1.PodPending), soon, sandbox.StatusIdle, ""},
-		"pending for long":             {job(), pod(corev1.PodPending), late, sandbox.StatusError, ""},
+		"pending for long":             {job(), pod(corev1.PodPending), never, sandbox.StatusError, ""},
 		"unscheduled":                  {job(), pod(corev1.PodPending, unscheduled), soon, sandbox.StatusIdle, "0/3 nodes"},
-		"unscheduled for long":         {job(), pod(corev1.PodPending, unscheduled), late, sandbox.StatusError, "Unschedulable: 0/3 nodes"},
+		"unscheduled for long":         {job(), pod(corev1.PodPending, unscheduled), never, sandbox.StatusError, "Unschedulable: 0/3 nodes"},
 		"creating":                     {job(), pod(corev1.PodPending, waits("ContainerCreating")), soon, sandbox.StatusIdle, ""},
-		"creating for long":            {job(), pod(corev1.PodPending, waits("ContainerCreating")), late, sandbox.StatusError, "ContainerCreating"},
+		"creating for long":            {job(), pod(corev1.PodPending, waits("ContainerCreating")), never, sandbox.StatusError, "ContainerCreating"},
+		"a node that is being set up":  {job(), pod(corev1.PodPending, unscheduled), late, sandbox.StatusIdle, "0/3 nodes"},
+		"a large image":                {job(), pod(corev1.PodPending, waits("ContainerCreating")), late, sandbox.StatusIdle, ""},
+		"our image is large":           {job(), pod(corev1.PodPending, first("PodInitializing")), late, sandbox.StatusIdle, ""},
 		"initializing":                 {job(), pod(corev1.PodPending, waits("PodInitializing")), soon, sandbox.StatusIdle, ""},
 		"image not pulled":             {job(), pod(corev1.PodPending, waits("ErrImagePull")), soon, sandbox.StatusIdle, ""},
 		"image never pulled":           {job(), pod(corev1.PodPending, waits("ImagePullBackOff")), late, sandbox.StatusError, "ImagePullBackOff"},

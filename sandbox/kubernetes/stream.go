@@ -22,7 +22,7 @@ type streams struct {
 
 // stream runs a command in a container and returns once its outputs have ended, or ctx.
 // Then nothing is read or written any more. The command runs on when ctx ends. An exit
-// code other than 0 is an [exec.CodeExitError].
+// code other than 0 is an [exec.CodeExitError]; nil tells nothing, see [cluster.attended].
 func (c *cluster) stream(ctx context.Context, pod, container string, argv []string, s streams) error {
 	shut := make(chan struct{})
 	var using sync.RWMutex // client-go's goroutines may outlive the call
