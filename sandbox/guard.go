@@ -127,7 +127,7 @@ func concerning(err error, scope killswitch.Scope) error {
 		}
 		return err
 	}
-	if joined, is := err.(interface{ Unwrap() []error }); is { //nolint:errorlint // as above
+	if joined, is := err.(interface{ Unwrap() []error }); is {
 		var left []error
 		for _, one := range joined.Unwrap() {
 			left = append(left, concerning(one, scope))
