@@ -115,10 +115,11 @@ func (l *Lifecycle) gone(ctx context.Context, is Instance, end Ending) error {
 
 // EndIn ends all in a repository, or with the id 0 all of the owner's.
 func (l *Lifecycle) EndIn(ctx context.Context, repository policy.Repository, end Ending) error {
+	scope := killswitch.Scope{Repository: repository}
 	return l.each(func(name string) error {
 		there, err := l.on(ctx, name)
-		there = slices.DeleteFunc(there, func(is Instance) bool { return !is.In(killswitch.Scope{Repository: repository}) })
-		return errors.Join(err, together(there, endedTogether, func(is Instance) error { return l.End(ctx, is, end) }))
+		there = slices.DeleteFunc(there, func(is Instance) bool { return !is.In(scope) })
+		return errors.Join(concerning(err, scope), together(there, endedTogether, func(is Instance) error { return l.End(ctx, is, end) }))
 	})
 }
 

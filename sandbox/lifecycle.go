@@ -132,16 +132,13 @@ func (l *Lifecycle) List(ctx context.Context, scope killswitch.Scope) ([]Instanc
 // Everywhere lists all that the backends have. What could be read is returned also with an
 // error.
 func (l *Lifecycle) Everywhere(ctx context.Context) ([]Instance, error) {
-	var mu sync.Mutex
-	var all []Instance
-	err := l.each(func(name string) error {
-		there, err := l.on(ctx, name)
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, there...)
+	names := l.providers()
+	found := make([][]Instance, len(names))
+	err := l.each(func(name string) (err error) {
+		found[slices.Index(names, name)], err = l.on(ctx, name)
 		return err
 	})
-	return all, err
+	return slices.Concat(found...), err
 }
 
 // on lists what the provider has; with an error, what could be read.
