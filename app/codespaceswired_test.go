@@ -119,7 +119,7 @@ func TestAServersCodespacesFromTheCommentToTheEnd(t *testing.T) {
 	wantText(t, answered(pr), "ended with exit code 0 in `"+id+"`", " # Shop 1")
 	tw.comment(pr, "lee", "/sandbox exec "+id+" cat README.md")
 	wantText(t, answered(pr), "@lee What runs in it has the rights of bob")
-	if deputies, err := tw.server.store.Deputies(t.Context(), tw.refOf(pr).Repository); err != nil || len(deputies) != 1 || deputies[0].For.Login != "bob" {
+	if deputies, err := tw.server.store.Deputies(t.Context(), tw.refOf(pr).Repository, time.Now()); err != nil || len(deputies) != 1 || deputies[0].For.Login != "bob" {
 		t.Errorf("%+v, %v", deputies, err)
 	}
 	tw.must(pr.AddLabel(tw.github.User("lee"), switchLabel))

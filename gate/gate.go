@@ -155,8 +155,8 @@ type Floors interface {
 
 // Deputies knows the sandboxes whose programs have a person's rights at GitHub.
 type Deputies interface {
-	// Deputies lists those in the repository, those that have ended too.
-	Deputies(ctx context.Context, repository policy.Repository) ([]policy.Deputy, error)
+	// Deputies lists those in the repository that are there, or were at that time or later.
+	Deputies(ctx context.Context, repository policy.Repository, since time.Time) ([]policy.Deputy, error)
 }
 
 // Queue keeps the entries of merge queues that wait for their checks.

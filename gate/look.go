@@ -164,10 +164,8 @@ func (l *look) input(ctx context.Context, questions func(policy.Input) (policy.Q
 	if err := l.answer(ctx, &in, asked); err != nil {
 		return policy.Input{}, err
 	}
-	if l.Store != nil {
-		if in.Deputies, err = l.Store.Deputies(ctx, l.ref.Repository); err != nil {
-			return policy.Input{}, err
-		}
+	if in.Deputies, err = l.deputies(ctx, in.Votes); err != nil {
+		return policy.Input{}, err
 	}
 	// Last, so that nothing opens on what was true before the rest was asked for.
 	if in.Stops, err = l.stops(ctx, in.Policies); errors.Is(err, killswitch.ErrUnsettled) {
@@ -179,6 +177,15 @@ func (l *look) input(ctx context.Context, questions func(policy.Input) (policy.Q
 	l.seen.remember(sighting{snapshot: l.snapshot, read: l.read, known: l.known})
 	in.Now = l.Now()
 	return in, nil
+}
+
+// deputies are the sandboxes that could have given one of the votes, or lifted it since.
+func (l *look) deputies(ctx context.Context, votes []policy.Vote) ([]policy.Deputy, error) {
+	if l.Store == nil || len(votes) == 0 {
+		return nil, nil
+	}
+	first := slices.MinFunc(votes, func(a, b policy.Vote) int { return a.At.Compare(b.At) })
+	return l.Store.Deputies(ctx, l.ref.Repository, first.At.Add(-policy.ClocksApart))
 }
 
 // stops are the kill switches that reach the pull request.

@@ -114,9 +114,9 @@ type Config struct {
 	GitHub Platform
 	Store  Store
 	Gates  Gates
-	// Deputies lists the sandboxes in a repository that have, or had, a person's rights;
-	// nil: there are none.
-	Deputies func(ctx context.Context, repository policy.Repository) ([]policy.Deputy, error)
+	// Deputies lists the sandboxes in a repository that have a person's rights, or had them
+	// at that time or later; nil: there are none.
+	Deputies func(ctx context.Context, repository policy.Repository, since time.Time) ([]policy.Deputy, error)
 	// Stoppers are stopped beside the gates, by name.
 	Stoppers map[string]Stopper
 	Now      func() time.Time

@@ -98,7 +98,7 @@ func (k *GitHubKillSwitch) couldBeSaidFor(ctx context.Context, scope Scope, requ
 	if err != nil {
 		return "", err
 	}
-	deputies, err := k.config.Deputies(ctx, repository)
+	deputies, err := k.config.Deputies(ctx, repository, request.At.Add(-policy.ClocksApart))
 	if err != nil {
 		return "", err
 	}

@@ -15,12 +15,12 @@ type Deputy struct {
 	From, Until time.Time
 }
 
-// clocksApart is how far GitHub's clock, which dates votes, and ours may be apart.
-const clocksApart = 2 * time.Minute
+// ClocksApart is how far GitHub's clock, which dates votes, and ours may be apart.
+const ClocksApart = 2 * time.Minute
 
 // couldSay reports whether the deputy could have said something at that time.
 func (d Deputy) couldSay(at time.Time) bool {
-	return !at.Before(d.From.Add(-clocksApart)) && (d.Until.IsZero() || !at.After(d.Until.Add(clocksApart)))
+	return !at.Before(d.From.Add(-ClocksApart)) && (d.Until.IsZero() || !at.After(d.Until.Add(ClocksApart)))
 }
 
 // SaidByDeputy says why it is not known that the person said something at that time;

@@ -138,12 +138,12 @@ func (s *Store) Sandboxes(ctx context.Context, scope killswitch.Scope) (found []
 	return found, nil
 }
 
-// Deputies lists the sandboxes in the repository, those that have ended too, whose programs
-// have a person's rights.
-func (s *Store) Deputies(ctx context.Context, repository policy.Repository) (deputies []policy.Deputy, err error) {
+// Deputies lists the sandboxes in the repository whose programs have a person's rights, or
+// had them at that time or later.
+func (s *Store) Deputies(ctx context.Context, repository policy.Repository, since time.Time) (deputies []policy.Deputy, err error) {
 	var found []sandbox.Record
 	err = s.read(ctx, func(tx *transaction) (err error) {
-		found, err = list(ctx, tx, scanSandbox, `SELECT document FROM sandboxes WHERE repository_id = ? AND acts_as <> 0 ORDER BY id`, repository.ID)
+		found, err = list(ctx, tx, scanSandbox, `SELECT document FROM sandboxes WHERE repository_id = ? AND acts_as <> 0 AND (ended_at IS NULL OR ended_at >= ?) ORDER BY id`, repository.ID, since.UnixMilli())
 		return err
 	})
 	if err != nil {

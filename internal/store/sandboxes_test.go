@@ -116,12 +116,20 @@ func TestWhatHasEndedIsRemembered(t *testing.T) {
 				break
 			}
 		}
-		all, err := d.Deputies(t.Context(), record.For.Repository)
+		all, err := d.Deputies(t.Context(), record.For.Repository, record.CreatedAt.Add(time.Minute))
 		if err != nil || len(all) != 1 || all[0].For.ID != 1 || all[0].Sandbox != "pc-bobs" || !all[0].From.Equal(record.CreatedAt) || !all[0].Until.Equal(record.CreatedAt.Add(time.Minute)) {
 			t.Errorf("%+v, %v", all, err)
 		}
-		if all, err := d.Deputies(t.Context(), policy.Repository{ID: 99}); err != nil || len(all) != 0 {
-			t.Errorf("elsewhere: %+v, %v", all, err)
+		for where, c := range map[string]struct {
+			in    policy.Repository
+			since time.Time
+		}{
+			"elsewhere":          {policy.Repository{ID: 99}, record.CreatedAt},
+			"after it had ended": {record.For.Repository, record.CreatedAt.Add(time.Minute + time.Millisecond)},
+		} {
+			if all, err := d.Deputies(t.Context(), c.in, c.since); err != nil || len(all) != 0 {
+				t.Errorf("%s: %+v, %v", where, all, err)
+			}
 		}
 	})
 }

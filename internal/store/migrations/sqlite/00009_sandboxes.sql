@@ -14,7 +14,7 @@ CREATE TABLE sandboxes (
     document      TEXT   NOT NULL
 );
 CREATE INDEX sandboxes_live ON sandboxes (repository_id, number) WHERE ended_at IS NULL;
-CREATE INDEX sandboxes_deputies ON sandboxes (repository_id) WHERE acts_as <> 0;
+CREATE INDEX sandboxes_deputies ON sandboxes (repository_id, ended_at) WHERE acts_as <> 0;
 
 -- What is to be done about them for somebody, and what came of it.
 CREATE TABLE sandbox_tasks (
