@@ -277,7 +277,7 @@ func TestSweepEndsWhatNobodyWaitsFor(t *testing.T) {
 		defer func() { _ = recover() }()
 		dead := c.config
 		dead.Platform = dies{dead.Platform, ctx}
-		boxes, err := codespaces.New(dead)
+		boxes, err := codespaces.NewCodespacesSandbox(dead)
 		if err != nil {
 			t.Error(err)
 			return

@@ -158,7 +158,7 @@ func (c *cloud) client() *githubapi.Client {
 // another is a provider that knows nothing of the first.
 func (c *cloud) another() *codespaces.Codespaces {
 	c.t.Helper()
-	made, err := codespaces.New(c.config)
+	made, err := codespaces.NewCodespacesSandbox(c.config)
 	if err != nil {
 		c.t.Fatal(err)
 	}

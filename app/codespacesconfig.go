@@ -142,7 +142,7 @@ func newCodespaces(ctx context.Context, config CodespacesConfig, settings Config
 	if options.codespaces != nil {
 		options.codespaces(&made)
 	}
-	boxes, err := codespaces.New(made)
+	boxes, err := codespaces.NewCodespacesSandbox(made)
 	parts.boxes = toldCodespaces{boxes, link}
 	return parts, err
 }

@@ -132,7 +132,7 @@ func newKubernetes(of KubernetesConfig, app int64, now func() time.Time) (*kuber
 		return nil, fmt.Errorf("sandbox.kubernetes: find the cluster: %w", err)
 	}
 	known := func(string, string) {} // what is wrong was told when the file was read
-	return kubernetes.New(kubernetes.Config{
+	return kubernetes.NewKubernetesSandbox(kubernetes.Config{
 		Cluster: cluster, Namespace: of.Namespace, App: app, InitImage: of.InitImage, RuntimeClass: of.RuntimeClass,
 		NetworkPolicyEnforced: of.NetworkPolicyEnforced, EgressProxies: of.proxies(known), FullNetwork: of.full(known), Now: now,
 	})

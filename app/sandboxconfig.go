@@ -136,7 +136,7 @@ func newProvidersOfSandboxes(config Config, options Options, give gives) (map[st
 	closing := func() error { return nil }
 	switch of := config.Sandbox.Docker; {
 	case of.Reaper != "":
-		reaper := remote.New(of.Reaper)
+		reaper := remote.NewRemoteSandbox(of.Reaper)
 		providers[docker.Provider], closing = reaper, reaper.Close
 	case of.Host != "":
 		engine, err := newDocker(of, config.GitHub.App.IntegrationID, options.Now, options.Log, give)
@@ -167,7 +167,7 @@ func newDocker(of DockerConfig, app int64, now func() time.Time, log zerolog.Log
 	if err != nil {
 		return nil, fmt.Errorf("what sandboxes are denied %w", err)
 	}
-	return docker.New(docker.Config{
+	return docker.NewDockerSandbox(docker.Config{
 		Host: of.Host, App: app, Program: of.Program, Runtime: of.Runtime, Now: now, Log: log,
 		Egress: docker.Egress{Folder: of.EgressFolder, Full: of.FullNetwork, Lends: give != nil, Serve: serveEgress(denied, now, log, give)},
 	})

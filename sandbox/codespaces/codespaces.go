@@ -181,8 +181,8 @@ const (
 	defaultPollEvery = 2 * time.Second
 )
 
-// New returns one, and asks nobody anything.
-func New(config Config) (*Codespaces, error) {
+// NewCodespacesSandbox returns one, and asks nobody anything.
+func NewCodespacesSandbox(config Config) (*Codespaces, error) {
 	config.Folder = or(config.Folder, defaultFolder)
 	config.Idle = or(config.Idle, defaultIdle)
 	config.SweepEvery = or(config.SweepEvery, sandbox.SweepEvery)

@@ -124,7 +124,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestConfigurations(t *testing.T) {
 	for idle, good := range map[time.Duration]bool{0: true, 5 * time.Minute: true, 4 * time.Minute: false, 241 * time.Minute: false, 90 * time.Second: false, 240 * time.Minute: true} {
-		if _, err := New(Config{Idle: idle}); (err == nil) != good {
+		if _, err := NewCodespacesSandbox(Config{Idle: idle}); (err == nil) != good {
 			t.Errorf("%s: %v", idle, err)
 		}
 	}

@@ -72,7 +72,7 @@ func newWorld(t *testing.T) (*world, *Codespaces) {
 	}
 	w.server = &ssh.ServerConfig{NoClientAuth: true}
 	w.server.AddHostKey(w.signer)
-	c, err := New(Config{
+	c, err := NewCodespacesSandbox(Config{
 		App: 1, Platform: onPlatform{w}, People: asPeople{w}, Tokens: w, Dialer: w, PollEvery: time.Millisecond, Now: w.time, Log: zerolog.New(zerolog.NewTestWriter(t)),
 	})
 	if err != nil {

@@ -63,9 +63,9 @@ type Docker struct {
 
 var _ sandbox.Sandbox = (*Docker)(nil)
 
-// New returns one, and asks the engine nothing: one that is down keeps sandboxes from
+// NewDockerSandbox returns one, and asks the engine nothing: one that is down keeps sandboxes from
 // being started, and nothing else.
-func New(config Config) (*Docker, error) {
+func NewDockerSandbox(config Config) (*Docker, error) {
 	engine, err := client.New(client.WithHost(config.Host), client.WithUserAgent("portcullis"))
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address %q: %w", config.Host, err)

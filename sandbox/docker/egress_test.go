@@ -150,7 +150,7 @@ func TestNobodyElseEntersTheFolderOfTheSockets(t *testing.T) {
 func TestAWayOutIsTakenOver(t *testing.T) {
 	i, folder := newInternet(t), filepath.Join(t.TempDir(), "egress")
 	w := newWorld(t, i.connected(t, folder))
-	first, err := docker.New(w.config)
+	first, err := docker.NewDockerSandbox(w.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestCredentialsAreNamedToWhoeverAnswers(t *testing.T) {
 			}
 		}}
 	})
-	first, err := docker.New(w.config)
+	first, err := docker.NewDockerSandbox(w.config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func (w *world) reaper(t testing.TB, flags ...string) *reaper {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "reaper.sock")
 	args := append([]string{"sandbox", "reaper", "--app", strconv.FormatInt(w.config.App, 10), "--docker", w.config.Host, "--listen", socket}, flags...)
-	r := &reaper{Remote: remote.New(socket), process: exec.Command(built.program, args...)}
+	r := &reaper{Remote: remote.NewRemoteSandbox(socket), process: exec.Command(built.program, args...)}
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)

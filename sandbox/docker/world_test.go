@@ -59,7 +59,7 @@ func buildOnce(host string) (err error) {
 	if err != nil {
 		return err
 	}
-	d, err := docker.New(docker.Config{Host: host, Now: time.Now})
+	d, err := docker.NewDockerSandbox(docker.Config{Host: host, Now: time.Now})
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func newWorld(t testing.TB, change ...func(*docker.Config)) *world {
 // another is a Portcullis that knows nothing of the first.
 func (w *world) another(t testing.TB) *docker.Docker {
 	t.Helper()
-	d, err := docker.New(w.config)
+	d, err := docker.NewDockerSandbox(w.config)
 	if err != nil {
 		t.Fatal(err)
 	}

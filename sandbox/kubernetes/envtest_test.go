@@ -228,7 +228,7 @@ func (r *real) boxes(change ...func(*Config)) *Kubernetes {
 	for _, c := range append(change, everyNetwork) {
 		c(&config)
 	}
-	k, err := New(config)
+	k, err := NewKubernetesSandbox(config)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -95,9 +95,9 @@ func Connect(kubeconfig string) (*rest.Config, error) {
 // namespacePattern is what a namespace may be called.
 var namespacePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// New returns one, and asks the API server nothing: one that is down keeps sandboxes from
+// NewKubernetesSandbox returns one, and asks the API server nothing: one that is down keeps sandboxes from
 // being started, and nothing else. An error names every fault of the configuration.
-func New(config Config) (*Kubernetes, error) {
+func NewKubernetesSandbox(config Config) (*Kubernetes, error) {
 	var faults []error
 	fault := func(wrong bool, format string, args ...any) {
 		if wrong {

@@ -35,7 +35,7 @@ func (a *api) boxes(change ...func(*Config)) *Kubernetes {
 	for _, c := range change {
 		c(&config)
 	}
-	k, err := New(config)
+	k, err := NewKubernetesSandbox(config)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -280,7 +280,7 @@ func TestConfigurationFaults(t *testing.T) {
 	} {
 		config := Config{Cluster: a.config(), Namespace: namespace, App: app, InitImage: initImage, Now: a.now}
 		change(&config)
-		if _, err := New(config); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewKubernetesSandbox(config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want one of %s", err, want)
 		}
 	}

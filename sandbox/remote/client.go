@@ -20,9 +20,9 @@ type Remote struct{ client *http.Client }
 
 var _ sandbox.Sandbox = (*Remote)(nil)
 
-// New returns the sandboxes behind the socket. It does not connect yet: a process that is
+// NewRemoteSandbox returns the sandboxes behind the socket. It does not connect yet: a process that is
 // not there keeps sandboxes from being started, and nothing else.
-func New(socket string) *Remote {
+func NewRemoteSandbox(socket string) *Remote {
 	return &Remote{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)

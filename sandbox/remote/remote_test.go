@@ -43,7 +43,7 @@ func serve(t *testing.T, boxes sandbox.Sandbox, images ...string) string {
 
 func connect(t *testing.T, socket string) *remote.Remote {
 	t.Helper()
-	r := remote.New(socket)
+	r := remote.NewRemoteSandbox(socket)
 	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
