@@ -10,6 +10,7 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/tunnel"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
 
@@ -51,6 +52,7 @@ type (
 var (
 	_ codespaces.Platform = codespacePlatform{}
 	_ codespaces.People   = codespacePeople{}
+	_ tunnel.GitHub       = codespacePeople{}
 )
 
 // Organizations lists where the App may end codespaces.
@@ -107,6 +109,14 @@ func (p codespacePeople) Codespace(ctx context.Context, by usertoken.Token, name
 func (p codespacePeople) Codespaces(ctx context.Context, by usertoken.Token) ([]codespaces.Codespace, error) {
 	all, err := p.client.OwnCodespaces(ctx, person(by))
 	return eachCodespace(all), platformAnswer(err)
+}
+
+// Tunnel tells where the tunnel to one of the person's is.
+func (p codespacePeople) Tunnel(ctx context.Context, by usertoken.Token, name string) (tunnel.Properties, error) {
+	state, at, err := p.client.CodespaceTunnel(ctx, person(by), name)
+	return tunnel.Properties{
+		State: state, ServiceURI: at.ServiceURI, TunnelID: at.TunnelID, ClusterID: at.ClusterID, ConnectToken: at.ConnectToken, PortsToken: at.PortsToken,
+	}, platformAnswer(err)
 }
 
 // Stop stops one of the person's.

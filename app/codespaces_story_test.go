@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -163,6 +164,10 @@ func TestCodespacesConfig(t *testing.T) {
 			*c, *s, *g = CodespacesConfig{}, ServerConfig{}, githubapp.Config{}
 		}, ""},
 		"gh by its name": {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.GH = "gh" }, "sandbox.codespaces.gh"},
+		"gh by default":  {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.GH, c.Idle = "", 10*time.Minute }, "sandbox.codespaces.gh"},
+		"a tunnel":       {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.Connect, c.GH = "tunnel", "" }, ""},
+		"both ways":      {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.Connect = "tunnel" }, "sandbox.codespaces.gh"},
+		"another way":    {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.Connect = "ssh" }, "sandbox.codespaces.connect"},
 		"an odd user":    {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.User = "-x" }, "sandbox.codespaces.user"},
 		"a line in it":   {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.MachineToken = "ghp_x\n" }, "sandbox.codespaces.machine_token"},
 		"idle too short": {func(c *CodespacesConfig, _ *ServerConfig, _ *githubapp.Config) { c.Idle = time.Minute }, "sandbox.codespaces.idle"},
@@ -183,11 +188,14 @@ func TestCodespacesConfig(t *testing.T) {
 			t.Errorf("%s: faults in %q, want %q", name, got, c.want)
 		}
 	}
-	dialer, err := good.newGH(githubapp.Config{WebURL: "https://github.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := dialer.Close(); err != nil {
-		t.Error(err)
+	for connect, want := range map[string]string{"": "*codespaces.GH", "gh": "*codespaces.GH", "tunnel": "*tunnel.Dialer"} {
+		good.Connect = connect
+		in, err := good.newWayIn(githubapp.Config{WebURL: "https://github.com"}, nil)
+		if err != nil || fmt.Sprintf("%T", in) != want {
+			t.Fatalf("%q: %T, %v", connect, in, err)
+		}
+		if err := in.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

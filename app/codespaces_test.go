@@ -17,6 +17,8 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/tunnel"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/tunnel/tunneltest"
 	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 	"github.com/portcullis-app/portcullis/web"
@@ -74,6 +76,8 @@ type cloud struct {
 	tokens  *tokens
 	shells  *shells
 	config  codespaces.Config
+	// held is how much of an output may be on its way.
+	held uint64
 }
 
 // fast are codespaces that take no longer than they must.
@@ -96,7 +100,7 @@ func newCloudAt(t *testing.T, callback string, change ...func(*cloud)) *cloud {
 		sim.Close()
 	})
 	sim.SetCodespaceKnobs(fast)
-	c := &cloud{t: t, sim: sim, acme: sim.CreateOrganization("acme"), ann: sim.CreateUser("ann")}
+	c := &cloud{t: t, sim: sim, acme: sim.CreateOrganization("acme"), ann: sim.CreateUser("ann"), held: 4 * sshWindow}
 	c.acme.AddMember(c.ann)
 	c.shop = c.acme.CreateRepository("shop", map[string]string{"README.md": "x\n"})
 	c.shop.SetRole(c.ann, "write")
@@ -208,6 +212,27 @@ func (c *cloud) writes() (n int64) {
 // as well, and twice as much garbage.
 const sshWindow = 2 << 20
 
+// byTunnels has codespaces be connected to by their tunnels.
+func byTunnels(c *cloud) {
+	tunnels := tunneltest.Start(c.t)
+	tunnels.SSH = c.shells.listen.Addr().String()
+	knobs := fast
+	knobs.Tunnel = func(name string) map[string]any {
+		at := tunneltest.Properties(name)
+		return map[string]any{
+			"serviceUri": at.ServiceURI, "tunnelId": at.TunnelID, "clusterId": at.ClusterID, "connectAccessToken": at.ConnectToken, "managePortsAccessToken": at.PortsToken, "domain": "app.github.dev",
+		}
+	}
+	c.sim.SetCodespaceKnobs(knobs)
+	dialer, err := tunnel.NewTunnelDialer(tunnel.Config{GitHub: codespacePeople{c.client()}, Transport: tunnels.Transport()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = dialer.Close() })
+	c.config.Dialer = dialer
+	c.held += 4 * sshWindow // there are two more SSH connections on the way
+}
+
 func TestCodespacesConform(t *testing.T) {
 	for name, change := range map[string]func(*cloud){
 		"with the tokens of those who ask": func(*cloud) {},
@@ -216,6 +241,7 @@ func TestCodespacesConform(t *testing.T) {
 			c.acme.AddMember(robot)
 			c.config.Machine = c.token(robot)
 		},
+		"by their tunnels":   byTunnels,
 		"paid for by people": func(c *cloud) { c.acme.SetCodespacePolicy(githubsim.CodespacePolicy{PaidByUsers: true}) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,7 +254,7 @@ func TestCodespacesConform(t *testing.T) {
 			}
 			sandboxtest.Conform(t, sandboxtest.Subject{
 				Boxes: c, Fresh: fresh, Spec: c.spec(), Probe: []string{probe}, Writes: c.writes, Slack: 2 * time.Second,
-				Held: 4 * sshWindow,
+				Held: c.held,
 				Unsupported: map[string]func(*sandbox.Spec){
 					"memory_mb":     func(s *sandbox.Spec) { s.Constraints.MemoryMB = 512 },
 					"cpu_percent":   func(s *sandbox.Spec) { s.Constraints.CPUPercent = 150 },

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -17,17 +17,20 @@ import (
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/tunnel"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 	"github.com/portcullis-app/portcullis/web"
 )
 
-// CodespacesConfig is about sandboxes as GitHub Codespaces. With an empty GH there are
+// CodespacesConfig is about sandboxes as GitHub Codespaces. With nothing set there are
 // none.
 type CodespacesConfig struct {
-	// GH is the path of GitHub's command line, by which codespaces are connected to.
+	// Connect is how codespaces are connected to: "gh", by GitHub's command line, which is
+	// the default, or "tunnel", by their tunnels without it.
+	Connect string `yaml:"connect" env:"CONNECT"`
+	// GH is the path of GitHub's command line.
 	GH string `yaml:"gh" env:"GH"`
-	// User is who the SSH server of a codespace lets in, as "vscode"; empty: gh is asked
-	// for each one.
+	// User is who the SSH server of a codespace lets in, as "vscode"; empty: each is asked.
 	User string `yaml:"user" env:"USER"`
 	// MachineToken is a token of a machine user's, whose all codespaces are then; empty:
 	// each is that of the person who asks for it, who lets the App act for them at
@@ -39,9 +42,6 @@ type CodespacesConfig struct {
 	Idle time.Duration `yaml:"idle" env:"IDLE"`
 }
 
-// remoteUser is what a user may be called to whom SSH goes.
-var remoteUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
-
 // validate tells the faults of the block. server and github are the other blocks that it
 // depends on.
 func (c CodespacesConfig) validate(fault func(field, problem string), server ServerConfig, github githubapp.Config) {
@@ -49,10 +49,15 @@ func (c CodespacesConfig) validate(fault func(field, problem string), server Ser
 		return
 	}
 	const block = "sandbox.codespaces."
-	if !filepath.IsAbs(c.GH) {
-		fault(block+"gh", "is not the absolute path of GitHub's command line, gh")
+	switch {
+	case c.Connect != "" && c.Connect != connectByGH && c.Connect != connectByTunnel:
+		fault(block+"connect", "is neither gh nor tunnel")
+	case c.Connect == connectByTunnel && c.GH != "":
+		fault(block+"gh", "is not used with "+block+"connect: tunnel; leave out one of the two")
+	case c.Connect != connectByTunnel && !filepath.IsAbs(c.GH):
+		fault(block+"gh", "is not the absolute path of GitHub's command line, gh, without which "+block+"connect: tunnel is due")
 	}
-	if c.User != "" && !remoteUser.MatchString(c.User) {
+	if c.User != "" && !codespaces.IsUserName(c.User) {
 		fault(block+"user", "is no name of a user")
 	}
 	if c.MachineToken != strings.TrimSpace(c.MachineToken) {
@@ -72,8 +77,23 @@ func (c CodespacesConfig) validate(fault func(field, problem string), server Ser
 	}
 }
 
-// newGH is the way into codespaces.
-func (c CodespacesConfig) newGH(github githubapp.Config) (*codespaces.GH, error) {
+// The ways into codespaces.
+const (
+	connectByGH     = "gh"
+	connectByTunnel = "tunnel"
+)
+
+// wayIn is a way into codespaces that is to be closed.
+type wayIn interface {
+	codespaces.Dialer
+	io.Closer
+}
+
+// newWayIn is the one that the configuration says.
+func (c CodespacesConfig) newWayIn(github githubapp.Config, client *githubapi.Client) (wayIn, error) {
+	if c.Connect == connectByTunnel {
+		return tunnel.NewTunnelDialer(tunnel.Config{GitHub: codespacePeople{client}, User: c.User})
+	}
 	at, err := url.Parse(github.WebURL)
 	if err != nil {
 		return nil, fmt.Errorf("read github.web_url: %w", err)
@@ -102,8 +122,7 @@ type codespaceParts struct {
 	people *usertoken.Keeper
 	// authorization is nil if a machine user's token is there.
 	authorization *web.Authorization
-	// gh is the way into codespaces.
-	gh *codespaces.GH
+	in            wayIn
 }
 
 // newPeople are those who let the App act for them.
@@ -154,15 +173,15 @@ func withCodespaces(ctx context.Context, providers map[string]sandbox.Sandbox, c
 	if of == (CodespacesConfig{}) || options.sandboxes != nil {
 		return codespaceParts{}, nil
 	}
-	gh, err := of.newGH(config.GitHub)
+	in, err := of.newWayIn(config.GitHub, client)
 	if err != nil {
 		return codespaceParts{}, err
 	}
-	parts, err := newCodespaces(ctx, of, config, client, kept, gh, options)
+	parts, err := newCodespaces(ctx, of, config, client, kept, in, options)
 	if err != nil {
-		return codespaceParts{}, errors.Join(err, gh.Close())
+		return codespaceParts{}, errors.Join(err, in.Close())
 	}
-	providers[codespaces.Provider], parts.gh = parts.boxes, gh
+	providers[codespaces.Provider], parts.in = parts.boxes, in
 	return parts, nil
 }
 
@@ -189,9 +208,9 @@ func (f revocations) Forget(ctx context.Context, person policy.Actor) error {
 
 // close gives up the connections to codespaces.
 func (p codespaceParts) close() error {
-	if p.gh == nil {
+	if p.in == nil {
 		return nil
 	}
 	p.boxes.Close()
-	return p.gh.Close()
+	return p.in.Close()
 }

@@ -105,6 +105,29 @@ func (c *Client) Codespace(ctx context.Context, by Person, name string) (read Co
 	return read, err == nil, err
 }
 
+// CodespaceTunnel says where the tunnel to a codespace is; empty: GitHub does not tell. Both
+// tokens are secret.
+type CodespaceTunnel struct {
+	ServiceURI   string `json:"serviceUri"`
+	TunnelID     string `json:"tunnelId"`
+	ClusterID    string `json:"clusterId"`
+	ConnectToken string `json:"connectAccessToken"`
+	PortsToken   string `json:"managePortsAccessToken"`
+}
+
+// CodespaceTunnel reads in which state one of the person's is, and where its tunnel. GitHub
+// tells that to its own command line, by parameters that it does not document.
+func (c *Client) CodespaceTunnel(ctx context.Context, by Person, name string) (state string, at CodespaceTunnel, err error) {
+	var told struct {
+		State      string `json:"state"`
+		Connection struct {
+			Tunnel CodespaceTunnel `json:"tunnelProperties"`
+		} `json:"connection"`
+	}
+	_, err = c.asPerson(ctx, by, "ask for the tunnel to the codespace "+name, http.MethodGet, "user/codespaces/"+url.PathEscape(name)+"?internal=true&refresh=true", nil, &told)
+	return told.State, told.Connection.Tunnel, err
+}
+
 // OwnCodespaces lists the person's, as far as the App may see them.
 func (c *Client) OwnCodespaces(ctx context.Context, by Person) ([]Codespace, error) {
 	var all []Codespace

@@ -53,6 +53,8 @@ type CodespaceKnobs struct {
 	Create, Start, Stop, Delete time.Duration
 	Retry                       bool // creations fail in part and are tried again in the background: 202, and twice as long
 	Fail                        bool // what is created ends as Failed
+	// Tunnel is what GitHub tells its own command line of the tunnel to a codespace of that name, without documenting it; nil: nothing.
+	Tunnel func(name string) map[string]any
 }
 
 // SetCodespaceKnobs puts them in force, for what is asked from now on.

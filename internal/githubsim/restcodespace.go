@@ -102,7 +102,11 @@ func serveOwnCodespace(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusOK, cs.json())
+	told := cs.json()
+	if tunnel := c.sim.codespaceKnobs.Tunnel; tunnel != nil && c.query.Get("internal") == "true" && cs.state == available {
+		told["connection"] = obj{"tunnelProperties": tunnel(cs.name)}
+	}
+	return c.reply(http.StatusOK, told)
 }
 
 func serveStartOwnCodespace(c *call) error {

@@ -128,7 +128,7 @@ const (
 )
 
 // userLine is where gh says who the SSH server lets in.
-var userLine = regexp.MustCompile(`(?m)^\s*User\s+([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})\s*$`)
+var userLine = regexp.MustCompile(`(?m)^\s*User\s+(\S+)\s*$`)
 
 // user is who the codespace's SSH server lets in.
 func (g *GH) user(ctx context.Context, name string, by usertoken.Token) (string, error) {
@@ -150,7 +150,7 @@ func (g *GH) user(ctx context.Context, name string, by usertoken.Token) (string,
 		return "", ghFailed(err, complaint, by)
 	}
 	found := userLine.FindStringSubmatch(told.String())
-	if found == nil {
+	if found == nil || !IsUserName(found[1]) {
 		return "", errors.New("gh does not tell who the codespace's SSH server lets in; set the user in the configuration")
 	}
 	g.mu.Lock()
@@ -196,7 +196,7 @@ func (g *GH) start(command *exec.Cmd, by usertoken.Token) (net.Conn, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start gh: %w", err)
 	}
-	return c, nil
+	return Stream{c, "gh"}, nil
 }
 
 // Read reads what comes from the codespace. When gh ends, it says why.
@@ -226,16 +226,3 @@ func (c *ghConn) Close() error {
 	<-c.done
 	return c.err
 }
-
-// The rest is what a net.Conn has.
-
-func (*ghConn) LocalAddr() net.Addr              { return ghAddress{} }
-func (*ghConn) RemoteAddr() net.Addr             { return ghAddress{} }
-func (*ghConn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
-func (*ghConn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
-func (*ghConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-
-type ghAddress struct{}
-
-func (ghAddress) Network() string { return "gh" }
-func (ghAddress) String() string  { return "codespace" }

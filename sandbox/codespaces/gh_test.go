@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,7 +68,7 @@ func playGH() error {
 		return &ssh.Permissions{}, nil
 	}}
 	config.AddHostKey(host)
-	_, channels, requests, err := ssh.NewServerConn(standard{}, config)
+	_, channels, requests, err := ssh.NewServerConn(Stream{standard{}, "gh"}, config)
 	if err != nil {
 		return err
 	}
@@ -89,14 +88,12 @@ func playGH() error {
 	return nil
 }
 
-// standard is standard input and output as a connection.
-type standard struct{ net.Conn }
+// standard is standard input and output.
+type standard struct{}
 
 func (standard) Read(p []byte) (int, error)  { return os.Stdin.Read(p) }
 func (standard) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
 func (standard) Close() error                { return os.Stdin.Close() }
-func (standard) RemoteAddr() net.Addr        { return ghAddress{} }
-func (standard) LocalAddr() net.Addr         { return ghAddress{} }
 
 const ghToken = "ghu_secret"
 

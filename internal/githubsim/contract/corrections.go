@@ -88,16 +88,25 @@ func list(v any) []any {
 // Where installations are listed it repeats their schema with an account that is
 // a user and an enterprise at once, and lets the copy fall behind.
 //
+// What GitHub's own command line asks of a codespace, to connect to it, GitHub does not
+// document; cli/cli has it (internal/codespaces/api).
+//
 // GET /meta answers with installed_version on GitHub Enterprise Server, which
 // the simulated GitHub is; the description is that of github.com.
 func correctOperation(name string, spec map[string]any) {
+	text := map[string]any{"type": "string"}
 	switch name {
 	case "GET /meta":
-		if media, ok := dig(spec, "responses", "200", "content", "application/json").(map[string]any); ok {
-			media["schema"] = map[string]any{"allOf": []any{media["schema"], map[string]any{
-				"type": "object", "properties": map[string]any{"installed_version": map[string]any{"type": "string"}},
-			}}}
+		answerHas(spec, map[string]any{"installed_version": text})
+	case "GET /user/codespaces/{codespace_name}":
+		for _, parameter := range []string{"internal", "refresh"} {
+			spec["parameters"] = append(list(spec["parameters"]), map[string]any{"name": parameter, "in": "query", "schema": map[string]any{"type": "boolean"}})
 		}
+		answerHas(spec, map[string]any{"connection": map[string]any{"type": "object", "properties": map[string]any{
+			"tunnelProperties": map[string]any{"type": "object", "properties": map[string]any{
+				"serviceUri": text, "tunnelId": text, "clusterId": text, "domain": text, "connectAccessToken": text, "managePortsAccessToken": text,
+			}},
+		}}})
 	case "GET /app/installations":
 		if schema, ok := dig(spec, "responses", "200", "content", "application/json", "schema").(map[string]any); ok {
 			schema["items"] = map[string]any{"$ref": "#/components/schemas/installation"}
@@ -116,6 +125,13 @@ func correctOperation(name string, spec map[string]any) {
 				delete(labels, "minItems")
 			}
 		}
+	}
+}
+
+// answerHas adds properties to what an operation answers with.
+func answerHas(spec, properties map[string]any) {
+	if media, ok := dig(spec, "responses", "200", "content", "application/json").(map[string]any); ok {
+		media["schema"] = map[string]any{"allOf": []any{media["schema"], map[string]any{"type": "object", "properties": properties}}}
 	}
 }
 
