@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -123,7 +124,15 @@ func within[T any](ctx context.Context, conn io.Closer, do func() (T, error)) (T
 	return done, err
 }
 
+// connectTime is how long it may take to connect to a codespace that is available, and to
+// ask it which commit it has.
+const connectTime = time.Minute
+
+var errSilent = errors.New("its SSH server does not answer")
+
 func (c *Codespaces) dial(ctx context.Context, at sight, by usertoken.Token) (*ssh.Client, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, errSilent)
+	defer cancel()
 	line, err := c.config.Dialer.Dial(ctx, at.Name, by)
 	if err != nil {
 		return nil, err

@@ -230,12 +230,9 @@ func (c *Codespaces) tool(ctx context.Context, at sight, j job) error {
 	return err
 }
 
-// connectTime is how long it may take to connect to a codespace that is available.
-const connectTime = time.Minute
-
 // head is the commit that is checked out.
 func (c *Codespaces) head(ctx context.Context, at sight) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, errors.New("its SSH server does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTime, errSilent)
 	defer cancel()
 	said := sandbox.NewOutput(maxComplaint, cancel)
 	err := c.tool(ctx, at, job{script: headScript, arguments: []string{c.folder(at, sandbox.Workspace)}, stdout: said})

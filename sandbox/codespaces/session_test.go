@@ -8,11 +8,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
 
 // beginning is how a job begins whose line that is, which is what our script says itself.
@@ -223,4 +225,23 @@ func TestNobodysConnectionIsUsedAnyMore(t *testing.T) {
 	if err := c.Tend(t.Context()); err != nil || len(c.lines.all()) != 0 {
 		t.Errorf("to what is gone: %v, %d connections", err, len(c.lines.all()))
 	}
+}
+
+// hanging is a way in by which nobody comes.
+type hanging struct{}
+
+func (hanging) Dial(ctx context.Context, _ string, _ usertoken.Token) (Line, error) {
+	<-ctx.Done()
+	return Line{}, context.Cause(ctx)
+}
+
+// TestNobodyIsWaitedForForever: a command's time may be longer than anybody waits for a
+// connection.
+func TestNobodyIsWaitedForForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, begun := &Codespaces{config: Config{Dialer: hanging{}}}, time.Now()
+		if _, err := c.dial(t.Context(), sight{}, usertoken.Token{}); !errors.Is(err, errSilent) || time.Since(begun) != connectTime {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+	})
 }
