@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,27 @@ func TestAServerWithCodespaces(t *testing.T) {
 	client.CloseIdleConnections()
 	if left := tw.github.Codespaces(); len(left) != 0 {
 		t.Errorf("%d codespaces", len(left))
+	}
+}
+
+// The doctor says what is missing before anybody asks for one in vain.
+func TestDoctorLooksAtCodespaces(t *testing.T) {
+	t.Parallel()
+	tw := newTestWorld(t)
+	tw.sandbox, tw.publicURL = defaultSandboxConfig(), "http://127.0.0.1:1"
+	tw.sandbox.Codespaces.Connect = connectByTunnel
+	if code, out := tw.doctor(); code == exitOK || !strings.Contains(out, "problem  no sandbox can be started on codespaces: the App could end none; in no organization it has Organization codespaces: write") {
+		t.Error(code, out)
+	}
+	for _, permission := range []string{"codespaces", "codespaces_lifecycle_admin", "organization_codespaces"} {
+		tw.installation.SetPermission(permission, "write")
+	}
+	if _, out := tw.doctor(); !strings.Contains(out, "ok       sandboxes can be started on codespaces") {
+		t.Error(out)
+	}
+	tw.sandbox.Codespaces = CodespacesConfig{GH: filepath.Join(t.TempDir(), "gh")}
+	if code, out := tw.doctor(); code == exitOK || !strings.Contains(out, "problem  no sandbox can be started on codespaces: gh: ") || !strings.Contains(out, "no such file or directory") {
+		t.Error(code, out)
 	}
 }
 

@@ -114,6 +114,30 @@ func (c *Codespaces) begin(ctx context.Context, spec sandbox.Spec, wanted marks,
 	return c.config.Tokens.ExpectIn(ctx, on.Repository, until.Add(c.config.Idle))
 }
 
+// neededToEnd is what ends a codespace without its owner.
+const neededToEnd = "Organization codespaces: write, Codespaces: write and Codespaces lifecycle admin: write"
+
+// readyDialer is one that can tell whether it could dial.
+type readyDialer interface {
+	Ready(ctx context.Context) error
+}
+
+// Ready is an error where nobody could be given a codespace: no organization lets the App
+// end them, or the way in is not there.
+func (c *Codespaces) Ready(ctx context.Context) error {
+	places, err := c.config.Platform.Organizations(ctx)
+	if err != nil {
+		return fmt.Errorf("list the organizations that codespaces may be in: %w", err)
+	}
+	if len(places) == 0 {
+		return errors.New("the App could end none; in no organization it has " + neededToEnd)
+	}
+	if in, tells := c.config.Dialer.(readyDialer); tells {
+		return in.Ready(ctx)
+	}
+	return nil
+}
+
 // endable is an error where the App could not end a codespace without its owner.
 func (c *Codespaces) endable(ctx context.Context, repository policy.Repository) error {
 	places, err := c.config.Platform.Organizations(ctx)
@@ -121,7 +145,7 @@ func (c *Codespaces) endable(ctx context.Context, repository policy.Repository) 
 		return fmt.Errorf("list the organizations that codespaces may be in: %w", err)
 	}
 	if !slices.ContainsFunc(places, func(p policy.Repository) bool { return p.Installation == repository.Installation }) {
-		return &RefusedError{Why: fmt.Sprintf("the App could not end it; in %s it needs Organization codespaces: write, Codespaces: write and Codespaces lifecycle admin: write", repository.Owner)}
+		return &RefusedError{Why: fmt.Sprintf("the App could not end it; in %s it needs %s", repository.Owner, neededToEnd)}
 	}
 	return nil
 }

@@ -84,6 +84,17 @@ func (g *GH) Close() error { return os.RemoveAll(g.folder) }
 
 func (g *GH) key() string { return filepath.Join(g.folder, "key") }
 
+// Ready is an error if there is no gh that runs.
+func (g *GH) Ready(ctx context.Context) error {
+	complaint := sandbox.NewOutput(maxComplaint, func() {})
+	command := g.command(ctx, usertoken.Token{}, "--version")
+	command.Stderr = complaint
+	if err := command.Run(); err != nil {
+		return ghFailed(err, complaint, usertoken.Token{})
+	}
+	return nil
+}
+
 // codespaceName is what GitHub calls codespaces.
 var codespaceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$`)
 
@@ -164,6 +175,9 @@ func ghFailed(err error, complaint *sandbox.Output, by usertoken.Token) error {
 	said := strings.ToValidUTF8(strings.TrimSpace(complaint.String()), "")
 	if value := by.Reveal(); value != "" {
 		said = strings.ReplaceAll(said, value, by.String())
+	}
+	if said == "" {
+		return fmt.Errorf("gh: %w", err)
 	}
 	return fmt.Errorf("gh: %w: %s", err, said)
 }

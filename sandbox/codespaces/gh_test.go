@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -160,6 +161,22 @@ func TestGH(t *testing.T) {
 	}
 	if info, err := os.Stat(g.key()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestWhetherThereIsAGH(t *testing.T) {
+	if err := newGH(t, "says nothing", "").Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := newGH(t, "fails", "").Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "gh: exit status 1: error with") {
+		t.Errorf("one that fails: %v", err)
+	}
+	g, err := NewGH(GHConfig{Program: filepath.Join(t.TempDir(), "gh"), Host: "github.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(g.Ready(t.Context()), g.Close()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("none: %v", err)
 	}
 }
 
