@@ -147,8 +147,8 @@ func (c Command) Check() error {
 		return &InvalidError{"command", "has a limit below zero"}
 	case c.MaxOutput > MaxMaxOutput:
 		return &InvalidError{"command", "must not have more than " + strconv.Itoa(MaxMaxOutput) + " bytes of its output kept"}
-	case c.Folder != "" && !inWorkspace(c.Folder):
-		return &InvalidError{"folder", "must be " + Workspace + " or below it, not " + strconv.Quote(c.Folder)}
+	case c.Folder != "":
+		return CheckFolder(c.Folder)
 	default:
 		return nil
 	}

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"maps"
 	"path"
@@ -27,6 +26,8 @@ type MemorySandbox struct {
 	now func() time.Time
 	run Program
 
+	turns Turns
+
 	mu      sync.Mutex
 	created map[string]*memorySandbox
 }
@@ -34,10 +35,9 @@ type MemorySandbox struct {
 type memorySandbox struct {
 	instance Instance
 	files    map[string]memoryFile
-	// alive ends with it, and running is held while a command is.
-	alive   context.Context
-	end     context.CancelFunc
-	running sync.Mutex
+	// alive ends with it.
+	alive context.Context
+	end   context.CancelFunc
 }
 
 type memoryFile struct {
@@ -129,26 +129,25 @@ func (m *MemorySandbox) Execute(ctx context.Context, id string, command Command)
 	if command.Stdin == nil {
 		command.Stdin = strings.NewReader("")
 	}
-	box.running.Lock()
-	defer box.running.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
-	defer cancel()
-	defer context.AfterFunc(box.alive, cancel)()
-	flood := func() { cancel() }
-	stdout, stderr := NewOutput(command.MaxOutput, flood), NewOutput(command.MaxOutput, flood)
-	code := m.run(ctx, m.contents(box), command, stdout, stderr)
-	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: code, Truncated: stdout.Truncated() || stderr.Truncated()}
+	release, err := m.turns.Take(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	run := command.Begin(ctx)
+	defer run.End()
+	defer context.AfterFunc(box.alive, run.End)()
+	code := m.run(run.Context(), m.contents(box), command, run.Stdout, run.Stderr)
 	switch {
 	case code == NoProgram:
-		return Result{}, &StartError{command.Argv[0], "there is no such program"}
-	case errors.Is(context.Cause(ctx), errTimeout):
-		result.TimedOut, result.ExitCode = true, killedCode
+		return Result{}, command.NotStarted("there is no such program")
 	case box.alive.Err() != nil:
 		return Result{}, ErrUnknown
-	case ctx.Err() != nil && !stdout.flooded && !stderr.flooded:
-		return result, ctx.Err()
+	case run.Over():
+		return run.Killed(), ctx.Err()
+	default:
+		return run.Result(code), nil
 	}
-	return result, nil
 }
 
 // contents are the files as they are now.
@@ -161,11 +160,6 @@ func (m *MemorySandbox) contents(box *memorySandbox) map[string][]byte {
 	}
 	return files
 }
-
-var errTimeout = errors.New("the command's time is over")
-
-// killedCode is the exit code of what SIGKILL ended.
-const killedCode = 137
 
 // Put keeps the archive's files.
 func (m *MemorySandbox) Put(_ context.Context, id, folder string, archive io.Reader) error {

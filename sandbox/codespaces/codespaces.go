@@ -15,7 +15,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -162,10 +161,8 @@ type Config struct {
 type Codespaces struct {
 	config Config
 	lines  lines
-
-	mu sync.Mutex
-	// busy is held, for each sandbox, while one is created or a command runs in it.
-	busy map[string]chan struct{}
+	// turns are for whoever creates one or runs something in it.
+	turns sandbox.Turns
 }
 
 var (
@@ -190,7 +187,7 @@ func NewCodespacesSandbox(config Config) (*Codespaces, error) {
 	if config.Idle < minIdle || config.Idle > maxIdle || config.Idle%time.Minute != 0 {
 		return nil, fmt.Errorf("a codespace's idle timeout is of whole minutes between %s and %s, not %s", minIdle, maxIdle, config.Idle)
 	}
-	return &Codespaces{config: config, busy: map[string]chan struct{}{}, lines: lines{open: map[string]connection{}}}, nil
+	return &Codespaces{config: config, lines: lines{open: map[string]connection{}}}, nil
 }
 
 // or is the value, or the other if it is zero.
@@ -203,30 +200,6 @@ func or[T comparable](value, other T) T {
 
 // Close gives up the connections to codespaces. They run on.
 func (c *Codespaces) Close() { c.lines.closeThose(func(string, connection) bool { return true }) }
-
-// alone waits until nothing else is done with the sandbox, which it is free for then, or
-// until ctx ends.
-func (c *Codespaces) alone(ctx context.Context, id string) (free func(), _ error) {
-	c.mu.Lock()
-	if c.busy[id] == nil {
-		c.busy[id] = make(chan struct{}, 1)
-	}
-	busy := c.busy[id]
-	c.mu.Unlock()
-	select {
-	case busy <- struct{}{}:
-		return func() { <-busy }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// forget forgets what was kept of a sandbox that is gone.
-func (c *Codespaces) forget(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.busy, id)
-}
 
 // actFor is the token with which the App acts for the person.
 func (c *Codespaces) actFor(ctx context.Context, person policy.Actor) (usertoken.Token, error) {

@@ -38,11 +38,11 @@ func (c *Codespaces) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Ins
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, min(startTime, wanted.Lifetime), errSlow)
 	defer cancel()
-	free, err := c.alone(ctx, spec.ID)
+	release, err := c.turns.Take(ctx, spec.ID)
 	if err != nil {
 		return sandbox.Instance{}, err
 	}
-	defer free()
+	defer release()
 	by, err := c.creator(ctx, spec)
 	if err != nil {
 		return sandbox.Instance{}, err

@@ -22,8 +22,7 @@ func (c *Codespaces) Destroy(ctx context.Context, id string) error {
 	for removed := false; ; removed = true {
 		found, err := c.find(ctx, id)
 		if errors.Is(err, sandbox.ErrUnknown) || removed && len(found) == 0 {
-			c.forget(id) // what was found is gone, whatever cannot be looked through now
-			return nil
+			return nil // what was found is gone, whatever cannot be looked through now
 		}
 		for _, at := range found {
 			err = errors.Join(err, c.remove(ctx, at))

@@ -13,16 +13,9 @@ import (
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
-const (
-	// killTime is how long it may take to end what a command started, before the codespace
-	// is ended instead.
-	killTime = 5 * time.Second
-
-	killedCode     = 137
-	maxStartReason = 400
-)
-
-var errTimeout = errors.New("the command's time is over")
+// killTime is how long it may take to end what a command started, before the codespace is
+// ended instead.
+const killTime = 5 * time.Second
 
 // Execute runs a command as the user of the codespace, in what is checked out there. SSH
 // cannot end one: when its time is over, a second session kills what it started, and if
@@ -40,38 +33,35 @@ func (c *Codespaces) Execute(ctx context.Context, id string, command sandbox.Com
 		return sandbox.Result{}, &sandbox.StartError{Program: command.Argv[0], Why: "no program's name begins so"}
 	}
 	command = command.Bounded()
-	free, err := c.alone(ctx, id)
+	release, err := c.turns.Take(ctx, id)
 	if err != nil {
 		return sandbox.Result{}, err
 	}
-	defer free()
-	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
-	defer cancel()
-	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
+	defer release()
+	run := command.Begin(ctx)
+	defer run.End()
 	mark := rand.Text()
-	e, err := c.run(waiting, at, job{
+	e, err := c.run(run.Context(), at, job{
 		script: runScript, arguments: append([]string{mark, c.folder(at, command.Folder)}, command.Argv...),
-		stdin: command.Stdin, stdout: stdout, stderr: stderr,
+		stdin: command.Stdin, stdout: run.Stdout, stderr: run.Stderr,
 	})
-	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: e.code, Truncated: stdout.Truncated() || stderr.Truncated()}
 	flooded := errors.Is(err, errFlood)
-	result.Truncated = result.Truncated || flooded
-	if flooded || waiting.Err() != nil && (e.started || ctx.Err() != nil) {
+	if flooded || run.Over() && (e.started || ctx.Err() != nil) {
 		if !e.started {
 			return sandbox.Result{}, ctx.Err()
 		}
 		// Nobody waits any more, and it may run on.
-		result.ExitCode, result.TimedOut = killedCode, errors.Is(context.Cause(waiting), errTimeout)
+		result := run.Killed()
+		result.Truncated = result.Truncated || flooded
 		return result, errors.Join(ctx.Err(), c.kill(ctx, at, mark, e))
 	}
 	if err != nil {
 		return sandbox.Result{}, c.explain(ctx, at, command, err)
 	}
-	if why, notRun := strings.CutSuffix(result.Stderr, e.secret+"!"); notRun {
-		why = strings.ToValidUTF8(strings.TrimSpace(why), "")
-		return sandbox.Result{}, &sandbox.StartError{Program: command.Argv[0], Why: why[:min(len(why), maxStartReason)]}
+	if why, notRun := strings.CutSuffix(run.Stderr.String(), e.secret+"!"); notRun {
+		return sandbox.Result{}, command.NotStarted(why)
 	}
-	return result, nil
+	return run.Result(e.code), nil
 }
 
 // runs is the sandbox of that id, if it takes commands.

@@ -6,59 +6,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"time"
 
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
-// copyTime is how long files may take to go in or out.
-const copyTime = 5 * time.Minute
-
-var errSlowCopy = errors.New("the files were not copied in time")
-
 // Put has tar in the codespace unpack the archive, which is looked through before it gets
 // there.
 func (c *Codespaces) Put(ctx context.Context, id, folder string, archive io.Reader) error {
-	if err := (sandbox.Command{Argv: []string{"tar"}, Folder: folder}).Check(); err != nil {
+	if err := sandbox.CheckFolder(folder); err != nil {
 		return err
 	}
-	clean, err := os.CreateTemp("", "portcullis-archive-")
+	clean, discard, err := sandbox.CheckedArchive(archive)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = errors.Join(clean.Close(), os.Remove(clean.Name())) }()
-	if err := sandbox.CopyArchive(clean, archive, sandbox.DefaultLimits); err != nil {
-		return err
-	}
-	if _, err := clean.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+	defer discard()
 	return c.copy(ctx, id, unpackScript, folder, clean, io.Discard)
 }
 
 // Get has tar in the codespace pack what is there, without links. What comes out is looked
 // through: whoever runs there may have had a hand in it.
 func (c *Codespaces) Get(ctx context.Context, id, from string, archive io.Writer) error {
-	if err := (sandbox.Command{Argv: []string{"tar"}, Folder: from}).Check(); err != nil {
+	if err := sandbox.CheckFolder(from); err != nil {
 		return err
 	}
-	packed, in := io.Pipe()
-	plain, through := io.Pipe()
-	copied := make(chan error, 2)
-	go func() {
-		err := withoutLinks(through, packed)
-		_ = packed.CloseWithError(err)
-		copied <- through.CloseWithError(err)
-	}()
-	go func() {
-		err := sandbox.CopyArchive(archive, plain, sandbox.DefaultLimits)
-		_ = plain.CloseWithError(err)
-		copied <- err
-	}()
-	err := c.copy(ctx, id, packScript, from, nil, in)
-	_ = in.CloseWithError(err)
-	return errors.Join(err, <-copied, <-copied)
+	return sandbox.SiftArchive(ctx, archive, func(ctx context.Context, to io.Writer) error {
+		packed, in := io.Pipe()
+		plain := make(chan error, 1)
+		go func() {
+			err := withoutLinks(to, packed)
+			_ = packed.CloseWithError(err)
+			plain <- err
+		}()
+		err := c.copy(ctx, id, packScript, from, nil, in)
+		_ = in.CloseWithError(err)
+		return errors.Join(err, <-plain)
+	})
 }
 
 func (c *Codespaces) copy(ctx context.Context, id, script, path string, stdin io.Reader, stdout io.Writer) error {
@@ -66,12 +49,12 @@ func (c *Codespaces) copy(ctx context.Context, id, script, path string, stdin io
 	if err != nil {
 		return err
 	}
-	free, err := c.alone(ctx, id)
+	release, err := c.turns.Take(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer free()
-	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errSlowCopy)
+	defer release()
+	ctx, cancel := context.WithTimeoutCause(ctx, sandbox.CopyTime, sandbox.ErrSlowCopy)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -154,7 +154,7 @@ func TestI9WhatComesBeforeACommand(t *testing.T) {
 			w.has(spec, ann, "acme")
 			inTime(t, 20*time.Second, func() {
 				result, err := c.Execute(t.Context(), spec.ID, sandbox.Command{Argv: []string{"true"}, Timeout: time.Minute})
-				if err != nil || result.ExitCode != killedCode || !result.Truncated || result.TimedOut {
+				if err != nil || result.ExitCode != 137 || !result.Truncated || result.TimedOut {
 					t.Errorf("%+v, %v", result, err)
 				}
 			})

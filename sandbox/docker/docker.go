@@ -55,8 +55,8 @@ type Docker struct {
 	factsAt time.Time
 	// images are those that were looked at.
 	images map[string]bool
-	turns  map[string]*turn
 
+	turns sandbox.Turns
 	tools tools
 	exits exits
 }
@@ -70,7 +70,7 @@ func NewDockerSandbox(config Config) (*Docker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Docker engine's address %q: %w", config.Host, err)
 	}
-	return &Docker{config: config, engine: engine, images: map[string]bool{}, turns: map[string]*turn{}, exits: exits{open: map[string]net.Listener{}, refused: map[string]bool{}}}, nil
+	return &Docker{config: config, engine: engine, images: map[string]bool{}, exits: exits{open: map[string]net.Listener{}, refused: map[string]bool{}}}, nil
 }
 
 // Close gives up the connections to the engine, and the sandboxes' ways out.

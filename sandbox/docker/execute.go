@@ -29,9 +29,6 @@ const (
 	// has ended, and endEvery how often it is asked.
 	endTime  = 5 * time.Second
 	endEvery = 5 * time.Millisecond
-
-	killedCode     = 137
-	maxStartReason = 400
 )
 
 // Execute runs a command as the workload's user. The engine cannot end one: when its time
@@ -47,48 +44,43 @@ func (d *Docker) Execute(ctx context.Context, id string, command sandbox.Command
 		return sandbox.Result{}, err
 	}
 	command = command.Bounded()
-	release, err := d.alone(ctx, id)
+	release, err := d.turns.Take(ctx, id)
 	if err != nil {
 		return sandbox.Result{}, err
 	}
 	defer release()
-	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
-	defer cancel()
+	run := command.Begin(ctx)
+	defer run.End()
 	begun := d.config.Now()
-	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
 	mark := rand.Text()
 	wrapped := command
 	wrapped.Argv = slices.Concat([]string{program}, inside.RunCommand, []string{mark, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
 	wrapped.Folder = "/"
-	exec, err := d.attach(waiting, id, as, wrapped, stdout, stderr)
-	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
-	if waiting.Err() != nil {
+	exec, err := d.attach(run.Context(), id, as, wrapped, run.Stdout, run.Stderr)
+	if run.Over() {
 		// Nobody waits any more, and it runs on.
-		result.ExitCode, result.TimedOut = killedCode, errors.Is(context.Cause(waiting), errTimeout)
-		return result, errors.Join(ctx.Err(), d.kill(ctx, id, as))
+		return run.Killed(), errors.Join(ctx.Err(), d.kill(ctx, id, as))
 	}
 	if err != nil {
 		return sandbox.Result{}, d.explain(ctx, id, command, err)
 	}
-	ended, err := d.ended(waiting, exec)
+	ended, err := d.ended(run.Context(), exec)
 	if err != nil {
 		return sandbox.Result{}, d.explain(ctx, id, command, err)
 	}
+	result := run.Result(ended.ExitCode)
 	if why, notRun := inside.Why(mark, result.Stderr); notRun && (ended.ExitCode == inside.NotRunCode || ended.ExitCode == inside.NotThereCode) {
-		return sandbox.Result{}, notStarted(command, why)
+		return sandbox.Result{}, command.NotStarted(why)
 	}
 	if ended.PID == 0 {
 		// The runtime says on the command's own outputs why it was not started.
-		return sandbox.Result{}, notStarted(command, result.Stdout+result.Stderr)
+		return sandbox.Result{}, command.NotStarted(result.Stdout + result.Stderr)
 	}
-	result.ExitCode = ended.ExitCode
-	if result.ExitCode == killedCode {
+	if result.WasKilled() {
 		result.OOM = d.outOfMemory(ctx, id, begun)
 	}
 	return result, nil
 }
-
-var errTimeout = errors.New("the command's time is over")
 
 // runs returns who the workload is of a sandbox that takes commands, with the folders that
 // it may write, or an error.
@@ -160,16 +152,10 @@ func (d *Docker) explain(ctx context.Context, id string, command sandbox.Command
 	case gone == nil && there.Status != sandbox.StatusRunning:
 		return sandbox.ErrNotRunning
 	case cerrdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "OCI runtime"):
-		return notStarted(command, err.Error())
+		return command.NotStarted(err.Error())
 	default:
 		return fmt.Errorf("run %q in the sandbox %s: %w", command.Argv[0], id, err)
 	}
-}
-
-// notStarted is what the runtime says of a command that is none.
-func notStarted(command sandbox.Command, said string) error {
-	said = strings.ToValidUTF8(strings.TrimSpace(said), "")
-	return &sandbox.StartError{Program: command.Argv[0], Why: said[:min(len(said), maxStartReason)]}
 }
 
 // kill ends everything of the workload, whatever ctx says.

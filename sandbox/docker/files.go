@@ -5,37 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/inside"
 )
 
-// copyTime is how long files may take to go in or out, and maxComplaint how much of what
-// is said about them is kept.
-const (
-	copyTime     = 5 * time.Minute
-	maxComplaint = 4 << 10
-)
+// maxComplaint is how much is kept of what is said about files.
+const maxComplaint = 4 << 10
 
 // Put has Portcullis in the sandbox unpack the archive, which is looked through before it
 // gets there. What is in a folder that the workload may write is the workload's, and the
 // rest PID 1's user's: neither may write where the other does.
 func (d *Docker) Put(ctx context.Context, id, folder string, archive io.Reader) error {
-	if err := (sandbox.Command{Argv: []string{program}, Folder: folder}).Check(); err != nil {
+	if err := sandbox.CheckFolder(folder); err != nil {
 		return err
 	}
-	clean, err := os.CreateTemp("", "portcullis-archive-")
+	clean, discard, err := sandbox.CheckedArchive(archive)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = errors.Join(clean.Close(), os.Remove(clean.Name())) }()
-	if err := sandbox.CopyArchive(clean, archive, sandbox.DefaultLimits); err != nil {
-		return err
-	}
+	defer discard()
 	as, writable, err := d.runs(ctx, id)
 	if err != nil {
 		return err
@@ -76,33 +67,26 @@ func (d *Docker) unpack(ctx context.Context, id, as, workload string, p part, ar
 // Get has Portcullis in the sandbox pack what is there. What comes out is looked through:
 // whoever runs there may have had a hand in it.
 func (d *Docker) Get(ctx context.Context, id, from string, archive io.Writer) error {
-	if err := (sandbox.Command{Argv: []string{program}, Folder: from}).Check(); err != nil {
+	if err := sandbox.CheckFolder(from); err != nil {
 		return err
 	}
 	as, _, err := d.runs(ctx, id)
 	if err != nil {
 		return err
 	}
-	out, in := io.Pipe()
-	copied := make(chan error, 1)
-	go func() {
-		err := sandbox.CopyArchive(archive, out, sandbox.DefaultLimits)
-		_ = out.CloseWithError(err)
-		copied <- err
-	}()
-	err = d.tool(ctx, id, as, as, append(slices.Clone(inside.PackCommand), from), nil, in)
-	_ = in.CloseWithError(err)
-	return errors.Join(err, <-copied)
+	return sandbox.SiftArchive(ctx, archive, func(ctx context.Context, to io.Writer) error {
+		return d.tool(ctx, id, as, as, append(slices.Clone(inside.PackCommand), from), nil, to)
+	})
 }
 
 // tool runs Portcullis in the sandbox, which complains on its standard error.
 func (d *Docker) tool(ctx context.Context, id, as, workload string, words []string, stdin io.Reader, stdout io.Writer) error {
-	release, err := d.alone(ctx, id)
+	release, err := d.turns.Take(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer release()
-	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errors.New("the files were not copied in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, sandbox.CopyTime, sandbox.ErrSlowCopy)
 	defer cancel()
 	command := sandbox.Command{Argv: append([]string{program}, words...), Folder: "/", Stdin: stdin}
 	complaint := sandbox.NewOutput(maxComplaint, cancel)

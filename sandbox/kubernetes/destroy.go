@@ -28,9 +28,6 @@ func (k *Kubernetes) Destroy(ctx context.Context, id string) error {
 	if err := k.remove(ctx, id); err != nil {
 		return fmt.Errorf("destroy the sandbox %s: %w", id, err)
 	}
-	k.mu.Lock()
-	delete(k.running, id)
-	k.mu.Unlock()
 	return nil
 }
 
@@ -80,24 +77,6 @@ func (k *Kubernetes) push(ctx context.Context, id string) (gone bool, _ error) {
 // undo ends what is not to be, whatever ctx says.
 func (k *Kubernetes) undo(ctx context.Context, id string) error {
 	return k.Destroy(context.WithoutCancel(ctx), id)
-}
-
-// enter waits until nothing else runs in the sandbox, and keeps others out until leave
-// is called: one command's end would be the other's.
-func (k *Kubernetes) enter(ctx context.Context, id string) (leave func(), _ error) {
-	k.mu.Lock()
-	place := k.running[id]
-	if place == nil {
-		place = make(chan struct{}, 1)
-		k.running[id] = place
-	}
-	k.mu.Unlock()
-	select {
-	case place <- struct{}{}:
-		return func() { <-place }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // runs is the sandbox, if it takes commands.

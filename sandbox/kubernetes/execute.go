@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,12 +24,7 @@ const (
 	killTime = 5 * time.Second
 	// oomTime is how long the node may take to tell that memory was over.
 	oomTime = 2 * time.Second
-
-	killedCode     = 137
-	maxStartReason = 400
 )
-
-var errTimeout = errors.New("the command's time is over")
 
 // Execute runs a command as the workload's user. The API server cannot end one: when its
 // time is over, everything in the container is killed, and if that fails the sandbox
@@ -45,35 +39,31 @@ func (k *Kubernetes) Execute(ctx context.Context, id string, command sandbox.Com
 	if err != nil {
 		return sandbox.Result{}, err
 	}
-	leave, err := k.enter(ctx, id)
+	release, err := k.turns.Take(ctx, id)
 	if err != nil {
 		return sandbox.Result{}, err
 	}
-	defer leave()
-	waiting, cancel := context.WithTimeoutCause(ctx, command.Timeout, errTimeout)
-	defer cancel()
-	stdout, stderr := sandbox.NewOutput(command.MaxOutput, cancel), sandbox.NewOutput(command.MaxOutput, cancel)
+	defer release()
+	run := command.Begin(ctx)
+	defer run.End()
 	token := rand.Text()
-	run := slices.Concat(inside.RunCommand, []string{token, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
-	err = k.cluster.attended(waiting, at.pod.Name, workload, run, streams{command.Stdin, stdout, stderr})
-	result := sandbox.Result{Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated()}
-	if waiting.Err() != nil {
+	argv := slices.Concat(inside.RunCommand, []string{token, command.Folder, strconv.Itoa(inside.MaxProcesses)}, inside.Quote(command.Argv))
+	err = k.cluster.attended(run.Context(), at.pod.Name, workload, argv, streams{command.Stdin, run.Stdout, run.Stderr})
+	if run.Over() {
 		// Nobody waits any more, and it runs on.
-		result.ExitCode, result.TimedOut = killedCode, errors.Is(context.Cause(waiting), errTimeout)
-		return result, errors.Join(ctx.Err(), k.kill(ctx, at))
+		return run.Killed(), errors.Join(ctx.Err(), k.kill(ctx, at))
 	}
 	code, is := errors.AsType[exec.CodeExitError](err)
 	if err != nil && !is {
 		return sandbox.Result{}, k.explain(ctx, at, fmt.Errorf("run %q in the sandbox %s: %w", command.Argv[0], id, err))
 	}
-	result.ExitCode = code.Code
+	result := run.Result(code.Code)
 	if result.ExitCode == inside.NotRunCode || result.ExitCode == inside.NotThereCode {
 		if why, is := inside.Why(token, result.Stderr); is {
-			why = strings.ToValidUTF8(why, "")
-			return sandbox.Result{}, &sandbox.StartError{Program: command.Argv[0], Why: why[:min(len(why), maxStartReason)]}
+			return sandbox.Result{}, command.NotStarted(why)
 		}
 	}
-	if result.ExitCode == killedCode {
+	if result.WasKilled() {
 		result.OOM = k.outOfMemory(ctx, id)
 	}
 	return result, nil

@@ -58,7 +58,7 @@ func TestI6NothingIsLeftOfACommand(t *testing.T) {
 			if c.cancel != errors.Is(err, context.DeadlineExceeded) || !c.cancel && err != nil {
 				t.Errorf("%+v, %v", result, err)
 			}
-			if result.TimedOut != (c.command.Timeout != 0) || result.ExitCode != killedCode {
+			if result.TimedOut != (c.command.Timeout != 0) || result.ExitCode != 137 {
 				t.Errorf("%+v", result)
 			}
 			_, err = k.Status(t.Context(), "pc-1")
@@ -158,11 +158,11 @@ func TestOneCommandAtATime(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	leave, err := k.enter(t.Context(), "pc-1")
+	release, err := k.turns.Take(t.Context(), "pc-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer leave()
+	defer release()
 	cancel()
 	if _, err := k.Execute(ctx, "pc-1", sandbox.Command{Argv: []string{probe, "exit", "0"}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("while another runs, and nobody waits: %v", err)
@@ -173,7 +173,7 @@ func TestOneCommandAtATime(t *testing.T) {
 func TestI10OutOfMemory(t *testing.T) {
 	a, k := created(t)
 	a.node.noMemory = true
-	if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "exit", "137"}}); err != nil || !got.OOM || got.ExitCode != killedCode {
+	if got, err := k.Execute(t.Context(), "pc-1", sandbox.Command{Argv: []string{probe, "exit", "137"}}); err != nil || !got.OOM || got.ExitCode != 137 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if there, err := k.Status(t.Context(), "pc-1"); err != nil || there.Status != sandbox.StatusTerminated || there.Reason != "OOMKilled" {
@@ -191,8 +191,8 @@ func TestExecuteBySPDY(t *testing.T) {
 	}{
 		"streams apart":  {sandbox.Command{Argv: []string{probe, "say", "out", "err", "3"}}, sandbox.Result{Stdout: "out", Stderr: "err", ExitCode: 3}},
 		"standard input": {sandbox.Command{Argv: []string{probe, "copy"}, Stdin: strings.NewReader("a\x00b")}, sandbox.Result{Stdout: "a\x00b"}},
-		"its time":       {sandbox.Command{Argv: []string{probe, "wait", "1h"}, Timeout: 300 * time.Millisecond}, sandbox.Result{Stdout: "waiting\n", ExitCode: killedCode, TimedOut: true}},
-		"a flood":        {sandbox.Command{Argv: []string{probe, "pour", "1073741824"}, MaxOutput: 4}, sandbox.Result{Stdout: "0123", ExitCode: killedCode, Truncated: true}},
+		"its time":       {sandbox.Command{Argv: []string{probe, "wait", "1h"}, Timeout: 300 * time.Millisecond}, sandbox.Result{Stdout: "waiting\n", ExitCode: 137, TimedOut: true}},
+		"a flood":        {sandbox.Command{Argv: []string{probe, "pour", "1073741824"}, MaxOutput: 4}, sandbox.Result{Stdout: "0123", ExitCode: 137, Truncated: true}},
 	} {
 		if got, err := k.Execute(t.Context(), "pc-1", c.command); err != nil || got != c.want || a.node.commands() != 0 {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -297,7 +297,7 @@ func TestI25TwentyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if left, err := k.List(t.Context()); len(left) != 0 || err != nil || len(k.running) != 0 {
-		t.Errorf("%+v, %v, %d", left, err, len(k.running))
+	if left, err := k.List(t.Context()); len(left) != 0 || err != nil {
+		t.Errorf("%+v, %v", left, err)
 	}
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/exec"
@@ -17,57 +15,32 @@ import (
 	"github.com/portcullis-app/portcullis/sandbox/inside"
 )
 
-const (
-	// copyTime is how long files may take to go in or out, and maxComplaint how much is
-	// kept of what is said about them.
-	copyTime     = 5 * time.Minute
-	maxComplaint = 400
-)
+// maxComplaint is how much is kept of what is said about files.
+const maxComplaint = 400
 
 // Put has Portcullis in the sandbox unpack the archive, which is looked through as a
 // whole before anything of it gets there.
 func (k *Kubernetes) Put(ctx context.Context, id, folder string, archive io.Reader) error {
-	if err := (sandbox.Command{Argv: []string{InitProgram}, Folder: folder}).Check(); err != nil {
+	if err := sandbox.CheckFolder(folder); err != nil {
 		return err
 	}
-	clean, err := os.CreateTemp("", "portcullis-archive-")
+	clean, discard, err := sandbox.CheckedArchive(archive)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = errors.Join(clean.Close(), os.Remove(clean.Name())) }()
-	if err := sandbox.CopyArchive(clean, archive, sandbox.DefaultLimits); err != nil {
-		return err
-	}
-	if _, err := clean.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+	defer discard()
 	return k.tool(ctx, id, folder, append(slices.Clone(inside.UnpackCommand), folder), streams{stdin: clean})
 }
 
 // Get has Portcullis in the sandbox pack what is there. What comes out is looked through:
 // whoever runs there may have had a hand in it.
 func (k *Kubernetes) Get(ctx context.Context, id, from string, archive io.Writer) error {
-	if err := (sandbox.Command{Argv: []string{InitProgram}, Folder: from}).Check(); err != nil {
+	if err := sandbox.CheckFolder(from); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	out, in := io.Pipe()
-	copied := make(chan error, 1)
-	go func() {
-		err := sandbox.CopyArchive(archive, out, sandbox.DefaultLimits)
-		if err != nil {
-			cancel(err)
-		}
-		_ = out.CloseWithError(err)
-		copied <- err
-	}()
-	err := k.tool(ctx, id, from, append(slices.Clone(inside.PackCommand), from), streams{stdout: in})
-	_ = in.CloseWithError(err)
-	if refused := <-copied; err == nil {
-		err = refused
-	}
-	return err
+	return sandbox.SiftArchive(ctx, archive, func(ctx context.Context, to io.Writer) error {
+		return k.tool(ctx, id, from, append(slices.Clone(inside.PackCommand), from), streams{stdout: to})
+	})
 }
 
 // tool runs Portcullis in the sandbox, in the container that may write everywhere.
@@ -76,12 +49,12 @@ func (k *Kubernetes) tool(ctx context.Context, id, path string, arguments []stri
 	if err != nil {
 		return err
 	}
-	leave, err := k.enter(ctx, id)
+	release, err := k.turns.Take(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	ctx, cancel := context.WithTimeoutCause(ctx, copyTime, errors.New("the files were not copied in time"))
+	defer release()
+	ctx, cancel := context.WithTimeoutCause(ctx, sandbox.CopyTime, sandbox.ErrSlowCopy)
 	defer cancel()
 	complaint := sandbox.NewOutput(maxComplaint, cancel)
 	s.stderr = complaint

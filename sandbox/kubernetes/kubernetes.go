@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"sync"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -76,9 +75,8 @@ type Kubernetes struct {
 	config  Config
 	cluster *cluster
 
-	mu sync.Mutex
-	// running has a place for the one command, or copy, that runs in a sandbox.
-	running map[string]chan struct{}
+	// turns are for the one command, or copy, that runs in a sandbox.
+	turns sandbox.Turns
 }
 
 var _ sandbox.Sandbox = (*Kubernetes)(nil)
@@ -124,7 +122,7 @@ func NewKubernetesSandbox(config Config) (*Kubernetes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Kubernetes API server: %w", err)
 	}
-	return &Kubernetes{config: config, cluster: reached, running: map[string]chan struct{}{}}, nil
+	return &Kubernetes{config: config, cluster: reached}, nil
 }
 
 // refused is the refusal of a constraint.

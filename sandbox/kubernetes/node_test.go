@@ -128,7 +128,7 @@ func creating(pod corev1.Pod) corev1.Pod {
 func outOfMemory(pod corev1.Pod) corev1.Pod {
 	pod.Status.Phase, pod.Status.Conditions = corev1.PodFailed, nil
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
-		Name: workload, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: killedCode, Reason: "OOMKilled"}},
+		Name: workload, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}},
 	}}
 	return pod
 }
@@ -248,11 +248,11 @@ func (n *node) exec(c command) (code int, _ error) {
 	n.mu.Unlock()
 	code = n.run(ctx, c, word, rest)
 	if ctx.Err() != nil {
-		code = killedCode
+		code = 137
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	pod.ended = n.noMemory && code == killedCode
+	pod.ended = n.noMemory && code == 137
 	if code == 0 {
 		_ = inside.SayDone(token, c.stderr) // whoever called may be gone
 	}
@@ -280,7 +280,7 @@ func (n *node) begin(pod *running) (ctx context.Context, done func()) {
 func (n *node) run(ctx context.Context, c command, word string, rest []string) int {
 	if n.stuck.Load() && word != "run" {
 		<-ctx.Done()
-		return killedCode
+		return 137
 	}
 	switch word {
 	case "run": // TOKEN FOLDER PROCESSES ARGUMENT…
