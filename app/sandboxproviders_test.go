@@ -194,6 +194,27 @@ func TestASandboxThatActsForAPerson(t *testing.T) {
 	wantText(t, answered(other), "| bob | approve |", "| yes |")
 }
 
+// What runs with a person's rights in one repository starts no organization again either,
+// whose switch is another repository's affair, or none's.
+func TestAPersonsSandboxStartsNoOrganizationAgain(t *testing.T) {
+	t.Parallel()
+	for _, off := range []string{"/killswitch off org", "/killswitch off"} {
+		options := atOnce
+		options.sandboxes = map[string]sandbox.Sandbox{"docker": personal{sandbox.NewMemorySandbox(time.Now, program)}}
+		tw := newTestWorldWith(t, options)
+		floor := tw.acme.CreateRepository(".github", map[string]string{"README.md": "x\n"})
+		floor.SetRole(tw.github.User("lee"), "triage")
+		tw.set(sandboxPolicy)
+		tw.settled()
+		pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+		tw.comment(pr, "lee", "/approve")
+		id := tw.started(pr)
+		tw.halts(floor, "lee", "Stop", switchLabel)
+		tw.comment(pr, "bob", off)
+		wantText(t, answered(pr), "the sandbox "+id+", where what runs has the rights of bob, could have said it")
+	}
+}
+
 // faulty fails to create so many.
 type faulty struct {
 	*sandbox.MemorySandbox

@@ -60,7 +60,7 @@ func (k *GitHubKillSwitch) Obey(ctx context.Context, o Order) error {
 		if err != nil {
 			return err
 		}
-		err = k.ask(ctx, scope, Request{By: o.By, At: o.At, Reason: o.Reason})
+		err = k.ask(ctx, scope, Request{By: o.By, At: o.At, Reason: o.Reason, said: o.About.Repository})
 		if errors.Is(err, ErrNotActive) {
 			return &RefusedError{Why: "the kill switch of " + scope.String() + " is not on"}
 		}

@@ -136,7 +136,7 @@ func (k *GitHubKillSwitch) Taken(ctx context.Context, n Notice, done string) err
 	}
 	var refusal *RefusedError
 	var waiting *WaitingError
-	switch err := k.ask(ctx, n.Scope, Request{By: n.By, At: n.At}); {
+	switch err := k.ask(ctx, n.Scope, Request{By: n.By, At: n.At, said: n.Carrier.Repository}); {
 	case errors.As(err, &refusal):
 		if err := k.tampered(ctx, &sw, n.By, done); err != nil {
 			return err

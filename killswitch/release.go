@@ -86,23 +86,29 @@ func (k *GitHubKillSwitch) mayRelease(ctx context.Context, scope Scope, rules po
 	}
 }
 
-// couldBeSaidFor says which sandbox could have asked in the person's name, or returns "".
+// couldBeSaidFor says which sandbox could have asked in the person's name, or returns "":
+// one in the repository in which it was asked, or in the one that the scope is asked about in.
 func (k *GitHubKillSwitch) couldBeSaidFor(ctx context.Context, scope Scope, request Request) (string, error) {
 	if k.config.Deputies == nil {
 		return "", nil
 	}
-	repository, err := k.home(ctx, scope)
-	if gone(err) {
-		return "", nil // nothing is asked for there
-	}
-	if err != nil {
+	home, err := k.home(ctx, scope)
+	if err != nil && !gone(err) {
 		return "", err
 	}
-	deputies, err := k.config.Deputies(ctx, repository, request.At.Add(-policy.ClocksApart))
-	if err != nil {
-		return "", err
+	for _, repository := range []policy.Repository{request.said, home} {
+		if repository.ID == 0 {
+			continue // there is none, in which nothing is asked
+		}
+		deputies, err := k.config.Deputies(ctx, repository, request.At.Add(-policy.ClocksApart))
+		if err != nil {
+			return "", err
+		}
+		if why := policy.SaidByDeputy(deputies, request.By, request.At); why != "" {
+			return why, nil
+		}
 	}
-	return policy.SaidByDeputy(deputies, request.By, request.At), nil
+	return "", nil
 }
 
 func (k *GitHubKillSwitch) standing(ctx context.Context, scope Scope, rules policy.SwitchRules, person policy.Actor) (policy.Standing, error) {

@@ -79,6 +79,8 @@ type Request struct {
 	At     time.Time
 	Reason string
 
+	// said is the repository in which it was asked, if it was at GitHub.
+	said     policy.Repository
 	standing policy.Standing
 }
 
