@@ -6,12 +6,9 @@ import (
 	"maps"
 	"slices"
 	"time"
-)
 
-// readies is a provider that can tell whether it could start a sandbox.
-type readies interface {
-	Ready(ctx context.Context) error
-}
+	"github.com/portcullis-app/portcullis/sandbox"
+)
 
 // sandboxTime is how long the doctor waits for what sandboxes run on.
 const sandboxTime = 20 * time.Second
@@ -27,7 +24,7 @@ func (d *doctor) sandboxes(ctx context.Context, config Config) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(providers)) {
 		_, err := providers[name].List(ctx)
-		if r, is := providers[name].(readies); is && err == nil {
+		if r, is := providers[name].(sandbox.Readier); is && err == nil {
 			err = r.Ready(ctx)
 		}
 		if err != nil {

@@ -18,6 +18,9 @@ type KubernetesConfig struct {
 	Kubeconfig string `yaml:"kubeconfig" env:"KUBECONFIG"`
 	// InitImage is Portcullis' own image by its digest, whose program is PID 1.
 	InitImage string `yaml:"init_image" env:"INIT_IMAGE"`
+	// Images are those that sandboxes may run, as name@sha256:…; none: any that a policy
+	// names by its digest.
+	Images []string `yaml:"images" env:"IMAGES"`
 	// RuntimeClass isolates every sandbox, as gvisor; empty: the cluster's default.
 	RuntimeClass string `yaml:"runtime_class" env:"RUNTIME_CLASS"`
 	// NetworkPolicyEnforced declares that the cluster's network plugin enforces
@@ -55,13 +58,13 @@ type FullNetworkConfig struct {
 }
 
 func defaultKubernetesConfig() KubernetesConfig {
-	return KubernetesConfig{EgressProxies: []EgressProxyConfig{}, FullNetwork: FullNetworkConfig{Resolvers: []string{}, Except: []string{}}}
+	return KubernetesConfig{Images: []string{}, EgressProxies: []EgressProxyConfig{}, FullNetwork: FullNetworkConfig{Resolvers: []string{}, Except: []string{}}}
 }
 
 // empty reports whether nothing of the block is set.
 func (c KubernetesConfig) empty() bool {
 	return c.Namespace+c.Kubeconfig+c.InitImage+c.RuntimeClass == "" && !c.NetworkPolicyEnforced &&
-		len(c.EgressProxies)+len(c.FullNetwork.Resolvers)+len(c.FullNetwork.Except) == 0
+		len(c.Images)+len(c.EgressProxies)+len(c.FullNetwork.Resolvers)+len(c.FullNetwork.Except) == 0
 }
 
 // validate tells the faults of the block.
@@ -133,7 +136,7 @@ func newKubernetes(of KubernetesConfig, app int64, now func() time.Time) (*kuber
 	}
 	known := func(string, string) {} // what is wrong was told when the file was read
 	return kubernetes.NewKubernetesSandbox(kubernetes.Config{
-		Cluster: cluster, Namespace: of.Namespace, App: app, InitImage: of.InitImage, RuntimeClass: of.RuntimeClass,
+		Cluster: cluster, Namespace: of.Namespace, App: app, InitImage: of.InitImage, Images: of.Images, RuntimeClass: of.RuntimeClass,
 		NetworkPolicyEnforced: of.NetworkPolicyEnforced, EgressProxies: of.proxies(known), FullNetwork: of.full(known), Now: now,
 	})
 }

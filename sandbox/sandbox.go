@@ -203,6 +203,12 @@ var (
 	ErrNotRunning = errors.New("the sandbox does not run")
 )
 
+// Readier is a provider that can tell whether it could start a sandbox, or a part of one.
+type Readier interface {
+	// Ready changes nothing. Its error is why it could not.
+	Ready(ctx context.Context) error
+}
+
 // UnsupportedError is returned for a constraint that cannot be enforced.
 type UnsupportedError struct {
 	Provider string

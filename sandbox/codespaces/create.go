@@ -117,11 +117,6 @@ func (c *Codespaces) begin(ctx context.Context, spec sandbox.Spec, wanted marks,
 // neededToEnd is what ends a codespace without its owner.
 const neededToEnd = "Organization codespaces: write, Codespaces: write and Codespaces lifecycle admin: write"
 
-// readyDialer is one that can tell whether it could dial.
-type readyDialer interface {
-	Ready(ctx context.Context) error
-}
-
 // Ready is an error where nobody could be given a codespace: no organization lets the App
 // end them, or the way in is not there.
 func (c *Codespaces) Ready(ctx context.Context) error {
@@ -132,7 +127,7 @@ func (c *Codespaces) Ready(ctx context.Context) error {
 	if len(places) == 0 {
 		return errors.New("the App could end none; in no organization it has " + neededToEnd)
 	}
-	if in, tells := c.config.Dialer.(readyDialer); tells {
+	if in, tells := c.config.Dialer.(sandbox.Readier); tells {
 		return in.Ready(ctx)
 	}
 	return nil

@@ -89,6 +89,9 @@ func (d *Docker) Ready(ctx context.Context) error {
 	if err := errors.Join(engine.refuses(), d.othersAreOut()); err != nil {
 		return err
 	}
+	if _, err := d.runtime("", engine); err != nil {
+		return err
+	}
 	_, err = static(d.config.Program, engine.architecture)
 	return err
 }

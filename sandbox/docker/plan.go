@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -167,11 +168,13 @@ func options(mb int64, owner int) string {
 	return fmt.Sprintf("rw,nosuid,nodev,size=%dm,nr_inodes=%d,uid=%d,gid=%d,mode=0755", mb, mb*inodesPerMB, owner, owner)
 }
 
-// runtime is the one that is asked for, or that the operator has chosen.
+// runtime is the one that the operator has chosen, or else that is asked for.
 func (d *Docker) runtime(asked string, engine facts) (string, error) {
-	if asked == "" {
-		asked = d.config.Runtime
+	set := d.config.Runtime
+	if set != "" && asked != "" && asked != set {
+		return "", refused("runtime", "the operator has every sandbox run with %s", strconv.Quote(set))
 	}
+	asked = cmp.Or(set, asked)
 	if asked == "" || slices.Contains(engine.runtimes, asked) {
 		return asked, nil
 	}

@@ -298,3 +298,26 @@ func TestAHelperThatIsLeftBehindIsTakenAway(t *testing.T) {
 		t.Errorf("it is there still: %v", err)
 	}
 }
+
+// A policy takes nobody's runtime away.
+func TestTheOperatorsRuntimeHolds(t *testing.T) {
+	const other = "io.containerd.runc.v2"
+	w := newWorld(t, func(c *docker.Config) { c.Runtime = "runc" })
+	s := spec()
+	s.Constraints.Runtime = other
+	_, err := w.Create(t.Context(), s)
+	if refused, is := errors.AsType[*sandbox.UnsupportedError](err); !is || refused.Field != "runtime" || !strings.Contains(refused.Why, "the operator has every sandbox run with") {
+		t.Errorf("with another: %v", err)
+	}
+	free := newWorld(t)
+	free.create(t, s) // it is one that the engine has
+	s.ID, s.Constraints.Runtime = sandbox.NewID(), "runc"
+	w.create(t, s)
+	if err := w.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	missing := newWorld(t, func(c *docker.Config) { c.Runtime = "runsc" })
+	if refused, is := errors.AsType[*sandbox.UnsupportedError](missing.Ready(t.Context())); !is || refused.Field != "runtime" {
+		t.Errorf("one that the engine does not have: %v", refused)
+	}
+}

@@ -78,6 +78,20 @@ func (k *Kubernetes) enforceable(ctx context.Context, spec sandbox.Spec, planned
 	return shut(policies.Items, planned.job.Name, planned.job.Spec.Template.Labels)
 }
 
+// Ready is a refusal where no sandbox could be started: nobody has declared that the
+// network is shut, or it is not, or the operator's RuntimeClass is not there.
+func (k *Kubernetes) Ready(ctx context.Context) error {
+	spec := sandbox.Spec{ID: "portcullis-ready", Image: k.config.InitImage}
+	if len(k.config.Images) > 0 {
+		spec.Image = k.config.Images[0]
+	}
+	planned, err := k.plan(spec, spec.Instance(Provider, k.config.Now()))
+	if err != nil {
+		return err
+	}
+	return k.enforceable(ctx, spec, planned)
+}
+
 // begin creates what is planned. A Job that is there already is taken as it is, and
 // resumed if whoever created it did not come to that.
 func (k *Kubernetes) begin(ctx context.Context, planned plan) (created bool, _ error) {

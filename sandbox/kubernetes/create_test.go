@@ -10,6 +10,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/portcullis-app/portcullis/sandbox"
@@ -51,6 +52,32 @@ func (a *api) changes() []call {
 	return slices.DeleteFunc(a.calls(), func(c call) bool { return c.verb == "get" || c.verb == "list" })
 }
 
+// Whoever asks whether one could be started is told what every one would be refused for,
+// and nothing is written.
+func TestReady(t *testing.T) {
+	for name, c := range map[string]struct {
+		config func(*Config)
+		setup  func(*api)
+		field  string
+	}{
+		"it is":                       {func(*Config) {}, func(*api) {}, ""},
+		"nobody declared":             {func(c *Config) { c.NetworkPolicyEnforced = false }, func(*api) {}, "network"},
+		"nothing shuts the namespace": {func(*Config) {}, func(a *api) { delete(a.objects["networkpolicies"], "default-deny") }, "network"},
+		"no runtime class":            {func(c *Config) { c.RuntimeClass = "gvisor" }, func(*api) {}, "runtime"},
+	} {
+		a := newAPI(t, time.Now)
+		a.set(func() { c.setup(a) })
+		err := a.boxes(c.config).Ready(t.Context())
+		refused, is := errors.AsType[*sandbox.UnsupportedError](err)
+		if c.field == "" && err != nil || c.field != "" && (!is || refused.Field != c.field) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if wrote := a.changes(); len(wrote) != 0 {
+			t.Errorf("%s: it wrote %v", name, wrote)
+		}
+	}
+}
+
 // I3: what the cluster cannot enforce, or nobody has said it does, is refused before
 // anything is written.
 func TestI3RefusedBeforeAnythingIsWritten(t *testing.T) {
@@ -64,8 +91,14 @@ func TestI3RefusedBeforeAnythingIsWritten(t *testing.T) {
 		setup  func(*api)
 		field  string
 	}{
-		"the operator's runtime class is missing":   {func(c *Config) { c.RuntimeClass = "gvisor" }, nil, nil, "runtime"},
-		"the one that is asked for is missing":      {nil, func(s *sandbox.Spec) { s.Constraints.Runtime = "gvisor" }, nil, "runtime"},
+		"the operator's runtime class is missing": {func(c *Config) { c.RuntimeClass = "gvisor" }, nil, nil, "runtime"},
+		"the one that is asked for is missing":    {nil, func(s *sandbox.Spec) { s.Constraints.Runtime = "gvisor" }, nil, "runtime"},
+		"another than the operator's": {func(c *Config) { c.RuntimeClass = "gvisor" }, func(s *sandbox.Spec) { s.Constraints.Runtime = "runc" }, func(a *api) {
+			for _, class := range []string{"gvisor", "runc"} {
+				a.keep("runtimeclasses", asMap(&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: class}}))
+			}
+		}, "runtime"},
+		"an image that the operator does not list":  {func(c *Config) { c.Images = []string{"other@sha256:" + strings.Repeat("0", 64)} }, nil, nil, "image"},
 		"one that is no name":                       {nil, func(s *sandbox.Spec) { s.Constraints.Runtime = "../../../api/v1/nodes/a" }, nil, "runtime"},
 		"nobody declared: none":                     {undeclared, nil, nil, "network"},
 		"nobody declared: egress-only":              {undeclared, egress, nil, "network"},

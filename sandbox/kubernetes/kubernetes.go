@@ -34,6 +34,8 @@ type Config struct {
 	// InitImage is the image of Portcullis itself, pinned by its digest: its program is
 	// PID 1 in the sandboxes.
 	InitImage string
+	// Images are those that sandboxes may run, each pinned by its digest; none: any that is.
+	Images []string
 	// RuntimeClass isolates every sandbox, as "gvisor"; empty: the cluster's default.
 	RuntimeClass string
 	// NetworkPolicyEnforced declares that the cluster has a network plugin that enforces
@@ -79,7 +81,10 @@ type Kubernetes struct {
 	turns sandbox.Turns
 }
 
-var _ sandbox.Sandbox = (*Kubernetes)(nil)
+var (
+	_ sandbox.Sandbox = (*Kubernetes)(nil)
+	_ sandbox.Readier = (*Kubernetes)(nil)
+)
 
 // Connect finds the API server by a kubeconfig file, or, if that is empty, from within a
 // Pod of the cluster.
@@ -106,6 +111,9 @@ func NewKubernetesSandbox(config Config) (*Kubernetes, error) {
 	fault(!namespacePattern.MatchString(config.Namespace), "namespace must be the name of one, not %q", config.Namespace)
 	fault(config.App <= 0, "app must be the App's number, not %d", config.App)
 	fault(!pinned.MatchString(config.InitImage), "init_image must be pinned by its digest, as name@sha256:…, not %q", config.InitImage)
+	for n, image := range config.Images {
+		fault(!pinned.MatchString(image), "images[%d] must be pinned by its digest, as name@sha256:…, not %q", n, image)
+	}
 	fault(config.Now == nil, "now is missing: there is no clock")
 	for n, p := range config.EgressProxies {
 		err := p.Check()

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"regexp"
@@ -67,6 +68,12 @@ func (k *Kubernetes) plan(spec sandbox.Spec, is sandbox.Instance) (plan, error) 
 	c := spec.Constraints
 	if !pinned.MatchString(spec.Image) {
 		return plan{}, refused("image", "%q is not pinned: name it by its digest, as name@sha256:…", spec.Image)
+	}
+	if allowed := k.config.Images; len(allowed) > 0 && !slices.Contains(allowed, spec.Image) {
+		return plan{}, refused("image", "the operator lets no sandbox run it")
+	}
+	if set := k.config.RuntimeClass; set != "" && c.Runtime != "" && c.Runtime != set {
+		return plan{}, refused("runtime", "the operator has every sandbox run with the RuntimeClass %s", strconv.Quote(set))
 	}
 	if class := k.runtimeClass(spec); class != "" && !classPattern.MatchString(class) {
 		return plan{}, refused("runtime", "%q is not the name of a RuntimeClass", class)
@@ -167,10 +174,7 @@ func confined(user int64) *corev1.SecurityContext {
 
 // runtimeClass is the one that is asked for, or that the operator has chosen.
 func (k *Kubernetes) runtimeClass(spec sandbox.Spec) string {
-	if spec.Constraints.Runtime != "" {
-		return spec.Constraints.Runtime
-	}
-	return k.config.RuntimeClass
+	return cmp.Or(k.config.RuntimeClass, spec.Constraints.Runtime)
 }
 
 // nameable reports whether there can be a Job of the id: its name ends as it begins.

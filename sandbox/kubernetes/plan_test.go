@@ -58,8 +58,13 @@ func specs() map[string]sandbox.Spec {
 // I11 for Kubernetes: what each sandbox is, to the last field.
 func TestGoldenPlans(t *testing.T) {
 	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	k := newAPI(t, time.Now).boxes(everyNetwork, func(c *Config) { c.RuntimeClass = "gvisor" })
+	a := newAPI(t, time.Now)
 	for name, spec := range specs() {
+		k := a.boxes(everyNetwork, func(c *Config) {
+			if spec.Constraints.Runtime == "" {
+				c.RuntimeClass = "gvisor"
+			}
+		})
 		planned, err := k.plan(spec, spec.Instance(Provider, at))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)

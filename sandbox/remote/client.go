@@ -18,7 +18,10 @@ import (
 // Remote is sandboxes in another process. It may be used by several goroutines.
 type Remote struct{ client *http.Client }
 
-var _ sandbox.Sandbox = (*Remote)(nil)
+var (
+	_ sandbox.Sandbox = (*Remote)(nil)
+	_ sandbox.Readier = (*Remote)(nil)
+)
 
 // NewRemoteSandbox returns the sandboxes behind the socket. It does not connect yet: a process that is
 // not there keeps sandboxes from being started, and nothing else.
@@ -63,6 +66,9 @@ func asOutcome(r sandbox.Result) outcome {
 func (o outcome) result() sandbox.Result {
 	return sandbox.Result{Stdout: string(o.Stdout), Stderr: string(o.Stderr), ExitCode: o.ExitCode, Truncated: o.Truncated, TimedOut: o.TimedOut, OOM: o.OOM}
 }
+
+// Ready asks whether one could be started.
+func (r *Remote) Ready(ctx context.Context) error { return r.ask(ctx, http.MethodGet, ready, nil, nil) }
 
 // Create asks for one.
 func (r *Remote) Create(ctx context.Context, spec sandbox.Spec) (is sandbox.Instance, err error) {

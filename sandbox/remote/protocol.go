@@ -18,6 +18,8 @@ import (
 const (
 	// root is where the sandboxes are below.
 	root = "/v1/sandboxes"
+	// ready is where it is told whether one could be started.
+	ready = "/v1/ready"
 	// maxRequest is how many bytes a request may have beside an archive and a standard
 	// input.
 	maxRequest = 1 << 20

@@ -170,3 +170,22 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
+
+// unready is a provider on which nothing could be started.
+type unready struct{ sandbox.Sandbox }
+
+func (unready) Ready(context.Context) error {
+	return &sandbox.UnsupportedError{Provider: "docker", Field: "runtime", Why: "the engine has no runtime"}
+}
+
+func TestReady(t *testing.T) {
+	if err := connect(t, serve(t, memory())).Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if refused, is := errors.AsType[*sandbox.UnsupportedError](connect(t, serve(t, unready{memory()})).Ready(t.Context())); !is || refused.Field != "runtime" {
+		t.Errorf("%+v", refused)
+	}
+	if err := connect(t, filepath.Join(t.TempDir(), "nobody")).Ready(t.Context()); err == nil {
+		t.Error("nobody is there")
+	}
+}

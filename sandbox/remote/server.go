@@ -20,6 +20,7 @@ func NewHandler(boxes sandbox.Sandbox, images []string, log zerolog.Logger) http
 		s.images[image] = true
 	}
 	routes := http.NewServeMux()
+	routes.HandleFunc("GET "+ready, s.ready)
 	routes.HandleFunc("POST "+root, s.create)
 	routes.HandleFunc("GET "+root, s.list)
 	routes.HandleFunc("GET "+root+"/{id}", s.status)
@@ -48,6 +49,15 @@ func (s *server) create(w http.ResponseWriter, r *http.Request) {
 	}
 	is, err := s.boxes.Create(r.Context(), spec)
 	s.answer(w, is, err)
+}
+
+// ready tells whether one could be started, as far as the provider can tell.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	var err error
+	if boxes, tells := s.boxes.(sandbox.Readier); tells {
+		err = boxes.Ready(r.Context())
+	}
+	s.answer(w, struct{}{}, err)
 }
 
 func (s *server) list(w http.ResponseWriter, r *http.Request) {
