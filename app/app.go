@@ -183,7 +183,7 @@ func New(ctx context.Context, config Config, options Options) (*App, error) {
 	}
 	sweeper := &recovery.Sweeper{GitHub: client, Book: facts, Switches: stop, Secrets: lending, Sandboxes: sandboxes, Now: options.Now, KeepDeliveries: config.Database.KeepDeliveries}
 	door, err := handlers.New(handlers.Config{
-		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, HandsOut: config.Credentials.Exchange.Audience != "", Sandboxes: onRequest, UserTokens: people.tokens(), GitHub: client, Log: options.Log,
+		Secret: config.GitHub.App.WebhookSecret, PreviousSecret: config.Server.PreviousWebhookSecret, Inbox: facts, Gate: keeper, Switch: stop, Lending: lending, Deputies: facts.Deputies, HandsOut: config.Credentials.Exchange.Audience != "", Sandboxes: onRequest, UserTokens: people.tokens(), GitHub: client, Log: options.Log,
 		Resync: func(ctx context.Context, installation int64) error {
 			return facts.Want(ctx, recovery.KeyResync(installation))
 		},

@@ -180,6 +180,8 @@ func TestASandboxThatActsForAPerson(t *testing.T) {
 	wantText(t, answered(pr), " hello")
 	tw.comment(other, "bob", "/approve")
 	wantText(t, answered(other), "the sandbox "+id+", where what runs has the rights of bob, could have said it")
+	tw.comment(other, "bob", "/credential issue deploy")
+	wantText(t, answered(other), "@bob The sandbox "+id+", where what runs has the rights of bob, could have said it")
 	agents := tw.halts(tw.shop, "ann", "Stop", switchLabel+"-agents")
 	wantText(t, tw.says(agents, "bob", "/killswitch off"), "@bob This `/killswitch` has no effect: the sandbox "+id+", where what runs has the rights of bob, could have said it")
 	tw.comment(pr, "lee", "/sandbox stop "+id)

@@ -54,7 +54,17 @@ func (d *Door) credential(ctx context.Context, s speech, index int, command poli
 	}
 }
 
+// lend lends what is asked for, to nobody in whose name a sandbox could have asked.
 func (d *Door) lend(ctx context.Context, s speech, index int, args []string) (answer, error) {
+	if d.config.Deputies != nil {
+		deputies, err := d.config.Deputies(ctx, s.about.Repository, s.At.Add(-policy.ClocksApart))
+		if err != nil {
+			return answer{}, err
+		}
+		if why := policy.SaidByDeputy(deputies, s.By, s.At); why != "" {
+			return answer{refused: sentence(why)}, nil
+		}
+	}
 	ask := credential.Ask{On: s.about, Key: s.Text.Source(index), Loan: policy.LoanRequest{Credential: args[0], By: s.By}}
 	if len(args) > 1 {
 		ask.Loan.TTL = args[1]

@@ -54,6 +54,9 @@ type Config struct {
 	Switch         KillSwitch
 	// Lending lends credentials; nil: nothing is lent.
 	Lending Lending
+	// Deputies lists the sandboxes in a repository that have a person's rights, or had them
+	// at that time or later; nil: there are none.
+	Deputies func(ctx context.Context, repository policy.Repository, since time.Time) ([]policy.Deputy, error)
 	// HandsOut is true if jobs are handed credentials for their id-tokens: then the end of
 	// a job counts that is of no environment.
 	HandsOut bool
