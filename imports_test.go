@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"sandbox/docker":            {"sandbox", "sandbox/inside"},
 	"sandbox/codespaces":        {"killswitch", "policy", "sandbox", "sandbox/usertoken"},
 	"sandbox/codespaces/tunnel": {"sandbox/codespaces", "sandbox/usertoken"},
-	"sandbox/usertoken":         {"audit", "policy"},
+	"sandbox/usertoken":         {"audit", "credential", "policy"},
 	"sandbox/remote":            {"sandbox"},
 	"sandbox/kubernetes":        {"sandbox", "sandbox/inside"},
 	"sandbox/egress":            {"policy"},

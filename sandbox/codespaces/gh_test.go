@@ -183,7 +183,7 @@ func TestWhetherThereIsAGH(t *testing.T) {
 func TestAGHThatFails(t *testing.T) {
 	by := usertoken.New(policy.Actor{ID: 7, Login: "ann"}, ghToken)
 	for _, c := range []struct{ does, user, name, want string }{
-		{"fails", "", "box", "gh: exit status 1: error with [hidden] getting ssh server details"},
+		{"fails", "", "box", "gh: exit status 1: error with [secret] getting ssh server details"},
 		{"says nothing", "", "box", "gh does not tell who"},
 		{"works", "vscode", "-x", "no name of a codespace"},
 		{"works", "vscode", "a b", "no name of a codespace"},
@@ -198,7 +198,7 @@ func TestAGHThatFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadAll(line); err == nil || !strings.Contains(err.Error(), "[hidden]") || strings.Contains(err.Error(), ghToken) {
+	if _, err := io.ReadAll(line); err == nil || !strings.Contains(err.Error(), "[secret]") || strings.Contains(err.Error(), ghToken) {
 		t.Errorf("what it says at its end: %v", err)
 	}
 }

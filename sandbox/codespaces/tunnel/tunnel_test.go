@@ -264,7 +264,7 @@ func TestNoWayIn(t *testing.T) {
 		"a relay elsewhere":            {func(c *codespace) { c.RelayURI = "wss://relay.example.com/" }, "https://relay.example.com is no address of a tunnel's"},
 		"a relay by an address":        {func(c *codespace) { c.RelayURI = "wss://169.254.169.254/" }, "https://169.254.169.254 is no address of a tunnel's"},
 		"a relay in the clear":         {func(c *codespace) { c.RelayURI = "ws://usw2-data.rel.tunnels.api.visualstudio.com/" }, "is no address of a tunnel's"},
-		"the service repeats a token":  {func(c *codespace) { c.ServiceAnswers = func() int { return http.StatusForbidden } }, "Refused Tunnel [hidden]"},
+		"the service repeats a token":  {func(c *codespace) { c.ServiceAnswers = func() int { return http.StatusForbidden } }, "Refused Tunnel [secret]"},
 		"the relay repeats a token":    {func(c *codespace) { c.RelayAnswers = func() int { return http.StatusForbidden } }, "connect to the tunnel's relay"},
 		"the service says null":        {func(c *codespace) { c.ServiceSays = "null" }, "the tunnel service says nothing of a tunnel"},
 		"nobody is there":              {func(c *codespace) { c.ServiceSays = "{}" }, "the tunnel has 0 hosts, and not one"},
