@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type giver struct {
 
 	mu   sync.Mutex
 	lent map[string]*given // by sandbox and credential
+	// over is when each was seen to have ended, as long as one could be let run: what is on
+	// its way then is given nothing more.
+	over map[string]time.Time
 }
 
 // given is a credential that was lent for a sandbox.
@@ -34,7 +38,7 @@ type given struct {
 }
 
 func newGiver(lending *credential.Lending, now func() time.Time, log zerolog.Logger) *giver {
-	return &giver{lending: lending, now: now, log: log, lent: map[string]*given{}}
+	return &giver{lending: lending, now: now, log: log, lent: map[string]*given{}, over: map[string]time.Time{}}
 }
 
 // errNotLent is all that whoever runs in the sandbox is told.
@@ -53,15 +57,25 @@ func (g *giver) secret(is sandbox.Instance, name string) func(context.Context) (
 	}
 }
 
-func (g *giver) give(ctx context.Context, is sandbox.Instance, name string) (credential.Secret, error) {
+// to is what the sandbox has been lent of that name.
+func (g *giver) to(is sandbox.Instance, name string) (*given, error) {
 	g.mu.Lock()
-	key := is.ID + " " + name
-	it, known := g.lent[key]
-	if !known {
-		it = &given{}
-		g.lent[key] = it
+	defer g.mu.Unlock()
+	if _, over := g.over[is.ID]; over {
+		return nil, sandbox.ErrEnded
 	}
-	g.mu.Unlock()
+	key := is.ID + " " + name
+	if g.lent[key] == nil {
+		g.lent[key] = &given{}
+	}
+	return g.lent[key], nil
+}
+
+func (g *giver) give(ctx context.Context, is sandbox.Instance, name string) (credential.Secret, error) {
+	it, err := g.to(is, name)
+	if err != nil {
+		return credential.Secret{}, err
+	}
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	if it.lent.ID != "" && g.now().Before(it.lent.ExpiresAt) {
@@ -82,12 +96,19 @@ func (g *giver) give(ctx context.Context, is sandbox.Instance, name string) (cre
 		return credential.Secret{}, fmt.Errorf("%s is several values, and a request takes one", name)
 	}
 	it.lent = lent
+	if _, err := g.to(is, name); err != nil {
+		// It has ended meanwhile, with what was lent until then.
+		return credential.Secret{}, errors.Join(err, g.lending.SandboxEnded(ctx, is.For.Repository, is.ID, "the sandbox has ended"))
+	}
 	return lent.Token, nil
 }
 
 // ended ends what was lent for a sandbox that has ended.
 func (g *giver) ended(ctx context.Context, is sandbox.Instance, reason string) error {
 	g.mu.Lock()
+	now := g.now()
+	maps.DeleteFunc(g.over, func(_ string, at time.Time) bool { return now.Sub(at) > sandbox.MaxTimeout })
+	g.over[is.ID] = now
 	for key := range g.lent {
 		if strings.HasPrefix(key, is.ID+" ") {
 			delete(g.lent, key)

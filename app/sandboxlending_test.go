@@ -66,7 +66,7 @@ func TestACredentialOnTheWayOutOfASandbox(t *testing.T) {
 				t.Errorf("afterwards: %s", answer)
 			}
 			third, err := secret(t.Context())
-			if c.again && (err != nil || third == first) || !c.again && name == "a kill switch falls" && !errors.Is(err, errNotLent) {
+			if c.again && (err != nil || third == first) || !c.again && !errors.Is(err, errNotLent) {
 				t.Errorf("asked again: given %t, another: %t, %v", third != "", third != first, err)
 			}
 			if strings.Contains(tw.log.String(), first) {
