@@ -53,6 +53,18 @@ func (h EgressHost) Matches(name string, port int) bool {
 	}
 }
 
+// covers reports whether whatever the other matches is matched.
+func (h EgressHost) covers(other EgressHost) bool {
+	switch {
+	case h.port != 0 && h.port != other.port:
+		return false
+	case h.name == other.name:
+		return h.below == other.below
+	default:
+		return h.below && strings.HasSuffix(other.name, "."+h.name)
+	}
+}
+
 // String is the host as [ParseEgressHost] reads it.
 func (h EgressHost) String() string {
 	text := h.name

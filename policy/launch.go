@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // LaunchRequest is somebody who asks for a sandbox on a pull request.
@@ -161,7 +162,11 @@ func (r *SandboxRules) tighten(other SandboxRules) (why string) {
 	mine, theirs := &r.Constraints, other.Constraints
 	mine.MemoryMB, mine.CPUPercent, mine.DiskMB = lower(mine.MemoryMB, theirs.MemoryMB), lower(mine.CPUPercent, theirs.CPUPercent), lower(mine.DiskMB, theirs.DiskMB)
 	mine.Timeout = min(mine.Timeout, theirs.Timeout)
+	named := len(mine.Egress) > 0 && len(theirs.Egress) > 0
 	mine.Network, mine.Egress = narrower(*mine, theirs)
+	if named && len(mine.Egress) == 0 {
+		return "the policies that hold here have no host in common that a sandbox may reach"
+	}
 	if mine.Runtime != "" && theirs.Runtime != "" && mine.Runtime != theirs.Runtime {
 		return "the policies that hold here want a sandbox isolated by " + mine.Runtime + " and by " + theirs.Runtime
 	}
@@ -170,7 +175,7 @@ func (r *SandboxRules) tighten(other SandboxRules) (why string) {
 	case len(mine.AllowedPaths) == 0:
 		mine.AllowedPaths = theirs.AllowedPaths
 	case len(theirs.AllowedPaths) > 0:
-		mine.AllowedPaths = common(mine.AllowedPaths, theirs.AllowedPaths)
+		mine.AllowedPaths = common(mine.AllowedPaths, theirs.AllowedPaths, isAtOrBelow)
 		if len(mine.AllowedPaths) == 0 {
 			return "the policies that hold here have no path in common that a sandbox may write"
 		}
@@ -188,12 +193,33 @@ func narrower(a, b SandboxConstraints) (network string, egress []string) {
 	case a.Network == "none" || b.Network == "none":
 		return "none", nil
 	default:
-		return "egress-only", common(a.Egress, b.Egress)
+		return "egress-only", common(a.Egress, b.Egress, isWithin)
 	}
 }
 
-func common(a, b []string) []string {
-	return slices.DeleteFunc(slices.Clone(a), func(one string) bool { return !slices.Contains(b, one) })
+// common is what of the one list is within something of the other.
+func common(a, b []string, within func(narrow, wide string) bool) []string {
+	var both []string
+	for _, lists := range [][2][]string{{a, b}, {b, a}} {
+		for _, one := range lists[0] {
+			if !slices.Contains(both, one) && slices.ContainsFunc(lists[1], func(wide string) bool { return within(one, wide) }) {
+				both = append(both, one)
+			}
+		}
+	}
+	return both
+}
+
+func isAtOrBelow(narrow, wide string) bool {
+	return narrow == wide || strings.HasPrefix(narrow, strings.TrimSuffix(wide, "/")+"/")
+}
+
+// isWithin reports whether whatever the one host matches the other does too. Both were
+// parsed before.
+func isWithin(narrow, wide string) bool {
+	n, errN := ParseEgressHost(narrow)
+	w, errW := ParseEgressHost(wide)
+	return errN == nil && errW == nil && w.covers(n)
 }
 
 // lower is the lower of two limits, of which zero is none.

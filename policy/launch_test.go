@@ -91,6 +91,21 @@ func TestLaunchSandbox(t *testing.T) {
 			world: world{organization: docker, base: docker + ", constraints: {network: full}", asks: ask, approvals: []string{"bob"}},
 			rule:  func(r *SandboxRules) { r.Constraints.Network = "none" },
 		},
+		"narrower hosts and paths": {
+			world: world{
+				organization: docker + `, constraints: {network: egress-only, egress: ["*.example.com", "one.example.org:443"], allowed_paths: [/workspace]}`,
+				base:         docker + `, constraints: {network: egress-only, egress: [api.example.com, "*.b.example.com", example.com, one.example.org, other.example.net], allowed_paths: [/workspace/out, /workspaces]}`,
+				asks:         ask, approvals: []string{"bob"},
+			},
+			rule: func(r *SandboxRules) {
+				r.Constraints.Network, r.Constraints.Egress = "egress-only", []string{"one.example.org:443", "api.example.com", "*.b.example.com"}
+				r.Constraints.AllowedPaths = []string{"/workspace/out"}
+			},
+		},
+		"no host in common": {
+			world: world{organization: docker + ", constraints: {network: egress-only, egress: [a.example.com]}", base: docker + ", constraints: {network: egress-only, egress: [b.example.com]}", asks: ask, approvals: []string{"bob"}},
+			want:  "no host in common",
+		},
 		"no path in common": {
 			world: world{organization: docker + ", constraints: {allowed_paths: [/workspace/a]}", base: docker + ", constraints: {allowed_paths: [/workspace/b]}", asks: ask, approvals: []string{"bob"}},
 			want:  "no path in common",

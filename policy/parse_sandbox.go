@@ -83,6 +83,9 @@ func (r *reader) image(v value, to *string) {
 	*to = s
 }
 
+// MaxSandboxTimeout is how long a sandbox may run.
+const MaxSandboxTimeout = 24 * time.Hour
+
 func (r *reader) constraints(v value, to *SandboxConstraints) {
 	r.mapping(v,
 		field{"memory_mb", func(v value) { r.number(v, unlimited, &to.MemoryMB) }},
@@ -90,7 +93,11 @@ func (r *reader) constraints(v value, to *SandboxConstraints) {
 		field{"disk_mb", func(v value) { r.number(v, unlimited, &to.DiskMB) }},
 		field{"network", func(v value) { r.choice(v, &to.Network, "none", "egress-only", "full") }},
 		field{"egress", func(v value) { to.Egress = r.list(v, strings.ToLower, r.egressHost) }},
-		field{"timeout", func(v value) { r.duration(v, &to.Timeout) }},
+		field{"timeout", func(v value) {
+			if r.duration(v, &to.Timeout); to.Timeout > MaxSandboxTimeout {
+				r.wrong(v, "must be at most 24h, not %s", describe(v.node))
+			}
+		}},
 		field{"allowed_paths", func(v value) { to.AllowedPaths = r.list(v, exactly, r.absolutePath) }},
 		field{"runtime", func(v value) { to.Runtime, _ = r.text(v) }},
 	)

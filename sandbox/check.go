@@ -39,7 +39,7 @@ const (
 	// DefaultTimeout is how long a sandbox runs if nobody says, and MaxTimeout how long
 	// it may.
 	DefaultTimeout = 30 * time.Minute
-	MaxTimeout     = 24 * time.Hour
+	MaxTimeout     = policy.MaxSandboxTimeout
 	// MaxArguments and MaxArgumentBytes bound a command's arguments.
 	MaxArguments     = 256
 	MaxArgumentBytes = 64 << 10
