@@ -39,8 +39,9 @@ func reaperCommand(stdio Stdio) *cobra.Command {
 		Long: "Runs as the one user that may reach the Docker engine, which is as good as root, and serves\n" +
 			"sandboxes and nothing else on a Unix socket, to the server whose `sandbox.docker.reaper` names\n" +
 			"it. Whoever may open the socket may ask: put it into a folder of the server's group. It knows\n" +
-			"no secret and needs no network. Sandboxes past their deadline, and those that were created and\n" +
-			"never started, it destroys by itself.",
+			"no secret, and needs no network but for --egress-folder, where it is the sandboxes' way out.\n" +
+			"Sandboxes past their deadline, and those that were created and never started, it destroys by\n" +
+			"itself.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.log = newLogger(LogConfig{Level: level, Format: format}, stdio.Err)
 			return r.run(cmd.Context(), settings)
