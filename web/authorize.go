@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"net"
 	"net/http"
 	"net/url"
@@ -186,10 +185,7 @@ var (
 	//go:embed authorize.html
 	authorizeHTML string
 
-	authorizePage = template.Must(template.New("authorize").Funcs(template.FuncMap{
-		"style": func() template.CSS { return template.CSS(dashboardCSS) }, //nolint:gosec // it is ours
-		"again": func() string { return AuthorizePath },
-	}).Parse(authorizeHTML))
+	authorizePage = pageWith(authorizeHTML)
 )
 
 func (a *Authorization) show(w http.ResponseWriter, status int, o outcome) {

@@ -103,9 +103,10 @@ var (
 	//go:embed dashboard.css
 	dashboardCSS string
 
-	page = template.Must(template.New("dashboard").Funcs(template.FuncMap{
-		"style": func() template.CSS { return template.CSS(dashboardCSS) }, //nolint:gosec // it is ours
-	}).Parse(dashboardHTML))
+	//go:embed page.html
+	pageHTML string
+
+	dashboardPage = pageWith(dashboardHTML)
 
 	// contentPolicy lets the page load nothing, send nothing anywhere and be styled by
 	// this style alone.
@@ -115,10 +116,18 @@ var (
 	}()
 )
 
+// pageWith is the page around what a file defines as its content.
+func pageWith(content string) *template.Template {
+	return template.Must(template.Must(template.New("page").Funcs(template.FuncMap{
+		"style": func() template.CSS { return template.CSS(dashboardCSS) }, //nolint:gosec // it is ours
+		"again": func() string { return AuthorizePath },
+	}).Parse(pageHTML)).Parse(content))
+}
+
 // ServeHTTP answers with the page.
 func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
-	if err := page.Execute(&body, d.Standing(r.Context())); err != nil {
+	if err := dashboardPage.Execute(&body, d.Standing(r.Context())); err != nil {
 		d.log.Error().Err(err).Msg("the dashboard cannot be shown")
 		http.Error(w, "the dashboard cannot be shown; the log says why", http.StatusInternalServerError)
 		return

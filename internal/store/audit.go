@@ -81,3 +81,13 @@ func scanAuditEntry(row scanner) (audit.Entry, error) {
 	e.At = fromMillis(at)
 	return e, err
 }
+
+// appendAll appends entries in their order. Its error is an [audit.ErrNotRecorded].
+func (s *Store) appendAll(ctx context.Context, tx *transaction, entries []audit.Entry) error {
+	for _, entry := range entries {
+		if err := s.appendAudit(ctx, tx, entry); err != nil {
+			return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
+		}
+	}
+	return nil
+}

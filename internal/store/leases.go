@@ -202,12 +202,7 @@ func (s *Store) ChangeLease(ctx context.Context, id string, change func(lease *c
 		if err := wantLeases(ctx, tx, lease.Slot.Repository, lease.NextAt); err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if err := s.appendAudit(ctx, tx, entry); err != nil {
-				return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
-			}
-		}
-		return nil
+		return s.appendAll(ctx, tx, entries)
 	})
 	if err != nil {
 		return credential.Lease{}, fmt.Errorf("change the credential %s: %w", id, err)

@@ -100,12 +100,7 @@ func (s *Store) ChangeSandbox(ctx context.Context, id string, change func(*sandb
 		if err := saveSandbox(ctx, tx, record); err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if err := s.appendAudit(ctx, tx, entry); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.appendAll(ctx, tx, entries)
 	})
 	if err != nil {
 		return fmt.Errorf("change the sandbox %s: %w", id, err)

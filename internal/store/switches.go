@@ -109,12 +109,7 @@ func (s *Store) Change(ctx context.Context, scope killswitch.Scope, wake bool, c
 		if err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if err := s.appendAudit(ctx, tx, entry); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.appendAll(ctx, tx, entries)
 	})
 	if err != nil {
 		return killswitch.Switch{}, fmt.Errorf("change the kill switch of %s: %w", scope, err)

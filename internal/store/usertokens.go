@@ -63,12 +63,7 @@ func (s *Store) ChangeUserToken(ctx context.Context, person int64, change func(k
 		if err := saveUserToken(ctx, tx, person, kept); err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if err := s.appendAudit(ctx, tx, entry); err != nil {
-				return fmt.Errorf("%w: %w", audit.ErrNotRecorded, err)
-			}
-		}
-		return nil
+		return s.appendAll(ctx, tx, entries)
 	})
 	if err != nil {
 		return fmt.Errorf("change what is kept of the person %d: %w", person, err)
