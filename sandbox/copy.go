@@ -23,9 +23,13 @@ func CheckFolder(folder string) error {
 	return nil
 }
 
-// CheckedArchive looks through an archive that is to go into a sandbox, as a whole before
-// anything of it gets there, and returns what it is made of. discard frees that.
-func CheckedArchive(archive io.Reader) (clean io.ReadSeeker, discard func(), err error) {
+// CheckedArchive looks through an archive that is to go into a folder of a sandbox, as a
+// whole before anything of it gets there, and returns what it is made of. discard frees
+// that.
+func CheckedArchive(folder string, archive io.Reader) (clean io.ReadSeeker, discard func(), err error) {
+	if err := CheckFolder(folder); err != nil {
+		return nil, nil, err
+	}
 	file, err := os.CreateTemp("", "portcullis-archive-")
 	if err != nil {
 		return nil, nil, err

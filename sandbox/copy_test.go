@@ -31,7 +31,7 @@ func names(archive io.Reader) (all []string, err error) {
 func TestAnArchiveIsCheckedAsAWhole(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
-	clean, discard, err := sandbox.CheckedArchive(bytes.NewReader(packed("a")))
+	clean, discard, err := sandbox.CheckedArchive(sandbox.Workspace, bytes.NewReader(packed("a")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +40,13 @@ func TestAnArchiveIsCheckedAsAWhole(t *testing.T) {
 	}
 	discard()
 	for name, archive := range map[string][]byte{"leaves the folder": packed("x/../../y"), "is cut off": packed("a")[:512]} {
-		_, _, err := sandbox.CheckedArchive(bytes.NewReader(archive))
+		_, _, err := sandbox.CheckedArchive(sandbox.Workspace, bytes.NewReader(archive))
 		if err == nil {
 			t.Errorf("one that %s is taken", name)
 		}
+	}
+	if _, _, err := sandbox.CheckedArchive("/etc", bytes.NewReader(packed("a"))); err == nil {
+		t.Error("one for another folder is taken")
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
 		t.Errorf("%d files are left, %v", len(left), err)

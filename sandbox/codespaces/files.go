@@ -13,10 +13,7 @@ import (
 // Put has tar in the codespace unpack the archive, which is looked through before it gets
 // there.
 func (c *Codespaces) Put(ctx context.Context, id, folder string, archive io.Reader) error {
-	if err := sandbox.CheckFolder(folder); err != nil {
-		return err
-	}
-	clean, discard, err := sandbox.CheckedArchive(archive)
+	clean, discard, err := sandbox.CheckedArchive(folder, archive)
 	if err != nil {
 		return err
 	}

@@ -19,10 +19,7 @@ const maxComplaint = 4 << 10
 // gets there. What is in a folder that the workload may write is the workload's, and the
 // rest PID 1's user's: neither may write where the other does.
 func (d *Docker) Put(ctx context.Context, id, folder string, archive io.Reader) error {
-	if err := sandbox.CheckFolder(folder); err != nil {
-		return err
-	}
-	clean, discard, err := sandbox.CheckedArchive(archive)
+	clean, discard, err := sandbox.CheckedArchive(folder, archive)
 	if err != nil {
 		return err
 	}

@@ -21,10 +21,7 @@ const maxComplaint = 400
 // Put has Portcullis in the sandbox unpack the archive, which is looked through as a
 // whole before anything of it gets there.
 func (k *Kubernetes) Put(ctx context.Context, id, folder string, archive io.Reader) error {
-	if err := sandbox.CheckFolder(folder); err != nil {
-		return err
-	}
-	clean, discard, err := sandbox.CheckedArchive(archive)
+	clean, discard, err := sandbox.CheckedArchive(folder, archive)
 	if err != nil {
 		return err
 	}
