@@ -40,8 +40,11 @@ func Probe(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr i
 		_, _ = stdout.Write(told)
 	case "copy":
 		_, _ = io.Copy(stdout, stdin)
-	case "pour": // BYTES
+	case "pour": // BYTES [stderr]
 		n, _ := strconv.ParseInt(argument(1), 10, 64)
+		if argument(2) == "stderr" {
+			return pour(ctx, stderr, n)
+		}
 		return pour(ctx, stdout, n)
 	case "wait": // DURATION
 		d, _ := time.ParseDuration(argument(1))
