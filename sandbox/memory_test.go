@@ -102,6 +102,33 @@ func TestI16AStopEndsWhatItCovers(t *testing.T) {
 	}
 }
 
+// away is a switch that cannot be asked.
+type away struct{}
+
+func (away) IsActive(context.Context, killswitch.Scope) (bool, error) {
+	return false, errors.New("away")
+}
+
+func TestI16NothingIsStartedWhileTheSwitchCannotBeAsked(t *testing.T) {
+	memory := sandbox.NewMemorySandbox(time.Now, echo)
+	if _, err := memory.Create(t.Context(), sandbox.Spec{ID: "there", For: shop}); err != nil {
+		t.Fatal(err)
+	}
+	boxes := sandbox.Guard{Sandbox: memory, Switch: away{}}
+	_, created := boxes.Create(t.Context(), sandbox.Spec{ID: "new", For: shop})
+	_, executed := boxes.Execute(t.Context(), "there", sandbox.Command{Argv: []string{"x"}})
+	for what, err := range map[string]error{
+		"create": created, "a command": executed, "files": boxes.Put(t.Context(), "there", sandbox.Workspace, sandboxtest.Files()),
+	} {
+		if !errors.Is(err, sandbox.ErrStopped) || !strings.Contains(err.Error(), "away") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := boxes.Status(t.Context(), "new"); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("what was not to be created: %v", err)
+	}
+}
+
 // halfBlind cannot list everything.
 type halfBlind struct {
 	sandbox.Sandbox
