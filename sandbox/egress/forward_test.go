@@ -57,8 +57,8 @@ func TestAPlainRequest(t *testing.T) {
 	}
 }
 
-// TestPlainInvariant13 holds the same for plain requests as for CONNECT.
-func TestPlainInvariant13(t *testing.T) {
+// TestI13WhereAPlainRequestLeads holds the same for plain requests as for CONNECT.
+func TestI13WhereAPlainRequestLeads(t *testing.T) {
 	w := newWorld(t, func(c *egress.Config) { c.Policy.Hosts = append(c.Policy.Hosts, hosts(t, "tls.example.com:443")...) })
 	w.at("api.example.com", 80, site(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
 	w.name("tls.example.com", addresses(publicAddress))
