@@ -50,12 +50,7 @@ func Example() {
 }
 
 func TestMemorySandbox(t *testing.T) {
-	boxes := sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
-		if command.Argv[0] != "probe" {
-			return sandbox.NoProgram
-		}
-		return sandboxtest.Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
-	})
+	boxes := sandbox.NewMemorySandbox(time.Now, sandboxtest.Program)
 	sandboxtest.Conform(t, sandboxtest.Subject{
 		Boxes: boxes, Fresh: boxes, Spec: sandboxtest.Spec(""), Probe: []string{"probe"},
 		Unsupported: map[string]func(*sandbox.Spec){"runtime": func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},

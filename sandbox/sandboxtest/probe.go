@@ -59,6 +59,14 @@ func Probe(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr i
 	return 0
 }
 
+// Program is that of a [sandbox.MemorySandbox] which has the probe, and nothing else.
+func Program(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
+	if command.Argv[0] != "probe" {
+		return sandbox.NoProgram
+	}
+	return Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
+}
+
 func pour(ctx context.Context, w io.Writer, n int64) int {
 	block := bytes.Repeat([]byte("0123456789abcdef"), 4096)
 	for n > 0 && ctx.Err() == nil {
