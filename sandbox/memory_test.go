@@ -50,12 +50,7 @@ func Example() {
 }
 
 func TestMemorySandbox(t *testing.T) {
-	boxes := sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
-		if command.Argv[0] != "probe" {
-			return sandbox.NoProgram
-		}
-		return sandboxtest.Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
-	})
+	boxes := sandbox.NewMemorySandbox(time.Now, sandboxtest.Program)
 	sandboxtest.Conform(t, sandboxtest.Subject{
 		Boxes: boxes, Fresh: boxes, Spec: sandboxtest.Spec(""), Probe: []string{"probe"},
 		Unsupported: map[string]func(*sandbox.Spec){"runtime": func(s *sandbox.Spec) { s.Constraints.Runtime = "runsc" }},
@@ -99,6 +94,33 @@ func TestI16AStopEndsWhatItCovers(t *testing.T) {
 	}
 	if _, err := (sandbox.Guard{Sandbox: sandbox.NewMemorySandbox(time.Now, echo)}).Create(t.Context(), sandbox.Spec{ID: "nobody", For: shop}); !errors.Is(err, sandbox.ErrStopped) {
 		t.Errorf("with nobody to ask: %v", err)
+	}
+}
+
+// away is a switch that cannot be asked.
+type away struct{}
+
+func (away) IsActive(context.Context, killswitch.Scope) (bool, error) {
+	return false, errors.New("away")
+}
+
+func TestI16NothingIsStartedWhileTheSwitchCannotBeAsked(t *testing.T) {
+	memory := sandbox.NewMemorySandbox(time.Now, echo)
+	if _, err := memory.Create(t.Context(), sandbox.Spec{ID: "there", For: shop}); err != nil {
+		t.Fatal(err)
+	}
+	boxes := sandbox.Guard{Sandbox: memory, Switch: away{}}
+	_, created := boxes.Create(t.Context(), sandbox.Spec{ID: "new", For: shop})
+	_, executed := boxes.Execute(t.Context(), "there", sandbox.Command{Argv: []string{"x"}})
+	for what, err := range map[string]error{
+		"create": created, "a command": executed, "files": boxes.Put(t.Context(), "there", sandbox.Workspace, sandboxtest.Files()),
+	} {
+		if !errors.Is(err, sandbox.ErrStopped) || !strings.Contains(err.Error(), "away") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := boxes.Status(t.Context(), "new"); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("what was not to be created: %v", err)
 	}
 }
 

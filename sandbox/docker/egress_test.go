@@ -216,7 +216,12 @@ func TestCredentialsAreNamedToWhoeverAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		reach := <-told
+		var reach docker.Reach
+		select {
+		case reach = <-told:
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody is told of the way out")
+		}
 		if fmt.Sprint(reach) != "{egress-only [a.example.com *.example.org] map[a.example.com:model b.example.org:deploy]}" {
 			t.Errorf("%+v", reach)
 		}

@@ -148,6 +148,27 @@ func TestI2WhatWasNeverStartedGoes(t *testing.T) {
 	})
 }
 
+// I5: one that somebody else created and did not come to start is that sandbox, and is
+// started.
+func TestI5WhatWasCreatedAndNotStartedIsTaken(t *testing.T) {
+	w := newWorld(t)
+	s := spec()
+	is := s.Instance(docker.Provider, time.Now())
+	made, err := w.engine.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Name:   "portcullis-" + strconv.FormatInt(w.config.App, 10) + "-" + s.ID,
+		Config: &container.Config{Image: built.image, Entrypoint: []string{"/probe", "wait", "1h"}, Labels: is.Labels(w.config.App)}, HostConfig: &container.HostConfig{AutoRemove: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.create(t, s); got.ID != s.ID || got.Status != sandbox.StatusRunning || !got.CreatedAt.Equal(is.CreatedAt) || !got.Deadline.Equal(is.Deadline) {
+		t.Errorf("%+v, want %+v", got, is)
+	}
+	if id := w.container(t, s.ID); id != made.ID {
+		t.Errorf("it is %s, want %s", id, made.ID)
+	}
+}
+
 func TestReaperRunsOnlyTheImagesThatItWasGiven(t *testing.T) {
 	w := newWorld(t)
 	r := w.reaper(t, "--image", "sha256:"+"0000000000000000000000000000000000000000000000000000000000000000")

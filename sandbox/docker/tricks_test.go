@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,9 +131,18 @@ func TestADiskThatIsFullEndsNothingElse(t *testing.T) {
 	}
 }
 
-// I14 and what else cannot be enforced on an engine.
+// I14 and what else cannot be enforced on an engine; I3, it is refused before the engine
+// is asked to change anything.
 func TestI14WhatAnEngineRefuses(t *testing.T) {
-	w := newWorld(t)
+	var writes atomic.Int64
+	w := newWorld(t, func(c *docker.Config) {
+		c.Host = before(t, func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				writes.Add(1)
+			}
+			return false
+		})
+	})
 	for _, c := range []struct {
 		field  string
 		change func(*sandbox.Spec)
@@ -167,6 +178,13 @@ func TestI14WhatAnEngineRefuses(t *testing.T) {
 		if !refused || refusal.Field != c.field {
 			t.Errorf("%+v: %v; want a refusal of %s", s, err, c.field)
 		}
+		if n := writes.Swap(0); n != 0 {
+			t.Errorf("%s: the engine was asked to change something %d times", c.field, n)
+		}
+	}
+	w.create(t, spec())
+	if writes.Load() == 0 {
+		t.Error("what changes something is not counted")
 	}
 }
 
@@ -191,6 +209,12 @@ func TestI25TwentyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+	for _, label := range []string{"portcullis.tools", sandbox.LabelApp} {
+		left, err := w.engine.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label+"="+strconv.FormatInt(w.config.App, 10))})
+		if err != nil || len(left.Items) != 0 {
+			t.Errorf("by %s there are left: %+v, %v", label, left.Items, err)
+		}
+	}
 	t.Logf("20 sandboxes came and went in %s", time.Since(begun).Round(time.Millisecond))
 }
 

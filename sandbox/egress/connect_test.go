@@ -14,9 +14,9 @@ import (
 	"github.com/portcullis-app/portcullis/sandbox/egress"
 )
 
-// TestInvariant13 is about where CONNECT leads: to a name that is listed, at port 443, if all
-// of its addresses are public.
-func TestInvariant13(t *testing.T) {
+// TestI13WhereCONNECTLeads: to a name that is listed, at port 443, if all of its addresses
+// are public.
+func TestI13WhereCONNECTLeads(t *testing.T) {
 	w := newWorld(t, nil)
 	w.at("api.example.com", 443, echoes(t))
 	w.name("below.files.example.com", addresses("93.184.216.99"))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/sandbox/egress"
+	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
 
 // TestAPlainRequest arrives as the proxy's own: what is for the proxy is left out, and the
@@ -57,8 +58,8 @@ func TestAPlainRequest(t *testing.T) {
 	}
 }
 
-// TestPlainInvariant13 holds the same for plain requests as for CONNECT.
-func TestPlainInvariant13(t *testing.T) {
+// TestI13WhereAPlainRequestLeads holds the same for plain requests as for CONNECT.
+func TestI13WhereAPlainRequestLeads(t *testing.T) {
 	w := newWorld(t, func(c *egress.Config) { c.Policy.Hosts = append(c.Policy.Hosts, hosts(t, "tls.example.com:443")...) })
 	w.at("api.example.com", 80, site(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
 	w.name("tls.example.com", addresses(publicAddress))
@@ -226,7 +227,7 @@ func TestWhoGoesAwayIsNotWaitedFor(t *testing.T) {
 	}))
 	c := w.connect()
 	_, _ = io.WriteString(c, "GET http://api.example.com/ HTTP/1.1\r\nHost: api.example.com\r\n\r\n")
-	eventually(t, "the request arrives", func() bool { return slices.Contains(w.log.events("egress.allowed"), "api.example.com:80") })
+	sandboxtest.Eventually(t, "the request arrives", func() bool { return slices.Contains(w.log.events("egress.allowed"), "api.example.com:80") })
 	_ = c.Close()
 	select {
 	case <-left:

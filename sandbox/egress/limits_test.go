@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/sandbox/egress"
+	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
 
 // limited is a world that is open, within limits.
@@ -116,12 +117,12 @@ func TestConnections(t *testing.T) {
 	w.at("api.example.com", 22, echoes(t))
 	open := []net.Conn{w.tunnel("api.example.com:22"), w.tunnel("api.example.com:22"), w.connect()} // one says nothing
 	const ask = "CONNECT api.example.com:22 HTTP/1.1\r\n\r\n"
-	eventually(t, "it is full", func() bool { status, _ := w.say(ask); return status == 503 })
+	sandboxtest.Eventually(t, "it is full", func() bool { status, _ := w.say(ask); return status == 503 })
 	if status, told := w.say(ask); status != 503 || !strings.Contains(told, "3 connections") {
 		t.Errorf("%d %q", status, told)
 	}
 	_ = open[0].Close()
-	eventually(t, "there is room again", func() bool { status, _ := w.say(ask); return status == 200 })
+	sandboxtest.Eventually(t, "there is room again", func() bool { status, _ := w.say(ask); return status == 200 })
 	if got := w.log.events("egress.limited"); !slices.Contains(got, "connections") {
 		t.Errorf("the log has %q", got)
 	}
@@ -170,7 +171,7 @@ func TestSlowness(t *testing.T) {
 			if test.want == "" {
 				want = nil
 			}
-			eventually(t, "the log has "+test.want, func() bool { return slices.Equal(w.log.events("egress.denied"), want) })
+			sandboxtest.Eventually(t, "the log has "+test.want, func() bool { return slices.Equal(w.log.events("egress.denied"), want) })
 		})
 	}
 }
@@ -189,7 +190,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("the log has %q", got)
 	}
 	ends(t, w.tunnel("api.example.com:80"), patience)
-	eventually(t, "the log has it", func() bool { return slices.Equal(w.log.events("egress.limited"), []string{"idle"}) })
+	sandboxtest.Eventually(t, "the log has it", func() bool { return slices.Equal(w.log.events("egress.limited"), []string{"idle"}) })
 
 	w.at("api.example.com", 22, echoes(t))
 	c := w.tunnel("api.example.com:22")
@@ -283,7 +284,7 @@ func TestLifetime(t *testing.T) {
 		}
 	}))
 	ends(t, w.tunnel("api.example.com:22"), patience)
-	eventually(t, "the log has it", func() bool { return slices.Equal(w.log.events("egress.limited"), []string{"lifetime"}) })
+	sandboxtest.Eventually(t, "the log has it", func() bool { return slices.Equal(w.log.events("egress.limited"), []string{"lifetime"}) })
 }
 
 // TestWhoCannotBeReached is given up in time: names, connections and handshakes.

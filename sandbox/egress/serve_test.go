@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/portcullis-app/portcullis/sandbox/egress"
+	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 )
 
 // TestTheEndEndsEverything: tunnels, requests, hellos and what is being dialed, at once, and
@@ -43,7 +44,7 @@ func TestTheEndEndsEverything(t *testing.T) {
 	_, _ = io.WriteString(open[3], "CONNECT api.example.com:443 HTTP/1.1\r\n\r\n")
 	_, _ = io.WriteString(open[4], "CONNECT half")
 	<-dialing
-	eventually(t, "two requests are on their way", func() bool { return w.proxy.Stats().Allowed == 3 })
+	sandboxtest.Eventually(t, "two requests are on their way", func() bool { return w.proxy.Stats().Allowed == 3 })
 	begin := time.Now()
 	w.stop()
 	if err := <-w.ended; err != nil {
@@ -125,7 +126,7 @@ func TestAListenerThatIsClosed(t *testing.T) {
 	}
 	defer c.Close()
 	_, _ = io.WriteString(c, "CONNECT")
-	eventually(t, "it is heard", func() bool { return proxy.Stats().Sent > 0 })
+	sandboxtest.Eventually(t, "it is heard", func() bool { return proxy.Stats().Sent > 0 })
 	_ = l.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -362,17 +362,6 @@ func safeSite(t testing.TB, name string, handler http.HandlerFunc) (address stri
 	return server.Listener.Addr().String(), roots
 }
 
-// eventually waits for something to become true.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !is(); {
-		if time.Now().After(end) {
-			t.Fatalf("never: %s", what)
-		}
-		<-time.After(time.Millisecond)
-	}
-}
-
 // captureStandardLog has what net/http prints to the log of the whole process.
 func captureStandardLog(t testing.TB) *lines {
 	t.Helper()

@@ -365,7 +365,10 @@ func (a *api) delete(resource string, object map[string]any, body []byte) any {
 	var options metav1.DeleteOptions
 	_ = json.Unmarshal(body, &options)
 	meta := object["metadata"].(map[string]any)
-	if p := options.Preconditions; p != nil && p.UID != nil && string(*p.UID) != meta["uid"] {
+	switch p := options.Preconditions; {
+	case p == nil || p.UID == nil:
+		a.t.Errorf("%s are deleted by the name alone", resource)
+	case string(*p.UID) != meta["uid"]:
 		return failure(http.StatusConflict, metav1.StatusReasonConflict, "another object by now")
 	}
 	if options.PropagationPolicy == nil || *options.PropagationPolicy != metav1.DeletePropagationForeground {

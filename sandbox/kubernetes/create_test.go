@@ -294,7 +294,7 @@ func TestAClusterThatMakesNoPod(t *testing.T) {
 		_, err := k.Create(t.Context(), spec())
 		done <- err
 	}()
-	eventually(t, "a Job", func() bool { return len(a.changes()) > 0 })
+	sandboxtest.Eventually(t, "a Job", func() bool { return len(a.changes()) > 0 })
 	clock.move(3 * time.Minute)
 	if err := <-done; !errors.Is(err, sandbox.ErrNotRunning) || !strings.Contains(err.Error(), "kubectl describe job pc-1") {
 		t.Errorf("%v", err)
@@ -318,7 +318,7 @@ func TestI24TheDeadlineIsTheClusters(t *testing.T) {
 		t.Errorf("a second before: %+v, %v", there, err)
 	}
 	clock.move(time.Second)
-	eventually(t, "the node has nothing to run", func() bool { return len(a.node.all()) == 0 })
+	sandboxtest.Eventually(t, "the node has nothing to run", func() bool { return len(a.node.all()) == 0 })
 	if there, err := k.Status(t.Context(), "pc-1"); err != nil || there.Status != sandbox.StatusTerminated || there.Reason != "DeadlineExceeded" {
 		t.Errorf("after its time: %+v, %v", there, err)
 	}
@@ -326,7 +326,7 @@ func TestI24TheDeadlineIsTheClusters(t *testing.T) {
 		t.Errorf("a command after its time: %v", err)
 	}
 	clock.move(keptTime)
-	eventually(t, "nothing is left", func() bool {
+	sandboxtest.Eventually(t, "nothing is left", func() bool {
 		_, err := k.Status(t.Context(), "pc-1")
 		return errors.Is(err, sandbox.ErrUnknown)
 	})

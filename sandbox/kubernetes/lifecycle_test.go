@@ -217,7 +217,7 @@ func TestASandboxHasItsTimeToStart(t *testing.T) {
 			if _, err := k.begin(t.Context(), planned); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "its Pod waits", func() bool {
+			sandboxtest.Eventually(t, "its Pod waits", func() bool {
 				there, err := k.Status(t.Context(), s.ID)
 				return err == nil && strings.Contains(there.Reason, "does not run yet")
 			})
@@ -234,7 +234,7 @@ func TestASandboxHasItsTimeToStart(t *testing.T) {
 				return
 			}
 			a.node.slow.Store(false)
-			eventually(t, "it runs", func() bool {
+			sandboxtest.Eventually(t, "it runs", func() bool {
 				there, err := k.Status(t.Context(), s.ID)
 				return err == nil && there.Status == sandbox.StatusRunning
 			})

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -339,16 +338,4 @@ func (n *node) inFolder(c command, do func(*os.Root) error) int {
 		return 1
 	}
 	return 0
-}
-
-// eventually waits for what is to become true.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for range 500 {
-		if is() {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	t.Errorf("it did not come to that: %s", what)
 }

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
@@ -136,8 +138,14 @@ func TestAJobThatDoesNotTellWhoseItIs(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].ID != "pc-1" || all[0].Status != sandbox.StatusError {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if err := k.Destroy(t.Context(), "pc-1"); err != nil {
-		t.Error(err)
+	if place := all[0].For; place.Repository.ID != 0 {
+		t.Fatalf("it is for %+v", place)
+	}
+	if ended, err := (sandbox.Guard{Sandbox: k}).Stop(t.Context(), killswitch.Organization("acme", 5)); ended != 1 || err != nil {
+		t.Errorf("%d ended, %v", ended, err)
+	}
+	if there, err := k.Status(t.Context(), "pc-1"); !errors.Is(err, sandbox.ErrUnknown) {
+		t.Errorf("what was stopped: %+v, %v", there, err)
 	}
 	// Another App's is not there, and stays.
 	if err := k.Destroy(t.Context(), "pc-2"); err != nil {

@@ -49,12 +49,7 @@ func connect(t *testing.T, socket string) *remote.Remote {
 }
 
 func memory() *sandbox.MemorySandbox {
-	return sandbox.NewMemorySandbox(time.Now, func(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
-		if command.Argv[0] != "probe" {
-			return sandbox.NoProgram
-		}
-		return sandboxtest.Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
-	})
+	return sandbox.NewMemorySandbox(time.Now, sandboxtest.Program)
 }
 
 func TestRemote(t *testing.T) {

@@ -241,9 +241,12 @@ func (s Subject) missing(t *testing.T) {
 func (s Subject) output(t *testing.T) {
 	id := s.create(t).ID
 	const limit = 64 << 10
-	got := s.run(t, id, sandbox.Command{Argv: s.probe("pour", fmt.Sprint(3*limit)), MaxOutput: limit})
-	if !got.Truncated || len(got.Stdout) != limit || got.ExitCode != 0 {
-		t.Errorf("%d bytes, truncated %t, exit code %d", len(got.Stdout), got.Truncated, got.ExitCode)
+	var got sandbox.Result
+	for stream, want := range map[string][2]int{"stdout": {limit, 0}, "stderr": {0, limit}} {
+		got = s.run(t, id, sandbox.Command{Argv: s.probe("pour", fmt.Sprint(3*limit), stream), MaxOutput: limit})
+		if kept := [2]int{len(got.Stdout), len(got.Stderr)}; !got.Truncated || kept != want || got.ExitCode != 0 {
+			t.Errorf("%s: %d bytes, truncated %t, exit code %d", stream, kept, got.Truncated, got.ExitCode)
+		}
 	}
 	begun := time.Now()
 	grown := peak(func() {
@@ -297,6 +300,17 @@ func (s Subject) timeout(t *testing.T) {
 	if took := time.Since(begun); !got.TimedOut || took > 1500*time.Millisecond+s.Slack {
 		t.Errorf("%+v after %s", got, took)
 	}
+	s.next(t, id)
+}
+
+// next runs a command that could not begin if the one before it had not ended.
+func (s Subject) next(t *testing.T, id string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if got, err := s.Boxes.Execute(ctx, id, sandbox.Command{Argv: s.probe("say", "next")}); err != nil || got.Stdout != "next" {
+		t.Errorf("the next command: %+v, %v", got, err)
+	}
 }
 
 func (s Subject) canceled(t *testing.T) {
@@ -308,6 +322,7 @@ func (s Subject) canceled(t *testing.T) {
 	if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took > 1500*time.Millisecond+s.Slack {
 		t.Errorf("%+v, %v after %s", got, err, took)
 	}
+	s.next(t, id)
 }
 
 func (s Subject) found(t *testing.T) {

@@ -40,8 +40,11 @@ func Probe(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr i
 		_, _ = stdout.Write(told)
 	case "copy":
 		_, _ = io.Copy(stdout, stdin)
-	case "pour": // BYTES
+	case "pour": // BYTES [stderr]
 		n, _ := strconv.ParseInt(argument(1), 10, 64)
+		if argument(2) == "stderr" {
+			return pour(ctx, stderr, n)
+		}
 		return pour(ctx, stdout, n)
 	case "wait": // DURATION
 		d, _ := time.ParseDuration(argument(1))
@@ -54,6 +57,14 @@ func Probe(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr i
 		return sandbox.NoProgram
 	}
 	return 0
+}
+
+// Program is that of a [sandbox.MemorySandbox] which has the probe, and nothing else.
+func Program(ctx context.Context, _ map[string][]byte, command sandbox.Command, stdout, stderr io.Writer) int {
+	if command.Argv[0] != "probe" {
+		return sandbox.NoProgram
+	}
+	return Probe(ctx, command.Argv[1:], command.Stdin, stdout, stderr)
 }
 
 func pour(ctx context.Context, w io.Writer, n int64) int {
