@@ -233,9 +233,7 @@ func TestI5SeveralCreateTheSame(t *testing.T) {
 	if err != nil || is != made[0] {
 		t.Errorf("%+v, %v", is, err)
 	}
-	for end := time.Now().Add(5 * time.Second); c.there() > 1 && time.Now().Before(end); {
-		<-time.After(10 * time.Millisecond)
-	}
+	eventually(t, "one is left", func() bool { return c.there() <= 1 })
 	if n := c.there(); n != 1 {
 		t.Errorf("%d codespaces", n)
 	}
@@ -284,9 +282,7 @@ func TestSweepEndsWhatNobodyWaitsFor(t *testing.T) {
 		}
 		_, _ = boxes.Create(ctx, spec)
 	})
-	for end := time.Now().Add(5 * time.Second); c.there() == 0 && time.Now().Before(end); {
-		<-time.After(5 * time.Millisecond)
-	}
+	eventually(t, "it is created", func() bool { return c.there() > 0 })
 	cancel()
 	dying.Wait()
 	c.sim.SetCodespaceKnobs(fast)
