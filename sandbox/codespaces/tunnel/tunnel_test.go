@@ -163,6 +163,16 @@ func run(line codespaces.Line, command, input string) (stdout, stderr string, co
 	return out.String(), complaint.String(), code, err
 }
 
+// soonClosed waits until the relay has no connection.
+func (c *codespace) soonClosed(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); c.Open() > 0; <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the relay has %d connections still", c.Open())
+		}
+	}
+}
+
 func TestThroughTheTunnel(t *testing.T) {
 	c := newCodespace(t)
 	d := c.dialer()
@@ -196,11 +206,7 @@ func TestThroughTheTunnel(t *testing.T) {
 	if _, err := first.Write([]byte("x")); err == nil {
 		t.Error("a line takes something after its end")
 	}
-	for end := time.Now().Add(5 * time.Second); c.Open() > 0; <-time.After(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the relay has %d connections still", c.Open())
-		}
-	}
+	c.soonClosed(t)
 	added := slices.DeleteFunc(c.Asked(), func(request string) bool { return !strings.HasPrefix(request, "PUT ") })
 	want := []string{"PUT usw2.rel.tunnels.api.visualstudio.com/tunnels/shy-hill-x1/ports/16634", "PUT usw2.rel.tunnels.api.visualstudio.com/tunnels/shy-hill-x1/ports/2222"}
 	if !slices.Equal(added, want) {
@@ -288,6 +294,7 @@ func TestNoWayIn(t *testing.T) {
 					t.Errorf("%v has a token", err)
 				}
 			}
+			c.soonClosed(t)
 		})
 	}
 }
