@@ -22,14 +22,14 @@ func TestI6NothingOfACommandIsLeft(t *testing.T) {
 		paid     bool // by ann
 		cancel   bool // nobody waits, instead of a time-out
 	}{
-		"a child":                       {forever + " & " + forever, true, false, false},
-		"a session of its own":          {"setsid " + forever + " & " + forever, true, false, false},
-		"a child of nobody":             {"(setsid sh -c '" + forever + " & " + forever + "' &) ; " + forever, true, false, false},
-		"who takes no signals":          {"trap '' TERM INT HUP; " + forever + "; " + forever, true, false, false},
-		"who makes new ones":            {"while :; do setsid sh -c 'while :; do sleep 0.01; done' & sleep 0.05; done", true, false, false},
-		"without an environment":        {"env -i setsid " + forever + " & " + forever, true, false, false},
-		"a child of nobody without one": {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false, false},
-		"in what ann pays for":          {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, true, false},
+		"a child":                                        {forever + " & " + forever, true, false, false},
+		"a session of its own":                           {"setsid " + forever + " & " + forever, true, false, false},
+		"a child of nobody":                              {"(setsid sh -c '" + forever + " & " + forever + "' &) ; " + forever, true, false, false},
+		"who takes no signals":                           {"trap '' TERM INT HUP; " + forever + "; " + forever, true, false, false},
+		"who makes new ones":                             {"while :; do setsid sh -c 'while :; do sleep 0.01; done' & sleep 0.05; done", true, false, false},
+		"without an environment":                         {"env -i setsid " + forever + " & " + forever, true, false, false},
+		"a child of nobody without one":                  {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false, false},
+		"in what ann pays for":                           {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, true, false},
 		"nobody waits for a session of its own":          {"setsid " + forever + " & " + forever, true, false, true},
 		"nobody waits for a child of nobody without one": {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false, true},
 	} {
