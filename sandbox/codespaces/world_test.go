@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -44,6 +45,7 @@ type world struct {
 	expected []usertoken.Expectation
 	deleted  []string
 	creating func() // called when one was created
+	refuses  int    // what creations are answered with, if it is set
 	named    int
 	now      time.Time
 
@@ -188,6 +190,9 @@ func (w asPeople) Machines(context.Context, usertoken.Token, policy.Repository, 
 }
 
 func (w asPeople) Create(_ context.Context, by usertoken.Token, _ policy.PullRequestRef, asked Request) (Codespace, error) {
+	if w.refuses != 0 {
+		return Codespace{}, &AnswerError{Status: w.refuses, Message: "no <@ann>", Cause: errors.New("GitHub refuses")}
+	}
 	made := w.add(asked.DisplayName, by.Owner, "acme")
 	if w.creating != nil {
 		w.creating()
