@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	// For tests alone.
 	"sandbox/sandboxtest":                  {"killswitch", "policy", "sandbox"},
 	"sandbox/sandboxtest/probe":            {"sandbox/sandboxtest"},
+	"sandbox/codespaces/sshtest":           {},
 	"sandbox/codespaces/tunnel/tunneltest": {"sandbox/codespaces", "sandbox/codespaces/tunnel"},
 	"policy":                               {},
 	"audit":                                {},
@@ -85,7 +86,7 @@ var onlyIn = map[string][]string{
 	"github.com/moby/moby/api/types/mount":                      {"sandbox/docker"},
 	"github.com/moby/moby/api/pkg/stdcopy":                      {"sandbox/docker"},
 	"github.com/containerd/errdefs":                             {"sandbox/docker"},
-	"golang.org/x/crypto/ssh":                                   {"sandbox/codespaces", "sandbox/codespaces/tunnel", "sandbox/codespaces/tunnel/tunneltest"},
+	"golang.org/x/crypto/ssh":                                   {"sandbox/codespaces", "sandbox/codespaces/sshtest", "sandbox/codespaces/tunnel", "sandbox/codespaces/tunnel/tunneltest"},
 	"github.com/microsoft/dev-tunnels/go/tunnels":               {"sandbox/codespaces/tunnel"},
 	"github.com/coder/websocket":                                {"sandbox/codespaces/tunnel", "sandbox/codespaces/tunnel/tunneltest"},
 	"google.golang.org/grpc":                                    {"sandbox/codespaces/tunnel", "sandbox/codespaces/tunnel/tunneltest"},

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,17 +60,31 @@ func TestAuthorizationCommands(t *testing.T) {
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "config.yml")
 	must(t, os.WriteFile(path, written, 0o600))
+	var errs bytes.Buffer // to be read when it has ended
 	out, ended := &typed{line: make(chan string, 1)}, make(chan int, 1)
 	go func() {
-		ended <- Main(context.WithoutCancel(t.Context()), []string{"authorization", "add", "--config", path}, Stdio{Out: out, Err: io.Discard})
+		ended <- Main(context.WithoutCancel(t.Context()), []string{"authorization", "add", "--config", path}, Stdio{Out: out, Err: &errs})
 	}()
-	code := regexp.MustCompile(`open (\S+/login/device) and enter ([A-Z]{4}-[A-Z]{4}), until `).FindStringSubmatch(<-out.line)
+	said := ""
+	select {
+	case said = <-out.line:
+	case got := <-ended:
+		t.Fatalf("it ended early: exit code %d, %s", got, errs.String())
+	case <-time.After(storyTimeout):
+		t.Fatal("it says nothing")
+	}
+	code := regexp.MustCompile(`open (\S+/login/device) and enter ([A-Z]{4}-[A-Z]{4}), until `).FindStringSubmatch(said)
 	if code == nil {
-		t.Fatal(out.String())
+		t.Fatal(said)
 	}
 	must(t, ann.Authorize(code[2]))
-	if got := <-ended; got != exitOK || !strings.HasSuffix(out.String(), "the App may act for ann now\n") {
-		t.Errorf("exit code %d, %s", got, out)
+	select {
+	case got := <-ended:
+		if got != exitOK || !strings.HasSuffix(out.String(), "the App may act for ann now\n") {
+			t.Errorf("exit code %d, %s%s", got, out, errs.String())
+		}
+	case <-time.After(storyTimeout):
+		t.Fatal("it does not end")
 	}
 	says(exitOK, []string{"list"}, "LOGIN", "ann", time.Now().UTC().Format("2006-01-02"))
 	facts, err := store.Open(t.Context(), settings.Database.URL, time.Now)

@@ -20,29 +20,38 @@ func TestI6NothingOfACommandIsLeft(t *testing.T) {
 		script   string
 		survives bool
 		paid     bool // by ann
+		cancel   bool // nobody waits, instead of a time-out
 	}{
-		"a child":                       {forever + " & " + forever, true, false},
-		"a session of its own":          {"setsid " + forever + " & " + forever, true, false},
-		"a child of nobody":             {"(setsid sh -c '" + forever + " & " + forever + "' &) ; " + forever, true, false},
-		"who takes no signals":          {"trap '' TERM INT HUP; " + forever + "; " + forever, true, false},
-		"who makes new ones":            {"while :; do setsid sh -c 'while :; do sleep 0.01; done' & sleep 0.05; done", true, false},
-		"without an environment":        {"env -i setsid " + forever + " & " + forever, true, false},
-		"a child of nobody without one": {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false},
-		"in what ann pays for":          {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, true},
+		"a child":                                        {forever + " & " + forever, true, false, false},
+		"a session of its own":                           {"setsid " + forever + " & " + forever, true, false, false},
+		"a child of nobody":                              {"(setsid sh -c '" + forever + " & " + forever + "' &) ; " + forever, true, false, false},
+		"who takes no signals":                           {"trap '' TERM INT HUP; " + forever + "; " + forever, true, false, false},
+		"who makes new ones":                             {"while :; do setsid sh -c 'while :; do sleep 0.01; done' & sleep 0.05; done", true, false, false},
+		"without an environment":                         {"env -i setsid " + forever + " & " + forever, true, false, false},
+		"a child of nobody without one":                  {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false, false},
+		"in what ann pays for":                           {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, true, false},
+		"nobody waits for a session of its own":          {"setsid " + forever + " & " + forever, true, false, true},
+		"nobody waits for a child of nobody without one": {"(env -i setsid sh -c '" + forever + " & " + forever + "' &) ; sleep 0.1; " + forever, false, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t, func(c *cloud) { c.acme.SetCodespacePolicy(githubsim.CodespacePolicy{PaidByUsers: s.paid}) })
 			is := c.created()
 			at := c.sim.Codespaces()[0].Name()
-			result, err := c.Execute(t.Context(), is.ID, sandbox.Command{Argv: []string{"sh", "-c", s.script}, Timeout: 400 * time.Millisecond})
-			if err != nil {
-				t.Fatal(err)
+			ctx, command := t.Context(), sandbox.Command{Argv: []string{"sh", "-c", s.script}, Timeout: 400 * time.Millisecond}
+			if s.cancel {
+				short, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				ctx, command.Timeout = short, 0
+			}
+			result, err := c.Execute(ctx, is.ID, command)
+			if s.cancel != errors.Is(err, context.DeadlineExceeded) || !s.cancel && err != nil || result.TimedOut == s.cancel || result.ExitCode != 128+9 {
+				t.Fatalf("%+v, %v", result, err)
 			}
 			now, err := c.Status(t.Context(), is.ID)
 			if survives := err == nil && now.Status == sandbox.StatusRunning; survives != s.survives {
 				t.Errorf("%+v; the sandbox is %+v, %v", result, now, err)
 			}
-			if left := c.shells.processes(at); result.TimedOut && strings.Contains(left, "sleep") {
+			if left := c.shells.processes(at); s.survives && strings.Contains(left, "sleep") {
 				t.Errorf("left: %s", left)
 			}
 			if s.survives {
@@ -104,9 +113,7 @@ func TestACommandEndsWithItsCodespace(t *testing.T) {
 		told <- err
 	}()
 	name := c.sim.Codespaces()[0].Name()
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(c.shells.processes(name), "sleep 1000") && time.Now().Before(end); {
-		<-time.After(5 * time.Millisecond)
-	}
+	eventually(t, "it runs", func() bool { return strings.Contains(c.shells.processes(name), "sleep 1000") })
 	if err := c.another().Destroy(t.Context(), is.ID); err != nil {
 		t.Error(err)
 	}

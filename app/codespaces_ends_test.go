@@ -97,7 +97,9 @@ func TestI22Creations(t *testing.T) {
 		}
 	}
 	works := func(err error) bool { return err == nil }
-	fails := func(err error) bool { return err != nil }
+	says := func(sentence string) func(error) bool {
+		return func(err error) bool { return err != nil && strings.Contains(err.Error(), sentence) }
+	}
 	for name, s := range map[string]struct {
 		set  func(*cloud)
 		want func(error) bool
@@ -109,13 +111,13 @@ func TestI22Creations(t *testing.T) {
 		"403":                     {post(githubsim.Fault{Status: 403}), refusedAs(403)},
 		"404":                     {post(githubsim.Fault{Status: 404}), refusedAs(404)},
 		"422":                     {post(githubsim.Fault{Status: 422}), refusedAs(422)},
-		"503":                     {post(githubsim.Fault{Status: 503}), fails},
+		"503":                     {post(githubsim.Fault{Status: 503}), says("create a codespace on acme/shop#1: GitHub answered 503")},
 		"503 and created":         {post(githubsim.Fault{Status: 503, After: true}), works},
-		"no answer":               {post(githubsim.Fault{}), fails},
+		"no answer":               {post(githubsim.Fault{}), says("create a codespace on acme/shop#1: GitHub could not be reached")},
 		"no answer and created":   {post(githubsim.Fault{After: true}), works},
 		"its SSH server is late":  {func(c *cloud) { c.shells.refuse = 3 }, works},
 		"another commit by then":  {func(c *cloud) { c.shells.heads[""] = strings.Repeat("0", 40) }, func(err error) bool { _, is := errors.AsType[*codespaces.MovedError](err); return is }},
-		"the person may not":      {func(c *cloud) { c.install.SetPermission("codespaces", "read") }, fails},
+		"the App may not":         {func(c *cloud) { c.install.SetPermission("codespaces", "read") }, says("the App could not end it; in acme it needs Organization codespaces: write, Codespaces: write")},
 		"no way to end one later": {func(c *cloud) { c.install.SetPermission("organization_codespaces", "read") }, refusedAs(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -233,9 +235,7 @@ func TestI5SeveralCreateTheSame(t *testing.T) {
 	if err != nil || is != made[0] {
 		t.Errorf("%+v, %v", is, err)
 	}
-	for end := time.Now().Add(5 * time.Second); c.there() > 1 && time.Now().Before(end); {
-		<-time.After(10 * time.Millisecond)
-	}
+	eventually(t, "one is left", func() bool { return c.there() <= 1 })
 	if n := c.there(); n != 1 {
 		t.Errorf("%d codespaces", n)
 	}
@@ -284,9 +284,7 @@ func TestSweepEndsWhatNobodyWaitsFor(t *testing.T) {
 		}
 		_, _ = boxes.Create(ctx, spec)
 	})
-	for end := time.Now().Add(5 * time.Second); c.there() == 0 && time.Now().Before(end); {
-		<-time.After(5 * time.Millisecond)
-	}
+	eventually(t, "it is created", func() bool { return c.there() > 0 })
 	cancel()
 	dying.Wait()
 	c.sim.SetCodespaceKnobs(fast)

@@ -21,9 +21,7 @@ func TestI22APushAndBack(t *testing.T) {
 		_, err := c.Create(t.Context(), spec)
 		failed <- err
 	}()
-	for end := time.Now().Add(5 * time.Second); c.there() == 0 && time.Now().Before(end); {
-		<-time.After(5 * time.Millisecond)
-	}
+	eventually(t, "it is created", func() bool { return c.there() > 0 })
 	if _, err := c.shop.Push(c.ann, "topic", githubsim.Commit{Files: map[string]string{"x": "evil\n"}}); err != nil {
 		t.Fatal(err)
 	}

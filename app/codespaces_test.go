@@ -149,10 +149,12 @@ func (c *cloud) settings() Config {
 	return config
 }
 
-func (c *cloud) client() *githubapi.Client {
+func (c *cloud) client() *githubapi.Client { return c.clientAt(time.Now) }
+
+func (c *cloud) clientAt(now func() time.Time) *githubapi.Client {
 	c.t.Helper()
 	config := c.settings()
-	client, err := githubapi.New(config.GitHub, clientOptions(config, time.Now))
+	client, err := githubapi.New(config.GitHub, clientOptions(config, now))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/sshtest"
 	"github.com/portcullis-app/portcullis/sandbox/sandboxtest"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
@@ -43,11 +42,10 @@ type shells struct {
 	sim    *githubsim.Sim
 	folder string
 	signer ssh.Signer
-	server *ssh.ServerConfig
+	server *sshtest.Server
 	listen net.Listener
 
-	running sync.WaitGroup
-	done    chan struct{}
+	done chan struct{}
 
 	mu     sync.Mutex
 	inside map[string]*inner
@@ -70,19 +68,16 @@ type inner struct {
 func newShells(t *testing.T, sim *githubsim.Sim) *shells {
 	t.Helper()
 	if err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--mount", "true").Run(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("processes cannot be kept apart here: unshare: %v", err)
+		}
 		t.Skipf("NOT TESTED: what this test says of codespaces, because processes cannot be kept apart here (unshare: %v)", err)
 	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := &shells{t: t, sim: sim, folder: t.TempDir(), done: make(chan struct{}), inside: map[string]*inner{}, heads: map[string]string{}, users: map[string]string{}}
-	s.signer, err = ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.server = &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return &ssh.Permissions{}, nil }}
-	s.server.AddHostKey(s.signer)
+	s.signer = sshtest.NewSigner(t)
+	config := &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return &ssh.Permissions{}, nil }}
+	config.AddHostKey(s.signer)
+	s.server = &sshtest.Server{Config: config, Exec: s.exec}
 	git := "#!/bin/sh\ntest \"$1 $3 $5 $6 $7\" = '-c -C rev-parse --verify HEAD' && test -d \"$4\" && cat \"" + s.folder + "/head/$PORTCULLIS_TEST_CODESPACE\"\n"
 	for _, err := range []error{
 		os.MkdirAll(s.workspaces(), 0o755), os.MkdirAll(s.folder+"/bin", 0o755), os.MkdirAll(s.folder+"/head", 0o755), os.WriteFile(s.folder+"/bin/git", []byte(git), 0o755),
@@ -91,11 +86,12 @@ func newShells(t *testing.T, sim *githubsim.Sim) *shells {
 			t.Fatal(err)
 		}
 	}
+	var err error
 	if s.listen, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s.running.Go(s.accept)
-	s.running.Go(s.reap)
+	s.server.Running.Go(s.accept)
+	s.server.Running.Go(s.reap)
 	t.Cleanup(func() {
 		close(s.done)
 		_ = s.listen.Close()
@@ -104,7 +100,7 @@ func newShells(t *testing.T, sim *githubsim.Sim) *shells {
 			s.end(name)
 		}
 		s.mu.Unlock()
-		s.running.Wait()
+		s.server.Running.Wait()
 	})
 	return s
 }
@@ -156,7 +152,7 @@ func (s *shells) accept() {
 		if err != nil {
 			return
 		}
-		s.running.Go(func() { s.serve(conn) })
+		s.server.Running.Go(func() { s.serve(conn) })
 	}
 }
 
@@ -182,41 +178,16 @@ func (s *shells) soonConnected(want int) bool {
 func (s *shells) serve(conn net.Conn) {
 	s.count(1)
 	defer s.count(-1)
-	defer func() { _ = conn.Close() }()
-	client, channels, requests, err := ssh.NewServerConn(conn, s.server)
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(requests)
 	stop := make(chan struct{})
 	defer close(stop)
-	s.running.Go(func() {
+	s.server.Running.Go(func() {
 		select {
 		case <-stop:
 		case <-s.done:
 			_ = conn.Close()
 		}
 	})
-	var sessions sync.WaitGroup
-	defer sessions.Wait()
-	for asked := range channels {
-		channel, requests, err := asked.Accept()
-		if err != nil {
-			return
-		}
-		sessions.Go(func() {
-			for request := range requests {
-				if request.Type != "exec" {
-					_ = request.Reply(false, nil)
-					continue
-				}
-				var line struct{ Text string }
-				err := ssh.Unmarshal(request.Payload, &line)
-				_ = request.Reply(err == nil, nil)
-				s.running.Go(func() { s.exec(client.User(), line.Text, channel) })
-			}
-		})
-	}
+	s.server.Serve(conn)
 }
 
 // exec runs a line as a login shell does, which says something first.
@@ -282,7 +253,7 @@ func (s *shells) in(name string) (*inner, error) {
 	if err := in.init.Start(); err != nil {
 		return nil, err
 	}
-	s.running.Go(func() { _ = in.init.Wait() })
+	s.server.Running.Go(func() { _ = in.init.Wait() })
 	for range 500 {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", in.init.Process.Pid, in.init.Process.Pid))
 		if _, err := os.Stat(own + ".ready"); err == nil && len(strings.Fields(string(children))) > 0 {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/internal/recovery"
-	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
 )
@@ -117,7 +116,7 @@ func TestASandboxOnAPullRequest(t *testing.T) {
 		{"bob", "/sandbox list", []string{"| `" + id + "` | docker | running | " + pr.HeadSHA()[:7], "| bob |"}},
 		{"bob", "/sandbox exec " + id + " ls", []string{"`ls` ended with exit code 0 in `" + id + "`", " /workspace/README.md\n", " /workspace/docs/a.md\n"}},
 		{"bob", "/sandbox exec " + id + " fail", []string{"exit code 2", "<summary>standard error</summary>", " it does not compile"}},
-		{"bob", "/sandbox exec " + id + ` say "a  b" '@ann' '/approve'`, []string{"``` text", " a  b @ann /approve"}[1:]},
+		{"bob", "/sandbox exec " + id + ` say "a  b" '@ann' '/approve'`, []string{"```text\n", " a  b @ann /approve"}},
 		{"bob", "/sandbox exec " + id + " nonsense", []string{"@bob The command was not started. It was said: `nonsense: "}},
 		{"bob", "/sandbox exec pc-000000000000 ls", []string{"No sandbox that runs on this pull request has that id"}},
 		{"bob", "/sandbox exec ../x ls", []string{"has that id; `/sandbox list` tells them"}},
@@ -136,88 +135,6 @@ func TestASandboxOnAPullRequest(t *testing.T) {
 		t.Errorf("%d run", n)
 	}
 	wantText(t, tw.entries("sandbox."), "sandbox.asked by bob", "sandbox.started by bob", "approved by bob", "sandbox.exec by lee", "say hello", "sandbox.ended by lee", "lee stopped it")
-}
-
-// endings are what ends a sandbox.
-var endings = map[string]struct {
-	happens func(tw *testWorld, pr *githubsim.PullRequest) error
-	// told is true of what is not found by a look at what runs, but in its own way.
-	told bool
-}{
-	"the pull request is closed": {happens: func(tw *testWorld, pr *githubsim.PullRequest) error { return pr.Close(tw.github.User("ann")) }},
-	"it is pushed to": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
-		_, err := tw.shop.Push(tw.github.User("ann"), "typo", githubsim.Commit{Message: "more", Files: map[string]string{"README.md": "# Shops\n"}})
-		return err
-	}},
-	"the approval goes": {happens: func(tw *testWorld, pr *githubsim.PullRequest) error {
-		_, err := pr.Comment(tw.github.User("bob"), "/unapprove")
-		return err
-	}},
-	"a kill switch falls": {told: true, happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
-		tw.halts(tw.shop, "bob", "Stop", switchLabel)
-		return nil
-	}},
-	"the policy allows none": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.set(switchPolicy); return nil }},
-	"the policy allows less": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
-		tw.set(strings.Replace(sandboxPolicy, "constraints: {", "constraints: {memory_mb: 256, ", 1))
-		return nil
-	}},
-	"the repository is archived": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.shop.Archive(); return nil }},
-	"the repository is transferred": {happens: func(tw *testWorld, _ *githubsim.PullRequest) error {
-		tw.shop.Transfer(tw.github.CreateOrganization("elsewhere"))
-		return nil
-	}},
-	"the App is suspended": {told: true, happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.installation.Suspend(); return nil }},
-	"the App is removed":   {told: true, happens: func(tw *testWorld, _ *githubsim.PullRequest) error { tw.installation.Delete(); return nil }},
-}
-
-func TestWhatEndsASandbox(t *testing.T) {
-	t.Parallel()
-	for name, ending := range endings {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			tw, boxes := boxed(t, atOnce)
-			pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
-			tw.comment(pr, "bob", "/approve")
-			tw.started(pr)
-			tw.must(ending.happens(tw, pr))
-			tw.settled()
-			if n := running(t, boxes); n != 0 {
-				t.Errorf("%d run", n)
-			}
-			wantText(t, tw.audited("sandbox."), "sandbox.ended")
-			if left, err := tw.server.store.Sandboxes(t.Context(), killswitch.Scope{}); err != nil || len(left) != 0 {
-				t.Errorf("on record there is %+v, %v", left, err)
-			}
-		})
-	}
-}
-
-// I17: the same, where no webhook told.
-func TestI17ASandboxEndsThoughNobodyTells(t *testing.T) {
-	t.Parallel()
-	for name, ending := range endings {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var c clock
-			options := atOnce
-			options.Now, options.tokenNow, options.sweeping = c.now, time.Now, true
-			options.Backoff = func(int) time.Duration { return time.Hour } // of what cannot be done any more
-			tw, boxes := boxed(t, options)
-			pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
-			tw.comment(pr, "bob", "/approve")
-			tw.started(pr)
-			tw.github.SetDeliveryKnobs(githubsim.DeliveryKnobs{Lose: func(githubsim.Delivery) bool { return true }})
-			tw.must(ending.happens(tw, pr))
-			c.pass(3 * time.Minute)
-			for _, key := range []string{recovery.KeyReach, recovery.KeySwitches(tw.installation.ID()), recovery.KeySandboxes} {
-				tw.sweep(key)
-			}
-			if n := running(t, boxes); n != 0 {
-				t.Errorf("%d run after a sweep", n)
-			}
-		})
-	}
 }
 
 // counted counts what is asked of it.
@@ -272,6 +189,24 @@ func TestI26Caps(t *testing.T) {
 	}
 	if refused != 11 || byPerson["bob"] > 3 || byPerson["lee"] > 3 {
 		t.Errorf("%d were refused, and there run %v", refused, byPerson)
+	}
+}
+
+// I26: a person's cap holds where the repository has room.
+func TestI26ThePersonsCap(t *testing.T) {
+	t.Parallel()
+	tw, boxes := boxed(t, atOnce)
+	pr := tw.opened("ann", "typo", map[string]string{"README.md": "# Shop\n"})
+	tw.comment(pr, "lee", "/approve")
+	for range 3 {
+		tw.started(pr)
+	}
+	tw.comment(pr, "bob", "/sandbox start")
+	wantText(t, answered(pr), "@bob Bob has 3 sandboxes, which is as many as there may be")
+	tw.comment(pr, "lee", "/sandbox start")
+	wantText(t, answered(pr), "The sandbox `")
+	if n := running(t, boxes); n != 4 {
+		t.Errorf("%d run", n)
 	}
 }
 

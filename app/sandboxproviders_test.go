@@ -17,10 +17,12 @@ import (
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
-// stuck is a provider of which nobody knows what it has, and where nothing ends.
+// stuck is a provider of which nobody knows what it has, and where nothing ends: it says so,
+// or does not answer.
 type stuck struct {
 	*sandbox.MemorySandbox
 
+	says  error
 	asked atomic.Int64
 }
 
@@ -31,6 +33,9 @@ func (s *stuck) List(ctx context.Context) ([]sandbox.Instance, error) {
 
 func (s *stuck) Destroy(ctx context.Context, _ string) error {
 	s.asked.Add(1)
+	if s.says != nil {
+		return s.says
+	}
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -43,7 +48,8 @@ func TestAProviderThatIsStuckKeepsNoOther(t *testing.T) {
 	options := atOnce
 	options.Now, options.tokenNow, options.sweeping = c.now, time.Now, true
 	boxes, other := sandbox.NewMemorySandbox(c.now, program), &stuck{MemorySandbox: sandbox.NewMemorySandbox(c.now, program)}
-	options.sandboxes = map[string]sandbox.Sandbox{"codespaces": other, "docker": boxes}
+	failing := &stuck{MemorySandbox: sandbox.NewMemorySandbox(c.now, program), says: errors.New("the cluster is being moved")}
+	options.sandboxes = map[string]sandbox.Sandbox{"codespaces": other, "docker": boxes, "kubernetes": failing}
 	tw := newTestWorldWith(t, options)
 	tw.set(sandboxPolicy)
 	tw.settled()
@@ -54,8 +60,12 @@ func TestAProviderThatIsStuckKeepsNoOther(t *testing.T) {
 	tw.must(err)
 	elsewhere := there.For
 	elsewhere.Number = 99
-	_, err = other.Create(t.Context(), sandbox.Spec{ID: "pc-stuck", For: elsewhere, HeadSHA: there.HeadSHA, Constraints: sandbox.SandboxConstraints{Timeout: time.Hour}})
-	tw.must(err)
+	for name, on := range map[string]*stuck{"codespaces": other, "kubernetes": failing} {
+		is, err := on.Create(t.Context(), sandbox.Spec{ID: "pc-stuck-" + name, For: elsewhere, HeadSHA: there.HeadSHA, Constraints: sandbox.SandboxConstraints{Timeout: time.Hour}})
+		tw.must(err)
+		is.Provider = name
+		tw.must(tw.server.store.AdoptSandbox(t.Context(), sandbox.Record{Instance: is}, anEntry))
+	}
 	short := func(do func(context.Context) error) error {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -79,12 +89,15 @@ func TestAProviderThatIsStuckKeepsNoOther(t *testing.T) {
 		_, err := tw.server.sandboxes.Stop(ctx, killswitch.Scope{Repository: there.For.Repository})
 		return err
 	})
-	if err == nil || running(t, boxes) != 0 || other.asked.Load() == 0 {
-		t.Errorf("%d run after a stop, and the other was asked %d times to end one: %v", running(t, boxes), other.asked.Load(), err)
+	if err == nil || running(t, boxes) != 0 || other.asked.Load() == 0 || failing.asked.Load() == 0 {
+		t.Errorf("%d run after a stop, and the others were asked %d and %d times to end one: %v", running(t, boxes), other.asked.Load(), failing.asked.Load(), err)
 	}
 	wantText(t, tw.entries("sandbox.ended"), id)
 	if told := tw.entries("sandbox.ended"); strings.Contains(told, "pc-stuck") {
 		t.Errorf("what runs is told to have ended: %s", told)
+	}
+	if left, err := tw.server.store.Sandboxes(t.Context(), killswitch.Scope{}); err != nil || len(left) != 2 {
+		t.Errorf("on record there is %+v, %v", left, err)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/portcullis-app/portcullis/internal/githubapi"
 	"github.com/portcullis-app/portcullis/internal/githubsim"
 	"github.com/portcullis-app/portcullis/internal/store"
 	"github.com/portcullis-app/portcullis/policy"
@@ -30,32 +29,18 @@ type registry struct {
 	ann   *githubsim.User
 	facts *store.Store
 	log   strings.Builder
-
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (r *registry) clock() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now
-}
-
-func (r *registry) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now = r.now.Add(d)
+	clock clock
 }
 
 func newRegistry(t *testing.T) *registry {
 	t.Helper()
-	r := &registry{t: t, now: time.Now()}
+	r := &registry{t: t}
 	witness := newWitness(t)
 	var err error
-	if r.sim, err = githubsim.Start(githubsim.Options{TokenNow: r.clock, Wrap: witness.around}); err != nil {
+	if r.sim, err = githubsim.Start(githubsim.Options{TokenNow: r.clock.now, Wrap: witness.around}); err != nil {
 		t.Fatal(err)
 	}
-	if r.facts, err = store.Open(t.Context(), "sqlite:"+t.TempDir()+"/portcullis.db", r.clock); err != nil {
+	if r.facts, err = store.Open(t.Context(), "sqlite:"+t.TempDir()+"/portcullis.db", r.clock.now); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -77,20 +62,14 @@ const back = "https://portcullis.example/sandbox/authorized"
 // another is one more replica.
 func (r *registry) another() *usertoken.Keeper {
 	r.t.Helper()
-	config := defaultConfig()
-	config.GitHub.WebURL, config.GitHub.V3APIURL, config.GitHub.V4APIURL = r.sim.URL(), r.sim.APIURL(), r.sim.GraphQLURL()
-	config.GitHub.App.IntegrationID, config.GitHub.App.PrivateKey = r.hook.ID(), r.hook.PrivateKeyPEM()
-	config.GitHub.OAuth.ClientID, config.GitHub.OAuth.ClientSecret = r.hook.ClientID(), r.hook.ClientSecret()
-	client, err := githubapi.New(config.GitHub, clientOptions(config, r.clock))
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	c := &cloud{t: r.t, sim: r.sim, hook: r.hook}
+	config, client := c.settings(), c.clientAt(r.clock.now)
 	sealed, err := newHandles(config.GitHub.App.PrivateKey)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return usertoken.NewKeeper(usertoken.Config{
-		GitHub: userTokens{client}, Store: r.facts, Cipher: sealed, SettingsURL: config.GitHub.WebURL + "/settings/apps/authorizations", Now: r.clock,
+		GitHub: userTokens{client}, Store: r.facts, Cipher: sealed, SettingsURL: config.GitHub.WebURL + "/settings/apps/authorizations", Now: r.clock.now,
 		Wait: func(ctx context.Context, _ time.Duration) error { return wait(ctx, time.Millisecond) }, Log: zerolog.New(zerolog.SyncWriter(&r.log)),
 	})
 }
@@ -125,7 +104,7 @@ func (r *registry) good() string {
 		return "error: " + err.Error()
 	}
 	for _, one := range r.hook.UserTokens(r.ann) {
-		if one.AccessToken == token.Reveal() && one.ExpiresAt.After(r.clock()) {
+		if one.AccessToken == token.Reveal() && one.ExpiresAt.After(r.clock.now()) {
 			return "good"
 		}
 	}
@@ -144,7 +123,7 @@ func TestUserTokensAtGitHub(t *testing.T) {
 	r.want("nobody's", "needed: they have not done so")
 	r.byDevice()
 	r.want("new", "good")
-	r.pass(9 * time.Hour)
+	r.clock.pass(9 * time.Hour)
 	r.want("renewed", "good")
 	if err := r.Revoke(t.Context(), r.person(), r.person()); err != nil {
 		t.Fatal(err)
@@ -165,7 +144,7 @@ func TestUserTokensAtGitHub(t *testing.T) {
 func TestUserTokensAreRenewedByOneReplica(t *testing.T) {
 	r := newRegistry(t)
 	r.byDevice()
-	r.pass(9 * time.Hour)
+	r.clock.pass(9 * time.Hour)
 	var all sync.WaitGroup
 	for range 6 {
 		replica := r.another()
@@ -198,7 +177,7 @@ func TestUserTokensWhoseRenewalFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRegistry(t)
 			r.byDevice()
-			r.pass(9 * time.Hour)
+			r.clock.pass(9 * time.Hour)
 			c.fault.Path, c.fault.Times = regexp.MustCompile("/login/oauth/access_token$"), 1
 			r.sim.Inject(c.fault)
 			secrets := fmt.Sprint(r.hook.UserTokens(r.ann))

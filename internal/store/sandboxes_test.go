@@ -91,6 +91,26 @@ func TestI26TheCapOfAll(t *testing.T) {
 	})
 }
 
+// I26: the cap of a person holds over repositories.
+func TestI26TheCapOfAPerson(t *testing.T) {
+	onEach(t, func(t *testing.T, newDatabase func(*testing.T) *database) {
+		d := newDatabase(t)
+		caps := sandbox.Caps{PerRepository: 100, PerPerson: 2, Total: 100}
+		for i := range 4 {
+			record := d.box(fmt.Sprint("pc-", i), 7, 1)
+			if i == 3 {
+				record = d.box("pc-others", 7, 2)
+			}
+			record.For.Repository.ID = int64(i + 1)
+			err := d.OpenSandbox(t.Context(), record, caps, d.asked(record.ID))
+			full, is := errors.AsType[*sandbox.FullError](err)
+			if is != (i == 2) || !is && err != nil || is && (full.Max != 2 || full.Of != record.RequestedBy.String()) {
+				t.Errorf("the sandbox %d: %v", i, err)
+			}
+		}
+	})
+}
+
 // What has ended is not started again, and what was said while it had a person's rights is
 // remembered to have been.
 func TestWhatHasEndedIsRemembered(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strings"
@@ -64,43 +65,60 @@ func inTime(t *testing.T, limit time.Duration, do func()) {
 // Ended: whatever the other side does or does not do any more, nobody waits for it.
 func TestAnSSHServerThatAnswersNoMore(t *testing.T) {
 	const slack = 6 * time.Second
-	for name, set := range map[string]func(*world){
-		"from the connection on": func(w *world) { w.serving = (*freezing).freeze },
-		"to what is to begin":    func(w *world) { w.silent = true },
-		"to what is to end":      func(w *world) { w.shell = func(string, ssh.Channel) {} },
-		"in a command": func(w *world) {
+	for name, row := range map[string]struct {
+		set func(*world)
+		// command is what a command's error says, which is none if it may have begun, and
+		// tool what a tool's does.
+		command, tool string
+	}{
+		"from the connection on": {func(w *world) { w.serving = (*freezing).freeze }, "connect to the codespace box-1: the command's time is over", "connect to the codespace box-2: context deadline exceeded"},
+		"to what is to begin":    {func(w *world) { w.silent = true }, "", "EOF"},
+		"to what is to end":      {func(w *world) { w.shell = func(string, ssh.Channel) {} }, "", "without exit status"},
+		"in a command": {func(w *world) {
 			w.shell = func(line string, channel ssh.Channel) {
 				begins(w.t, line, channel)
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				w.conns[len(w.conns)-1].freeze()
 			}
-		},
+		}, "", "without exit status"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, c := newWorld(t)
-			set(w)
+			row.set(w)
+			dialed := 0
+			connected := func() {
+				t.Helper()
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if len(w.conns) <= dialed {
+					t.Error("nobody connected")
+				}
+				dialed = len(w.conns)
+			}
 			spec := w.spec()
 			w.has(spec, ann, "acme")
 			input, nobody := io.Pipe()
 			defer func() { _ = nobody.Close() }()
 			inTime(t, 200*time.Millisecond+2*killTime+slack, func() {
 				result, err := c.Execute(t.Context(), spec.ID, sandbox.Command{Argv: []string{"true"}, Timeout: 200 * time.Millisecond, Stdin: input})
-				if err == nil && !result.TimedOut {
-					t.Errorf("%+v", result)
+				if began := row.command == ""; began != (err == nil) || result.TimedOut != began || !strings.Contains(fmt.Sprint(err), row.command) {
+					t.Errorf("%+v, %v", result, err)
 				}
 			})
+			connected()
 			again := w.spec()
 			box := w.has(again, ann, "acme")
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			inTime(t, 300*time.Millisecond+slack, func() {
 				err := c.tool(ctx, sight{Codespace: box, marks: marks{ID: again.ID}}, job{script: headScript, stdout: io.Discard})
-				if err == nil {
-					t.Error("a tool that got no answer is content")
+				if err == nil || !strings.Contains(err.Error(), row.tool) {
+					t.Errorf("a tool that got no answer: %v", err)
 				}
 			})
+			connected()
 			c.config.SweepEvery = time.Millisecond
 			late := w.spec()
 			late.Constraints.Timeout = time.Second
@@ -109,6 +127,7 @@ func TestAnSSHServerThatAnswersNoMore(t *testing.T) {
 					t.Errorf("%+v, %v", is, err)
 				}
 			})
+			connected()
 			if _, err := c.Status(t.Context(), late.ID); !errors.Is(err, sandbox.ErrUnknown) {
 				t.Errorf("what did not get ready: %v", err)
 			}

@@ -11,14 +11,16 @@ import (
 	"github.com/portcullis-app/portcullis/sandbox"
 )
 
-// inShells runs what the line is by each shell that there is here.
+// inShells runs what the line is by each shell that there is here, of which two must be.
 func inShells(t testing.TB, text string, each func(shell string, out, complaint string, err error)) {
 	t.Helper()
+	tried := 0
 	for _, shell := range []string{"dash", "bash", "zsh", "fish", "busybox"} {
 		program, err := exec.LookPath(shell)
 		if err != nil {
 			continue
 		}
+		tried++
 		arguments := []string{"-c", text}
 		if shell == "busybox" {
 			arguments = append([]string{"sh"}, arguments...)
@@ -28,6 +30,9 @@ func inShells(t testing.TB, text string, each func(shell string, out, complaint 
 		command.Stdout, command.Stderr = &out, &complaint
 		err = command.Run()
 		each(shell, out.String(), complaint.String(), err)
+	}
+	if tried < 2 {
+		t.Errorf("%d shells were tried", tried)
 	}
 }
 

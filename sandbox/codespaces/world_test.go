@@ -2,8 +2,7 @@ package codespaces
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/portcullis-app/portcullis/killswitch"
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/sshtest"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
 )
 
@@ -44,34 +44,31 @@ type world struct {
 	expected []usertoken.Expectation
 	deleted  []string
 	creating func() // called when one was created
+	refuses  int    // what creations are answered with, if it is set
 	named    int
 	now      time.Time
 
-	server  *ssh.ServerConfig
+	server  *sshtest.Server
 	signer  ssh.Signer
 	shell   func(line string, channel ssh.Channel)
 	silent  bool              // exec requests are not answered
 	conns   []*freezing       // the server's ends
 	serving func(c *freezing) // called with each
-	running sync.WaitGroup
 }
 
 func newWorld(t *testing.T) (*world, *Codespaces) {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &world{
 		t: t, places: []policy.Repository{acme}, heads: []Head{{SHA: approved, Branch: "topic", Repository: shop.ID, Open: true}},
 		cannot: map[string]error{}, revoked: map[int64]bool{}, now: time.Now(),
 		shell: func(_ string, channel ssh.Channel) { _ = channel.Close() },
 	}
-	if w.signer, err = ssh.NewSignerFromKey(private); err != nil {
-		t.Fatal(err)
+	w.signer = sshtest.NewSigner(t)
+	w.server = &sshtest.Server{
+		Config: &ssh.ServerConfig{NoClientAuth: true}, Silent: func() bool { return w.silent },
+		Exec: func(_, line string, channel ssh.Channel) { w.shell(line, channel) },
 	}
-	w.server = &ssh.ServerConfig{NoClientAuth: true}
-	w.server.AddHostKey(w.signer)
+	w.server.Config.AddHostKey(w.signer)
 	c, err := NewCodespacesSandbox(Config{
 		App: 1, Platform: onPlatform{w}, People: asPeople{w}, Tokens: w, Dialer: w, PollEvery: time.Millisecond, Now: w.time, Log: zerolog.New(zerolog.NewTestWriter(t)),
 	})
@@ -87,7 +84,7 @@ func newWorld(t *testing.T) (*world, *Codespaces) {
 			_ = conn.Close()
 		}
 		c.Close()
-		w.running.Wait()
+		w.server.Running.Wait()
 	})
 	return w, c
 }
@@ -188,6 +185,9 @@ func (w asPeople) Machines(context.Context, usertoken.Token, policy.Repository, 
 }
 
 func (w asPeople) Create(_ context.Context, by usertoken.Token, _ policy.PullRequestRef, asked Request) (Codespace, error) {
+	if w.refuses != 0 {
+		return Codespace{}, &AnswerError{Status: w.refuses, Message: "no <@ann>", Cause: errors.New("GitHub refuses")}
+	}
 	made := w.add(asked.DisplayName, by.Owner, "acme")
 	if w.creating != nil {
 		w.creating()
@@ -254,33 +254,8 @@ func (w *world) Dial(ctx context.Context, _ string, _ usertoken.Token) (Line, er
 	if w.serving != nil {
 		w.serving(served)
 	}
-	w.running.Go(func() { w.serve(served) })
+	w.server.Running.Go(func() { w.server.Serve(served) })
 	return Line{Conn: conn, User: "vscode", Auth: ssh.PublicKeys(w.signer), HostKey: ssh.FixedHostKey(w.signer.PublicKey())}, nil
-}
-
-func (w *world) serve(conn net.Conn) {
-	defer func() { _ = conn.Close() }()
-	_, channels, requests, err := ssh.NewServerConn(conn, w.server)
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	for asked := range channels {
-		channel, requests, err := asked.Accept()
-		if err != nil {
-			return
-		}
-		w.running.Go(func() {
-			for request := range requests {
-				var line struct{ Text string }
-				if request.Type != "exec" || w.silent || ssh.Unmarshal(request.Payload, &line) != nil {
-					continue
-				}
-				_ = request.Reply(true, nil)
-				w.running.Go(func() { w.shell(line.Text, channel) })
-			}
-		})
-	}
 }
 
 // freezing is a connection that its end here can stop to serve, as a process does that was

@@ -3,8 +3,6 @@ package tunnel_test
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/portcullis-app/portcullis/policy"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces"
+	"github.com/portcullis-app/portcullis/sandbox/codespaces/sshtest"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces/tunnel"
 	"github.com/portcullis-app/portcullis/sandbox/codespaces/tunnel/tunneltest"
 	"github.com/portcullis-app/portcullis/sandbox/usertoken"
@@ -66,14 +65,6 @@ func newCodespace(t *testing.T) *codespace {
 		c.keys = append(c.keys, string(key.Marshal()))
 		return ""
 	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
 	config := &ssh.ServerConfig{PublicKeyCallback: func(who ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -82,51 +73,36 @@ func newCodespace(t *testing.T) *codespace {
 		}
 		return &ssh.Permissions{}, nil
 	}}
-	config.AddHostKey(host)
+	config.AddHostKey(sshtest.NewSigner(t))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.SSH = listener.Addr().String()
-	var serving sync.WaitGroup
-	serving.Go(func() {
+	server := &sshtest.Server{Config: config, Exec: repeat}
+	server.Running.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			serving.Go(func() { serveSSH(conn, config) })
+			server.Running.Go(func() { server.Serve(conn) })
 		}
 	})
 	t.Cleanup(func() {
 		_ = listener.Close()
-		serving.Wait()
+		server.Running.Wait()
 	})
 	return c
 }
 
-// serveSSH answers each command with it on the standard output, with what it reads on the
-// standard error, and with 37.
-func serveSSH(conn net.Conn, config *ssh.ServerConfig) {
-	_, channels, requests, err := ssh.NewServerConn(conn, config)
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	for asked := range channels {
-		channel, requests, err := asked.Accept()
-		if err != nil {
-			return
-		}
-		for request := range requests {
-			var line struct{ Text string }
-			_ = request.Reply(ssh.Unmarshal(request.Payload, &line) == nil, nil)
-			_, _ = io.WriteString(channel, line.Text)
-			_, _ = io.Copy(channel.Stderr(), channel)
-			_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{37}))
-			_ = channel.Close()
-		}
-	}
+// repeat answers a command with it on the standard output, with what it reads on the standard
+// error, and with 37.
+func repeat(_, line string, channel ssh.Channel) {
+	_, _ = io.WriteString(channel, line)
+	_, _ = io.Copy(channel.Stderr(), channel)
+	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{37}))
+	_ = channel.Close()
 }
 
 func (c *codespace) dialer() *tunnel.Dialer {
@@ -163,6 +139,16 @@ func run(line codespaces.Line, command, input string) (stdout, stderr string, co
 	return out.String(), complaint.String(), code, err
 }
 
+// soonClosed waits until the relay has no connection.
+func (c *codespace) soonClosed(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); c.Open() > 0; <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the relay has %d connections still", c.Open())
+		}
+	}
+}
+
 func TestThroughTheTunnel(t *testing.T) {
 	c := newCodespace(t)
 	d := c.dialer()
@@ -196,11 +182,7 @@ func TestThroughTheTunnel(t *testing.T) {
 	if _, err := first.Write([]byte("x")); err == nil {
 		t.Error("a line takes something after its end")
 	}
-	for end := time.Now().Add(5 * time.Second); c.Open() > 0; <-time.After(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the relay has %d connections still", c.Open())
-		}
-	}
+	c.soonClosed(t)
 	added := slices.DeleteFunc(c.Asked(), func(request string) bool { return !strings.HasPrefix(request, "PUT ") })
 	want := []string{"PUT usw2.rel.tunnels.api.visualstudio.com/tunnels/shy-hill-x1/ports/16634", "PUT usw2.rel.tunnels.api.visualstudio.com/tunnels/shy-hill-x1/ports/2222"}
 	if !slices.Equal(added, want) {
@@ -288,6 +270,7 @@ func TestNoWayIn(t *testing.T) {
 					t.Errorf("%v has a token", err)
 				}
 			}
+			c.soonClosed(t)
 		})
 	}
 }
