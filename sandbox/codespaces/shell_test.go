@@ -31,7 +31,7 @@ func inShells(t testing.TB, text string, each func(shell string, out, complaint 
 		err = command.Run()
 		each(shell, out.String(), complaint.String(), err)
 	}
-	if tried < 2 {
+	if tried == 0 || tried < 2 && os.Getenv("CI") == "true" { // an image may have one alone
 		t.Errorf("%d shells were tried", tried)
 	}
 }
