@@ -3,6 +3,7 @@ package githubapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -219,7 +220,7 @@ func (c *Client) memberCodespace(ctx context.Context, place policy.Repository, m
 		return err
 	}
 	err = call(ctx, client, method, fmt.Sprintf("orgs/%s/members/%s/codespaces/%s%s", place.Owner, url.PathEscape(login), url.PathEscape(name), what), nil, nil)
-	if _, accepted := err.(*github.AcceptedError); accepted { //nolint:errorlint // go-github returns it as it is
+	if _, accepted := errors.AsType[*github.AcceptedError](err); accepted {
 		err = nil
 	}
 	return unlessGone(failed(err, "%s the codespace %s of %s", method, name, login))
