@@ -222,11 +222,7 @@ func TestI11WhatTheEngineSaysOfIt(t *testing.T) {
 	s := spec()
 	s.Constraints = sandbox.SandboxConstraints{MemoryMB: 512, CPUPercent: 50, Timeout: time.Hour, AllowedPaths: []string{"/workspace/out", "/workspace/cache"}}
 	w.create(t, s)
-	found, err := w.engine.ContainerList(t.Context(), client.ContainerListOptions{Filters: make(client.Filters).Add("label", "portcullis.id="+s.ID)})
-	if err != nil || len(found.Items) != 1 {
-		t.Fatalf("%d containers, %v", len(found.Items), err)
-	}
-	inspected, err := w.engine.ContainerInspect(t.Context(), found.Items[0].ID, client.ContainerInspectOptions{})
+	inspected, err := w.engine.ContainerInspect(t.Context(), w.container(t, s.ID), client.ContainerInspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -22,7 +24,7 @@ import (
 // acts are what hostile and broken programs do.
 var acts = map[string]func(argv []string) int{
 	"stay": stay, "bomb": bomb, "hog": hog, "fill": fill, "processes": processes, "leave": leave, "environment": environment,
-	"find": find,
+	"find": find, "listen": listen,
 	"copy-file": func(argv []string) int {
 		content, err := os.ReadFile(argv[0])
 		_, _ = os.Stdout.Write(content)
@@ -154,6 +156,30 @@ func has(file string, text []byte) bool {
 		tail := min(kept+n, len(text)-1)
 		copy(block, block[kept+n-tail:kept+n])
 		kept = tail
+	}
+}
+
+// listen can be reached by TCP at that port of every address, and by an abstract Unix
+// socket, until it is killed.
+func listen(argv []string) int {
+	if len(argv) == 0 {
+		return 2
+	}
+	for network, address := range map[string]string{"tcp": ":" + argv[0], "unix": "@portcullis-" + argv[0]} {
+		listener, err := new(net.ListenConfig).Listen(context.Background(), network, address)
+		if err != nil {
+			return tried(err)
+		}
+		go func() {
+			for {
+				if c, err := listener.Accept(); err == nil {
+					_ = c.Close()
+				}
+			}
+		}()
+	}
+	for {
+		<-time.After(time.Hour)
 	}
 }
 
