@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +21,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"github.com/rs/zerolog"
 
 	"github.com/portcullis-app/portcullis/sandbox"
 	"github.com/portcullis-app/portcullis/sandbox/docker"
@@ -241,11 +246,14 @@ func TestI16AStopEndsWhatOthersStarted(t *testing.T) {
 	}
 }
 
-// I19: nothing of the server's is in a sandbox, nor in what the engine keeps of it.
+// I19: nothing of the server's is in a sandbox, nor is what it was only told in what the
+// engine keeps and tells of it, or in our log.
 func TestI19NothingOfTheServersIsThere(t *testing.T) {
 	const canary = "canary-4b1d"
 	t.Setenv("PORTCULLIS_SECRET_DEPLOY", canary)
-	w := newWorld(t)
+	begun := time.Now()
+	var logged bytes.Buffer
+	w := newWorld(t, func(c *docker.Config) { c.Log = zerolog.New(&logged) })
 	s := spec()
 	w.create(t, s)
 	got := w.run(t, s.ID, sandbox.Command{Argv: []string{"/probe", "environment"}, Stdin: strings.NewReader(canary)})
@@ -256,8 +264,50 @@ func TestI19NothingOfTheServersIsThere(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	found, err := w.engine.ContainerInspect(t.Context(), w.container(t, s.ID), client.ContainerInspectOptions{})
-	if err != nil || bytes.Contains(found.Raw, []byte(canary)) {
-		t.Errorf("the engine keeps what was only standard input: %v", err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string][]byte{"what the engine says of it": found.Raw, "the engine's events": w.events(t, begun)}
+	folder := os.DirFS(filepath.Dir(found.Container.HostnamePath))
+	err = fs.WalkDir(folder, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			kept["the engine's "+name], err = fs.ReadFile(folder, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range kept {
+		if bytes.Contains(text, []byte(canary)) {
+			t.Errorf("%s have what was only standard input", what)
+		}
+	}
+	for _, what := range []string{"the engine's events", "the engine's config.v2.json"} {
+		if !bytes.Contains(kept[what], []byte(s.ID)) { // so they are what they are taken for
+			t.Errorf("%s do not even have its id: %d bytes", what, len(kept[what]))
+		}
+	}
+	if bytes.Contains(logged.Bytes(), []byte(canary)) {
+		t.Errorf("it is in the log: %s", &logged)
+	}
+}
+
+// events is what the engine has told since then.
+func (w *world) events(t *testing.T, since time.Time) []byte {
+	t.Helper()
+	told := w.engine.Events(t.Context(), client.EventsListOptions{Since: since.Format(time.RFC3339Nano), Until: time.Now().Format(time.RFC3339Nano)})
+	var all bytes.Buffer
+	for {
+		select {
+		case one := <-told.Messages:
+			fmt.Fprintf(&all, "%+v\n", one)
+		case err := <-told.Err:
+			if !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			return all.Bytes()
+		}
 	}
 }
 
