@@ -78,14 +78,7 @@ func (d *Docker) begin(ctx context.Context, planned client.ContainerCreateOption
 		return missing(planned.Config.Image, err)
 	}
 	_, err = d.engine.ContainerStart(ctx, planned.Name, client.ContainerStartOptions{})
-	if err == nil {
-		return nil
-	}
-	if there, failed := d.engine.ContainerInspect(ctx, planned.Name, client.ContainerInspectOptions{}); cerrdefs.IsNotFound(failed) ||
-		failed == nil && there.Container.State != nil && there.Container.State.Status == container.StateRemoving {
-		return sandbox.ErrUnknown // somebody has destroyed it meanwhile
-	}
-	if adopted {
+	if err == nil || adopted {
 		return err
 	}
 	if strings.Contains(err.Error(), program) {
